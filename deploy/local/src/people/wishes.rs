@@ -1,0 +1,116 @@
+//! What each teacher wishes for: crowded on popular projects, mostly fitting, rarely overlapping.
+
+use std::collections::BTreeMap;
+
+use proto::catalog::v1::{Audience, Session};
+use proto::roster::v1::Teacher;
+
+use super::draw::Draw;
+use super::folder::TermFolder;
+use super::projects::Plan;
+use super::teachers::Person;
+
+/// Fills in everyone's habits.
+pub fn draw(seed: u64, teachers: &mut [Person], plans: &[Plan], folder: &TermFolder) {
+    let mut draw = Draw::of(seed, 4);
+    let behaviour = &folder.roster.behaviour;
+    // A project's popularity is its place in a drawn order.
+    let mut order: Vec<usize> = (0..plans.len())
+        .filter(|n| plans.get(*n).is_some_and(Plan::is_published))
+        .collect();
+    draw.shuffle(&mut order);
+    let mut menus: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+    for person in teachers {
+        let teacher = &person.teacher;
+        let menu = menus
+            .entry((teacher.stage.clone(), teacher.subject.clone()))
+            .or_insert_with(|| {
+                let admits = |n: &usize| {
+                    plans
+                        .get(*n)
+                        .is_some_and(|plan| admits(plan.project.audience.as_ref(), teacher))
+                };
+                order.iter().copied().filter(admits).collect()
+            });
+        let habits = &mut person.habits;
+        habits.pace = u8::try_from(draw.between(0, 99)).unwrap_or(99);
+        let wishes = (1_usize..).zip(&behaviour.wishes).map(|(n, weight)| (n, *weight));
+        let count = if draw.percent(behaviour.abstain) {
+            0
+        } else {
+            draw.weighted(wishes).unwrap_or(1)
+        };
+        for _ in 0..count {
+            if let Some(wish) = wish(&mut draw, teacher, &habits.wishes, menu, plans, folder) {
+                habits.wishes.push(wish);
+            }
+        }
+        if draw.percent(behaviour.second_round) {
+            habits.second = wish(&mut draw, teacher, &habits.wishes, menu, plans, folder);
+        }
+    }
+}
+
+/// Whether stage and subject admit the teacher.
+fn admits(audience: Option<&Audience>, teacher: &Teacher) -> bool {
+    audience
+        .is_none_or(|audience| allows(&audience.stages, &teacher.stage) && allows(&audience.subjects, &teacher.subject))
+}
+
+/// Whether tier and category match too.
+pub fn matches(audience: Option<&Audience>, teacher: &Teacher) -> bool {
+    audience.is_none_or(|audience| {
+        allows(&audience.tiers, &teacher.tier) && allows(&audience.categories, &teacher.category)
+    })
+}
+
+fn allows(codes: &[String], code: &str) -> bool {
+    codes.is_empty() || codes.iter().any(|known| known == code)
+}
+
+/// One more project from the menu: not chosen yet, one intensive at most, no session twice.
+fn wish(
+    draw: &mut Draw,
+    teacher: &Teacher,
+    chosen: &[usize],
+    menu: &[usize],
+    plans: &[Plan],
+    folder: &TermFolder,
+) -> Option<usize> {
+    let has_intensive = chosen.iter().filter_map(|n| plans.get(*n)).any(Plan::is_intensive);
+    let wants_match = draw.percent(folder.roster.behaviour.matched);
+    let exponent = folder.projects.popularity.exponent;
+    let candidates: Vec<(usize, f64)> = menu
+        .iter()
+        .filter(|n| {
+            plans.get(**n).is_some_and(|plan| {
+                !chosen.contains(n)
+                    && !(has_intensive && plan.is_intensive())
+                    && (!wants_match || matches(plan.project.audience.as_ref(), teacher))
+                    && !chosen
+                        .iter()
+                        .filter_map(|other| plans.get(*other))
+                        .any(|other| overlap(plan, other))
+            })
+        })
+        .enumerate()
+        .map(|(rank, n)| (*n, 1.0 / (rank as f64 + 1.0).powf(exponent)))
+        .collect();
+    draw.weighted(candidates.into_iter())
+}
+
+/// Whether any session of one lies in a session of the other.
+pub fn overlap(one: &Plan, other: &Plan) -> bool {
+    let span = |session: &Session| Some((proto::instant(&session.starts?), proto::instant(&session.ends?)));
+    let sessions = |plan: &Plan| -> Vec<(i64, i64)> {
+        plan.project
+            .classes
+            .iter()
+            .flat_map(|class| class.sessions.iter().filter_map(span))
+            .collect()
+    };
+    let others = sessions(other);
+    sessions(one)
+        .iter()
+        .any(|(starts, ends)| others.iter().any(|(from, until)| starts < until && from < ends))
+}
