@@ -1,0 +1,47 @@
+//! The contracts: the one crate that compiles `shixun/**/*.proto`, and the few plain types that domains share.
+
+mod civil;
+mod plain;
+
+pub use civil::{CivilDateError, date_from_text, date_text, instant, jiff_instant, timestamp};
+pub use plain::{Actor, Credit, Held};
+
+/// The encoded `FileDescriptorSet` of all contracts, custom options and comments included.
+pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
+
+/// A mutation's request: it can be repeated under its id.
+pub trait RequestId {
+    /// The caller's id of this request.
+    fn request_id(&self) -> &str;
+    /// Takes the id out, so that what is left is the body.
+    fn take_request_id(&mut self) -> String;
+}
+
+include!(concat!(env!("OUT_DIR"), "/request_id.rs"));
+
+macro_rules! packages {
+    ($($name:ident),*) => {
+        // Generated code reaches other packages by their full path, so the nesting is the packages'.
+        #[allow(missing_docs, clippy::all, clippy::pedantic)]
+        pub mod shixun {$(
+            pub mod $name {
+                pub mod v1 {
+                    include!(concat!(env!("OUT_DIR"), "/shixun.", stringify!($name), ".v1.rs"));
+                }
+            }
+        )*}
+        pub use shixun::{$($name),*};
+    };
+}
+packages!(common, roster, catalog, enrollment, credit, gateway);
+
+/// Third-party contracts that ours use.
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+pub mod google {
+    pub mod r#type {
+        include!(concat!(env!("OUT_DIR"), "/google.r#type.rs"));
+    }
+    pub mod api {
+        include!(concat!(env!("OUT_DIR"), "/google.api.rs"));
+    }
+}

@@ -1,0 +1,88 @@
+//! Appending to the feed. A transaction's changes are one batch; the last statements of the transaction move the feed's
+//! one head row, so that positions are gapless and in commit order on every engine.
+
+use prost::Message as _;
+use proto::common::v1::Change;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    db::{Queries, Rows, Tx, args, row},
+    failure::Failure,
+};
+
+/// Rows of one INSERT: bounds the size of its argument.
+const CHUNK: usize = 1000;
+
+/// The running digest of a batch after one more change, in the encoding that is stored.
+#[must_use]
+pub fn digest_step(digest: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    hash.update(digest);
+    hash.update(body);
+    hash.finalize().to_vec()
+}
+
+/// The chain after a batch: binds it to its position and to everything before.
+#[must_use]
+pub fn chain_step(chain: &[u8], position: i64, digest: &[u8]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    hash.update(chain);
+    hash.update(position.to_be_bytes());
+    hash.update(digest);
+    hash.finalize().to_vec()
+}
+
+/// The digest of nothing.
+#[must_use]
+pub fn zero() -> Vec<u8> {
+    vec![0; 32]
+}
+
+pub(crate) async fn append(tx: &mut Tx, batch: &str, changes: &[Change]) -> Result<i64, Failure> {
+    let mut digest = zero();
+    for (chunk_index, chunk) in changes.chunks(CHUNK).enumerate() {
+        let mut rows = Rows::new();
+        for (offset, change) in chunk.iter().enumerate() {
+            let body = change.encode_to_vec();
+            digest = digest_step(&digest, &body);
+            rows.push(row![
+                chunk_index * CHUNK + offset,
+                change.resource.as_str(),
+                hex::encode(body)
+            ]);
+        }
+        tx.execute(
+            "INSERT INTO change (batch, idx, resource, body)
+             SELECT $2, CAST(value ->> 0 AS BIGINT), value ->> 1, unhex(value ->> 2) FROM json_each($1)",
+            args![rows.json(), batch],
+        )
+        .await?;
+    }
+    let head = tx
+        .one(
+            "UPDATE feed SET position = position + 1 WHERE id = 1 RETURNING position, chain",
+            args![],
+        )
+        .await?
+        .ok_or_else(|| Failure::internal("the feed has no head"))?;
+    let position: i64 = head.get("position")?;
+    let chain = chain_step(&head.get::<Vec<u8>>("chain")?, position, &digest);
+    tx.execute(
+        "INSERT INTO change_batch (position, batch, count, digest, chain) VALUES ($1, $2, $3, $4, $5)",
+        args![position, batch, changes.len(), digest, chain.clone()],
+    )
+    .await?;
+    tx.execute("UPDATE feed SET chain = $1 WHERE id = 1", args![chain])
+        .await?;
+    Ok(position)
+}
+
+/// The head of the feed.
+///
+/// # Errors
+/// Those of the database.
+pub async fn head(queries: &mut impl Queries) -> Result<i64, Failure> {
+    let row = queries.one("SELECT position FROM feed WHERE id = 1", args![]).await?;
+    row.ok_or_else(|| Failure::internal("the feed has no head"))?
+        .get("position")
+}

@@ -1,0 +1,208 @@
+//! Mirroring a neighbour's facts: its changes are applied and the cursor moved in one transaction, and the chain is
+//! checked on the way, so that every consumer is a witness of its source.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt as _;
+use prost::Message as _;
+use proto::common::v1::{Change, Cursor, WatchRequest, WatchResponse, change_service_client::ChangeServiceClient};
+use tokio_util::sync::CancellationToken;
+
+use super::feed::{chain_step, digest_step, zero};
+use crate::{
+    db::{Db, Queries, Sql, Tx, args},
+    failure::Failure,
+    peer::Peer,
+};
+
+/// Messages taken into one transaction when many wait.
+const TOGETHER: usize = 64;
+
+/// What a service keeps of a neighbour's facts.
+#[tonic::async_trait]
+pub trait Mirror: Send + Sync + 'static {
+    /// The neighbour, e.g. "roster".
+    fn source(&self) -> &'static str;
+
+    /// Takes one change. `tx.at()` is the change's instant, `tx.actor()` this service.
+    ///
+    /// # Errors
+    /// Stops the mirror at this change; it is tried again.
+    async fn apply(&self, tx: &mut Tx, change: &Change) -> Result<(), Failure>;
+
+    /// Takes a run of changes, in order. To be overridden where taking them together is faster.
+    ///
+    /// # Errors
+    /// As `apply`.
+    async fn apply_all(&self, tx: &mut Tx, changes: &[Change]) -> Result<(), Failure> {
+        for change in changes {
+            position_at(tx, change);
+            self.apply(tx, change).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Sets the transaction's instant to the change's.
+fn position_at(tx: &mut Tx, change: &Change) {
+    if let Some(at) = &change.at {
+        tx.set_at(proto::instant(at));
+    }
+}
+
+/// Where a mirror stands.
+struct Position {
+    cursor: Cursor,
+    finished: bool,
+    digest: Vec<u8>,
+    chain: Vec<u8>,
+}
+
+/// Follows the source until shutdown, beginning again wherever the stream breaks.
+pub(crate) async fn run(db: Db, mirror: Arc<dyn Mirror>, peer: Peer, shutdown: CancellationToken) {
+    let mut delay = Duration::from_millis(50);
+    loop {
+        let moved = tokio::select! {
+            () = shutdown.cancelled() => return,
+            moved = follow(&db, mirror.as_ref(), &peer) => moved,
+        };
+        match moved {
+            Ok(true) => delay = Duration::from_millis(50),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(source = mirror.source(), %error, "mirror interrupted"),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(delay) => {}
+        }
+        delay = (delay * 2).min(Duration::from_secs(2));
+    }
+}
+
+/// Follows one stream to its end. Returns whether anything was taken.
+async fn follow(db: &Db, mirror: &dyn Mirror, peer: &Peer) -> Result<bool, Failure> {
+    let mut reader = db.reader();
+    let position = read_position(&mut reader, POSITION.into(), mirror.source()).await?;
+    let request = WatchRequest {
+        after: Some(position.cursor),
+    };
+    let mut client = ChangeServiceClient::new(peer.clone()).max_decoding_message_size(16 << 20);
+    let stream = match client.watch(request).await {
+        Ok(response) => response.into_inner(),
+        Err(status) => {
+            tracing::debug!(source = mirror.source(), code = ?status.code(), "source is away");
+            return Ok(false);
+        }
+    };
+    let mut ready = stream.ready_chunks(TOGETHER);
+    let mut moved = false;
+    while let Some(messages) = ready.next().await {
+        let mut whole = Vec::with_capacity(messages.len());
+        let mut broken = false;
+        for message in messages {
+            match message {
+                Ok(message) => whole.push(message),
+                Err(_) => {
+                    broken = true;
+                    break;
+                }
+            }
+        }
+        if !whole.is_empty() {
+            take(db, mirror, &whole).await?;
+            moved = true;
+        }
+        if broken {
+            break;
+        }
+    }
+    Ok(moved)
+}
+
+const POSITION: &str = "SELECT position, idx, finished, digest, chain FROM mirror_cursor WHERE source = $1";
+const POSITION_LOCKED: Sql = Sql {
+    sqlite: POSITION,
+    postgres: "SELECT position, idx, finished, digest, chain FROM mirror_cursor WHERE source = $1 FOR UPDATE",
+};
+
+async fn read_position(queries: &mut impl Queries, sql: Sql, source: &str) -> Result<Position, Failure> {
+    Ok(match queries.one(sql, args![source]).await? {
+        Some(row) => Position {
+            cursor: Cursor {
+                position: row.get("position")?,
+                index: i32::try_from(row.get::<i64>("idx")?).map_err(Failure::internal)?,
+            },
+            finished: row.get::<i64>("finished")? == 1,
+            digest: row.get("digest")?,
+            chain: row.get("chain")?,
+        },
+        None => Position {
+            cursor: Cursor::default(),
+            finished: true,
+            digest: zero(),
+            chain: zero(),
+        },
+    })
+}
+
+/// Applies a run of messages and moves the cursor, in one transaction.
+async fn take(db: &Db, mirror: &dyn Mirror, messages: &[WatchResponse]) -> Result<(), Failure> {
+    let source = mirror.source();
+    let mut tx = db.begin_own(db.env().clock.now(), source).await?;
+    tx.execute(
+        "INSERT INTO mirror_cursor (source, position, idx, finished, digest, chain)
+         VALUES ($1, 0, 0, 1, $2, $2) ON CONFLICT DO NOTHING",
+        args![source, zero()],
+    )
+    .await?;
+    let mut at = read_position(&mut tx, POSITION_LOCKED, source).await?;
+    for message in messages {
+        let continues = message.position == at.cursor.position && message.first == at.cursor.index;
+        let follows = at.finished && message.position == at.cursor.position + 1 && message.first == 0;
+        if !continues && !follows {
+            // Another replica was faster: begin again from where the database stands.
+            tx.abandon().await;
+            return Ok(());
+        }
+        tx.seed_ids(&format!("{source}/{}/{}", message.position, message.first));
+        let mut digest = if message.first == 0 { zero() } else { at.digest };
+        for change in &message.changes {
+            digest = digest_step(&digest, &change.encode_to_vec());
+        }
+        let index = message.first + i32::try_from(message.changes.len()).map_err(Failure::internal)?;
+        let finished = index >= message.count;
+        if finished && (digest != message.digest || chain_step(&at.chain, message.position, &digest) != message.chain) {
+            tx.abandon().await;
+            return Err(Failure::internal(format!(
+                "the chain of {source} is broken at position {}: run `verify` there",
+                message.position
+            )));
+        }
+        mirror.apply_all(&mut tx, &message.changes).await?;
+        let chain = if finished { message.chain.clone() } else { at.chain };
+        at = Position {
+            cursor: Cursor {
+                position: message.position,
+                index,
+            },
+            finished,
+            digest,
+            chain,
+        };
+    }
+    tx.execute(
+        "UPDATE mirror_cursor SET position = $2, idx = $3, finished = $4, digest = $5, chain = $6 WHERE source = $1",
+        args![
+            source,
+            at.cursor.position,
+            at.cursor.index,
+            i64::from(at.finished),
+            at.digest,
+            at.chain
+        ],
+    )
+    .await?;
+    tx.finish().await?;
+    db.inner().mirrored.send_modify(|moves| *moves = moves.wrapping_add(1));
+    Ok(())
+}

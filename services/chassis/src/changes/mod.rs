@@ -1,0 +1,29 @@
+//! Changes: appended with each write, gapless and in commit order, chained, streamed, mirrored.
+
+pub mod feed;
+mod mirror;
+mod verify;
+mod watch;
+
+use prost::{Message, Name};
+use proto::common::v1::Change;
+
+pub use mirror::Mirror;
+pub(crate) use mirror::run as run_mirror;
+pub use verify::{Verified, verify};
+pub(crate) use watch::ChangeApi;
+
+use crate::failure::Failure;
+
+/// The resource that a change carries, if it is an `M`.
+///
+/// # Errors
+/// Internal, if the bytes are not what their type says.
+pub fn decode<M: Message + Name + Default>(change: &Change) -> Result<Option<M>, Failure> {
+    match &change.after {
+        Some(after) if after.type_url == M::type_url() => {
+            M::decode(after.value.as_slice()).map(Some).map_err(Failure::internal)
+        }
+        _ => Ok(None),
+    }
+}

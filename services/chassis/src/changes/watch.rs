@@ -1,0 +1,120 @@
+//! Streaming the feed: everything from after a cursor, then whatever is committed, without end.
+
+use std::time::Duration;
+
+use prost::Message as _;
+use proto::common::v1::{Change, Cursor, WatchRequest, WatchResponse, change_service_server::ChangeService};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    db::{Db, Engine, Queries, args},
+    failure::Failure,
+};
+
+/// Changes read at a time; a message holds at most this many.
+const PAGE: i64 = 500;
+/// Messages waiting for a slow watcher.
+const AHEAD: usize = 16;
+
+/// `ChangeService` of every server.
+#[derive(Debug, Clone)]
+pub(crate) struct ChangeApi {
+    pub db: Db,
+    pub shutdown: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl ChangeService for ChangeApi {
+    type WatchStream = ReceiverStream<Result<WatchResponse, Status>>;
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let after = request.into_inner().after.unwrap_or_default();
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let api = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = api.shutdown.cancelled() => {
+                    // A watcher begins again elsewhere, from its cursor.
+                    let ended = Failure::new(proto::common::v1::Reason::Unavailable).with("service", api.db.service());
+                    let _ = sender.try_send(Err(ended.into()));
+                }
+                result = stream(&api.db, after, &sender) => {
+                    if let Err(failure) = result {
+                        let _ = sender.send(Err(failure.into())).await;
+                    }
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
+async fn stream(
+    db: &Db,
+    mut after: Cursor,
+    sender: &mpsc::Sender<Result<WatchResponse, Status>>,
+) -> Result<(), Failure> {
+    let mut head = db.inner().head.subscribe();
+    // What other replicas commit does not wake this process; embedded there are no others.
+    let poll = match db.engine() {
+        Engine::Sqlite => Duration::from_secs(2),
+        Engine::Postgres => Duration::from_millis(100),
+    };
+    loop {
+        head.mark_unchanged();
+        let messages = read(db, &after).await?;
+        let idle = messages.is_empty();
+        for message in messages {
+            let taken = message.first + i32::try_from(message.changes.len()).unwrap_or(i32::MAX);
+            after = Cursor {
+                position: message.position,
+                index: taken,
+            };
+            if sender.send(Ok(message)).await.is_err() {
+                return Ok(());
+            }
+        }
+        if idle {
+            tokio::select! {
+                _ = head.changed() => {}
+                () = tokio::time::sleep(poll) => {}
+                () = sender.closed() => return Ok(()),
+            }
+        }
+    }
+}
+
+/// One page of the feed after a cursor, a message for each batch or part of one.
+async fn read(db: &Db, after: &Cursor) -> Result<Vec<WatchResponse>, Failure> {
+    let rows = db
+        .reader()
+        .all(
+            "SELECT b.position AS position, b.count AS count, b.digest AS digest, b.chain AS chain,
+                    c.idx AS idx, c.body AS body
+             FROM change_batch b JOIN change c ON c.batch = b.batch
+             WHERE b.position >= $1 AND (b.position > $1 OR c.idx >= $2)
+             ORDER BY b.position, c.idx LIMIT $3",
+            args![after.position, after.index, PAGE],
+        )
+        .await?;
+    let mut messages: Vec<WatchResponse> = Vec::new();
+    for row in &rows {
+        let position: i64 = row.get("position")?;
+        let change = Change::decode(row.get::<Vec<u8>>("body")?.as_slice()).map_err(Failure::internal)?;
+        match messages.last_mut() {
+            Some(message) if message.position == position => message.changes.push(change),
+            _ => messages.push(WatchResponse {
+                position,
+                first: i32::try_from(row.get::<i64>("idx")?).map_err(Failure::internal)?,
+                changes: vec![change],
+                count: i32::try_from(row.get::<i64>("count")?).map_err(Failure::internal)?,
+                digest: row.get("digest")?,
+                chain: row.get("chain")?,
+            }),
+        }
+    }
+    Ok(messages)
+}

@@ -1,0 +1,130 @@
+//! The command line of every service: `serve`, `migrate`, `check-config`, `verify`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use figment::{
+    Figment,
+    providers::{Env as EnvProvider, Format as _, Toml},
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    changes,
+    config::ClockConfig,
+    db::Db,
+    env::Env,
+    server::{Program, serve},
+    telemetry,
+};
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Configuration file (TOML). Environment variables SHIXUN_… override it.
+    #[arg(long, env = "SHIXUN_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT.
+    Serve,
+    /// Bring the database's schema up to date, and end.
+    Migrate,
+    /// Read and check the configuration, and end.
+    CheckConfig,
+    /// Check that no change was altered, removed or cut, and end.
+    Verify,
+}
+
+/// Runs a service's command line.
+#[must_use]
+pub fn run<P: Program>() -> ExitCode {
+    crate::install_crypto();
+    match execute::<P>(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error:#}", P::NAME);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
+    let config: P::Config = read(arguments.config.as_ref()).context("configuration")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // The exporters need the runtime.
+        let _telemetry = telemetry::start(P::NAME, &config.as_ref().telemetry)?;
+        match arguments.command {
+            Command::Serve => {
+                let listener = TcpListener::bind(&config.as_ref().listen)
+                    .await
+                    .with_context(|| format!("listening on {}", config.as_ref().listen))?;
+                let env = match config.as_ref().clock {
+                    ClockConfig::System => Env::system(),
+                    ClockConfig::Rehearsal => Env::rehearsal(0),
+                };
+                serve::<P>(config, listener, env, until_signal()?).await
+            }
+            Command::Migrate => {
+                let db = Db::open(P::NAME, &config.as_ref().database, Env::system()).await?;
+                db.migrate(&P::migrations()).await
+            }
+            Command::CheckConfig => {
+                println!("{}: the configuration is in order", P::NAME);
+                Ok(())
+            }
+            Command::Verify => {
+                let db = Db::open(P::NAME, &config.as_ref().database, Env::system()).await?;
+                let found = changes::verify(&db).await?;
+                if let Some(fault) = found.fault {
+                    anyhow::bail!("the feed is broken: {fault}");
+                }
+                println!(
+                    "{}: {} batches, {} changes, unbroken",
+                    P::NAME,
+                    found.batches,
+                    found.changes
+                );
+                Ok(())
+            }
+        }
+    })
+}
+
+fn read<C: serde::de::DeserializeOwned>(file: Option<&PathBuf>) -> anyhow::Result<C> {
+    let mut figment = Figment::new();
+    if let Some(file) = file {
+        anyhow::ensure!(file.exists(), "{} does not exist", file.display());
+        figment = figment.merge(Toml::file(file));
+    }
+    Ok(figment
+        .merge(EnvProvider::prefixed("SHIXUN_").ignore(&["CONFIG"]).split("__"))
+        .extract()?)
+}
+
+/// A token that SIGTERM or SIGINT cancels.
+///
+/// # Errors
+/// If the process cannot listen to signals.
+pub fn until_signal() -> anyhow::Result<CancellationToken> {
+    let token = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        cancelled.cancel();
+    });
+    Ok(token)
+}

@@ -1,0 +1,221 @@
+//! The database of a service: SQLite or PostgreSQL behind one SQL text.
+//!
+//! `Db::begin` is the only door to a writing transaction; `Db::read` the door to reading on a caller's behalf.
+
+mod lock;
+mod queries;
+mod request;
+mod scope;
+mod tx;
+mod value;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    str::FromStr,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use sqlx::{
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::sync::watch;
+
+pub use queries::{Queries, Reader};
+pub use request::{Claim, Claimed};
+pub use scope::Scope;
+pub use tx::{Record, Tx};
+pub use value::{Row, Rows, Sql, Value};
+
+use crate::{config::DatabaseConfig, env::Env, gates::TermGates};
+
+/// Arguments of a statement: `args![name, 5_i64, Some("x")]`.
+#[macro_export]
+macro_rules! args {
+    () => { Vec::<$crate::db::Value>::new() };
+    ($($value:expr),+ $(,)?) => { vec![$($crate::db::Value::from($value)),+] };
+}
+pub use crate::args;
+
+/// A row for [`Rows`]: `row![name, 5, "x"]`.
+#[macro_export]
+macro_rules! row {
+    ($($value:expr),+ $(,)?) => { vec![$($crate::db::RowCell::from($value)),+] };
+}
+pub use crate::row;
+pub use serde_json::Value as RowCell;
+
+/// A service's migrations for both engines: same numbers, same meaning.
+#[derive(Debug)]
+pub struct Migrations {
+    /// `migrations/sqlite`
+    pub sqlite: Migrator,
+    /// `migrations/postgres`
+    pub postgres: Migrator,
+}
+
+/// The database of a service. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Db(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub pool: Pool,
+    pub service: &'static str,
+    pub env: Env,
+    /// Gates as last seen; the fence's revision tells whether they still hold.
+    pub gates: RwLock<BTreeMap<String, Arc<TermGates>>>,
+    /// The newest feed position committed by this process: wakes watchers.
+    pub head: watch::Sender<i64>,
+    /// Rises when a mirror of this process has moved.
+    pub mirrored: watch::Sender<u64>,
+    _lock: Option<lock::FileLock>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Pool {
+    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    Postgres { pool: PgPool },
+}
+
+/// Which engine a database runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// Embedded: one process, one writer.
+    Sqlite,
+    /// Production.
+    Postgres,
+}
+
+impl Db {
+    /// Opens the database of `service`, without migrating it. A `sqlite:` file is created where there is none, and locked
+    /// against a second process.
+    ///
+    /// # Errors
+    /// If the URL is of neither engine, the file is held by another process, or the server cannot be reached.
+    pub async fn open(service: &'static str, config: &DatabaseConfig, env: Env) -> anyhow::Result<Self> {
+        let (pool, lock) = if config.url.starts_with("sqlite:") {
+            let path = config.url.trim_start_matches("sqlite:").trim_start_matches("//");
+            let lock = lock::FileLock::take(Path::new(path))?;
+            (open_sqlite(config).await?, Some(lock))
+        } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
+            (open_postgres(service, config).await?, None)
+        } else {
+            anyhow::bail!("database.url must begin with sqlite: or postgres:");
+        };
+        Ok(Self(Arc::new(Inner {
+            pool,
+            service,
+            env,
+            gates: RwLock::default(),
+            head: watch::Sender::new(0),
+            mirrored: watch::Sender::new(0),
+            _lock: lock,
+        })))
+    }
+
+    /// Brings the schema to the newest version: chassis's tables first, then the service's own.
+    ///
+    /// # Errors
+    /// If a migration fails or a newer schema is found.
+    pub async fn migrate(&self, migrations: &Migrations) -> anyhow::Result<()> {
+        match &self.0.pool {
+            Pool::Sqlite { writer, .. } => {
+                let mut own = sqlx::migrate!("./migrations/sqlite");
+                own.dangerous_set_table_name("_chassis_migrations");
+                own.run(writer).await?;
+                migrations.sqlite.run(writer).await?;
+            }
+            Pool::Postgres { pool } => {
+                let mut own = sqlx::migrate!("./migrations/postgres");
+                own.dangerous_set_table_name("_chassis_migrations");
+                own.run(pool).await?;
+                migrations.postgres.run(pool).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The engine that it runs on.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        match &self.0.pool {
+            Pool::Sqlite { .. } => Engine::Sqlite,
+            Pool::Postgres { .. } => Engine::Postgres,
+        }
+    }
+
+    /// The world that this database's service lives in.
+    #[must_use]
+    pub fn env(&self) -> &Env {
+        &self.0.env
+    }
+
+    /// The service that owns this database.
+    #[must_use]
+    pub fn service(&self) -> &'static str {
+        self.0.service
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        match &self.0.pool {
+            Pool::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pool::Postgres { pool } => pool.close().await,
+        }
+    }
+}
+
+async fn open_sqlite(config: &DatabaseConfig) -> anyhow::Result<Pool> {
+    let options = SqliteConnectOptions::from_str(&config.url)
+        .context("database.url")?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // An acknowledged selection is a promise: it is on the disk before the answer.
+        .synchronous(if config.durable {
+            SqliteSynchronous::Full
+        } else {
+            SqliteSynchronous::Off
+        })
+        .busy_timeout(Duration::from_secs(10))
+        .statement_cache_capacity(500)
+        .pragma("cache_size", "-16000")
+        .foreign_keys(true);
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(Duration::from_secs(60))
+        .connect_with(options.clone())
+        .await
+        .context("opening the SQLite file for writing")?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(config.readers)
+        .connect_with(options.read_only(true).pragma("query_only", "1"))
+        .await
+        .context("opening the SQLite file for reading")?;
+    Ok(Pool::Sqlite { writer, readers })
+}
+
+async fn open_postgres(service: &str, config: &DatabaseConfig) -> anyhow::Result<Pool> {
+    let options = PgConnectOptions::from_str(&config.url)
+        .context("database.url")?
+        .application_name(&format!("shixun-{service}"))
+        .statement_cache_capacity(500);
+    let pool = PgPoolOptions::new()
+        .max_connections(config.connections)
+        .acquire_timeout(Duration::from_secs(30))
+        .connect_with(options)
+        .await
+        .context("connecting to PostgreSQL")?;
+    Ok(Pool::Postgres { pool })
+}

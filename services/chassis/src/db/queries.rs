@@ -1,0 +1,120 @@
+//! Running statements on either engine.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use proto::Actor;
+use sqlx::{
+    Postgres, Sqlite,
+    query::Query,
+    {postgres::PgArguments, sqlite::SqliteArguments},
+};
+
+use super::{Db, Pool, Row, Sql, Value};
+use crate::{
+    failure::Failure,
+    gates::{Admitted, TermGates},
+    policy::Policy,
+};
+
+/// What can be asked, in a transaction and out of one.
+pub trait Queries: Send {
+    /// Every row.
+    fn all(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> BoxFuture<'_, Result<Vec<Row>, Failure>>;
+
+    /// The first row, if there is one.
+    fn one(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> BoxFuture<'_, Result<Option<Row>, Failure>>;
+}
+
+pub(super) fn sqlite(sql: Sql, args: Vec<Value>) -> Query<'static, Sqlite, SqliteArguments> {
+    args.into_iter()
+        .fold(sqlx::query(sql.sqlite), |query, value| match value {
+            Value::Int(value) => query.bind(value),
+            Value::Text(value) => query.bind(value),
+            Value::Bool(value) => query.bind(value),
+            Value::Bytes(value) => query.bind(value),
+        })
+}
+
+pub(super) fn postgres(sql: Sql, args: Vec<Value>) -> Query<'static, Postgres, PgArguments> {
+    args.into_iter()
+        .fold(sqlx::query(sql.postgres), |query, value| match value {
+            Value::Int(value) => query.bind(value),
+            Value::Text(value) => query.bind(value),
+            Value::Bool(value) => query.bind(value),
+            Value::Bytes(value) => query.bind(value),
+        })
+}
+
+/// Reading, without a lock and without touching the writer.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    pub(super) db: Db,
+    pub(super) admitted: Admitted,
+    pub(super) gates: Option<Arc<TermGates>>,
+    pub(super) at: i64,
+}
+
+impl Reader {
+    /// Who reads, with the roles that allow it now.
+    #[must_use]
+    pub fn actor(&self) -> &Actor {
+        &self.admitted.actor
+    }
+
+    /// The instant of admission, in microseconds since the epoch.
+    #[must_use]
+    pub fn at(&self) -> i64 {
+        self.at
+    }
+
+    /// The gates of the scope's term.
+    ///
+    /// # Errors
+    /// `TERM_UNKNOWN` if the scope is of no term.
+    pub fn gates(&self) -> Result<&Arc<TermGates>, Failure> {
+        self.gates
+            .as_ref()
+            .ok_or_else(|| Failure::new(proto::common::v1::Reason::TermUnknown).with("term", ""))
+    }
+
+    /// The policy of the scope's term, as this service reads it.
+    ///
+    /// # Errors
+    /// `TERM_UNKNOWN` if the scope is of no term.
+    pub fn policy<P: Policy>(&self) -> Result<Arc<P>, Failure> {
+        self.gates()?.policy()
+    }
+}
+
+impl Queries for Reader {
+    fn all(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> BoxFuture<'_, Result<Vec<Row>, Failure>> {
+        let sql = sql.into();
+        Box::pin(async move {
+            Ok(match &self.db.inner().pool {
+                Pool::Sqlite { readers, .. } => sqlite(sql, args)
+                    .fetch_all(readers)
+                    .await?
+                    .into_iter()
+                    .map(Row::Sqlite)
+                    .collect(),
+                Pool::Postgres { pool } => postgres(sql, args)
+                    .fetch_all(pool)
+                    .await?
+                    .into_iter()
+                    .map(Row::Postgres)
+                    .collect(),
+            })
+        })
+    }
+
+    fn one(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> BoxFuture<'_, Result<Option<Row>, Failure>> {
+        let sql = sql.into();
+        Box::pin(async move {
+            Ok(match &self.db.inner().pool {
+                Pool::Sqlite { readers, .. } => sqlite(sql, args).fetch_optional(readers).await?.map(Row::Sqlite),
+                Pool::Postgres { pool } => postgres(sql, args).fetch_optional(pool).await?.map(Row::Postgres),
+            })
+        })
+    }
+}

@@ -1,0 +1,502 @@
+//! A writing transaction: admitted at the fence, recorded as changes, safe to repeat.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use prost::{Message, Name};
+use proto::{
+    Actor, Held, RequestId,
+    common::v1::{Change, Phase, Reason, Window},
+};
+use sha2::{Digest as _, Sha256};
+use sqlx::{Postgres, Sqlite, Transaction};
+
+use super::{Claim, Claimed, Db, Pool, Queries, Reader, Row, Scope, Sql, Value, queries, request};
+use crate::{
+    call::{Admission, Call},
+    changes::feed,
+    failure::Failure,
+    gates::{self, Admitted, TermGates},
+    policy::Policy,
+};
+
+#[derive(Debug)]
+enum Engine {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// A writing transaction. Dropped without `commit` or `finish` it leaves nothing behind.
+#[derive(Debug)]
+pub struct Tx {
+    engine: Engine,
+    db: Db,
+    at: i64,
+    admitted: Admitted,
+    /// Gates of the terms that this transaction stands under; the scope's own first.
+    gates: Vec<Arc<TermGates>>,
+    scoped: bool,
+    claim: Option<Claim>,
+    seed: [u8; 32],
+    counter: u64,
+    changes: Vec<Change>,
+    pub(super) replies: Vec<(Claim, Vec<u8>)>,
+}
+
+/// A change to be recorded.
+#[derive(Debug, Clone)]
+pub struct Record(Change);
+
+impl Record {
+    /// `resource` after `verb`: ids and coded facts only.
+    pub fn of<M: Message + Name>(resource: &str, verb: &str, after: &M) -> Self {
+        let any = prost_types::Any {
+            type_url: M::type_url(),
+            value: after.encode_to_vec(),
+        };
+        Self(Change {
+            resource: resource.to_owned(),
+            verb: verb.to_owned(),
+            after: Some(any),
+            ..Change::default()
+        })
+    }
+
+    /// The coded reason.
+    #[must_use]
+    pub fn reason(mut self, reason: &str) -> Self {
+        reason.clone_into(&mut self.0.reason);
+        self
+    }
+
+    /// The term that the fact belongs to, where it is not the transaction's.
+    #[must_use]
+    pub fn term(mut self, term: &str) -> Self {
+        term.clone_into(&mut self.0.term);
+        self
+    }
+
+    /// The role and scope under which the act was allowed.
+    #[must_use]
+    pub fn by(mut self, actor: &Actor, held: Option<&Held>) -> Self {
+        self.0.actor = Some(actor.acting_as(held));
+        self
+    }
+
+    /// The instant of the act, where it is not the transaction's.
+    #[must_use]
+    pub fn at(mut self, at: i64) -> Self {
+        self.0.at = Some(proto::timestamp(at));
+        self
+    }
+}
+
+impl Db {
+    /// Begins the transaction of a mutation: the term's gates are read on the fence, the request id is claimed.
+    ///
+    /// # Errors
+    /// A closed or settled window, an unknown term, a reused request id; or (handled by `answer`) a replay.
+    pub async fn begin<M>(&self, call: &Call<M>, scope: Scope<'_>) -> Result<Tx, Failure>
+    where
+        M: Message + RequestId + Clone,
+    {
+        let claim = Claim::of(&call.admission.actor, &call.admission.method.path, &call.message)?;
+        self.begin_claimed(&call.admission, scope, claim).await
+    }
+
+    /// As `begin`, for a stream that carries its id and the digest of what follows.
+    ///
+    /// # Errors
+    /// As `begin`.
+    pub async fn begin_stream(
+        &self,
+        admission: &Admission,
+        scope: Scope<'_>,
+        request_id: &str,
+        digest: &[u8],
+    ) -> Result<Tx, Failure> {
+        let path = &admission.method.path;
+        let claim = Claim::new(&admission.actor, path, request_id.to_owned(), hex::encode(digest))?;
+        self.begin_claimed(admission, scope, claim).await
+    }
+
+    async fn begin_claimed(&self, admission: &Admission, scope: Scope<'_>, claim: Claim) -> Result<Tx, Failure> {
+        let mut tx = self
+            .open_tx(scope, admission.at, Some(claim.clone()), Lock::Shared)
+            .await?;
+        tx.admitted = tx.admit(admission).await?;
+        match tx.claim(std::slice::from_ref(&claim)).await?.pop() {
+            Some(Claimed::Fresh) => Ok(tx),
+            Some(Claimed::Replay(reply)) => Err(Failure::replayed(reply)),
+            Some(Claimed::Reused) | None => Err(request::reused()),
+        }
+    }
+
+    /// Begins a transaction for a batch of calls of one term: admit and claim each by itself.
+    ///
+    /// # Errors
+    /// An unknown term.
+    pub async fn batch(&self, term: &str) -> Result<Tx, Failure> {
+        self.open_tx(Scope::Term(term), self.env().clock.now(), None, Lock::Shared)
+            .await
+    }
+
+    /// Begins a transaction of the service's own: a mirror's batch, a housekeeping act. No gate decides on it.
+    ///
+    /// `seed` makes the ids that it derives: the same seed, the same ids.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn begin_own(&self, at: i64, seed: &str) -> Result<Tx, Failure> {
+        let mut tx = self.open_tx(Scope::AnyTerm, at, None, Lock::None).await?;
+        tx.seed = Sha256::digest(seed).into();
+        Ok(tx)
+    }
+
+    /// Begins a step's transaction: idempotent by the request id, admitted at the step's due instant.
+    pub(crate) async fn begin_step<M>(&self, call: &Call<M>, term: &str, due: i64) -> Result<Tx, Failure>
+    where
+        M: Message + RequestId + Clone,
+    {
+        let mut tx = self.begin(call, Scope::Term(term)).await?;
+        tx.at = due;
+        Ok(tx)
+    }
+
+    /// Begins a transaction that holds the fence of `term` alone: all that were admitted under it have ended.
+    pub(crate) async fn begin_exclusive(&self, term: &str, at: i64) -> Result<Tx, Failure> {
+        self.open_tx(Scope::Term(term), at, None, Lock::Exclusive).await
+    }
+
+    /// Opens reading on a caller's behalf: the term's gates decide, no lock is taken.
+    ///
+    /// # Errors
+    /// A closed window, an unknown term.
+    pub async fn read<M>(&self, call: &Call<M>, scope: Scope<'_>) -> Result<Reader, Failure> {
+        let mut reader = self.reader();
+        let gates = gates::load_for_reading(&mut reader, self, scope).await?;
+        let positions = gates::mirror_positions(&mut reader, &gates).await?;
+        reader.admitted = gates::admit(&call.admission, &gates, &positions)?;
+        reader.gates = if scope == Scope::AnyTerm {
+            gates::newest_policy(&gates)
+        } else {
+            gates.into_iter().next()
+        };
+        reader.at = call.admission.at;
+        Ok(reader)
+    }
+
+    /// Reading for the service's own purposes.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        let actor = Actor {
+            service: self.service().to_owned(),
+            ..Actor::default()
+        };
+        let admitted = Admitted {
+            actor,
+            windows: Vec::new(),
+        };
+        Reader {
+            db: self.clone(),
+            admitted,
+            gates: None,
+            at: self.env().clock.now(),
+        }
+    }
+
+    async fn open_tx(&self, scope: Scope<'_>, at: i64, claim: Option<Claim>, lock: Lock) -> Result<Tx, Failure> {
+        let engine = match &self.inner().pool {
+            Pool::Sqlite { writer, .. } => Engine::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Pool::Postgres { pool } => Engine::Postgres(pool.begin().await?),
+        };
+        let seed = claim.as_ref().map_or([0; 32], |claim| {
+            Sha256::digest(format!("{}\n{}\n{}", claim.caller, claim.method, claim.request_id)).into()
+        });
+        let actor = Actor {
+            service: self.service().to_owned(),
+            ..Actor::default()
+        };
+        let mut tx = Tx {
+            engine,
+            db: self.clone(),
+            at,
+            admitted: Admitted {
+                actor,
+                windows: Vec::new(),
+            },
+            gates: Vec::new(),
+            scoped: scope != Scope::AnyTerm,
+            claim,
+            seed,
+            counter: 0,
+            changes: Vec::new(),
+            replies: Vec::new(),
+        };
+        let db = self.clone();
+        tx.gates = match (lock, scope) {
+            (Lock::None, _) => Vec::new(),
+            (Lock::Shared, scope) => gates::load_on_fence(&mut tx, &db, scope, false).await?,
+            (Lock::Exclusive, scope) => gates::load_on_fence(&mut tx, &db, scope, true).await?,
+        };
+        Ok(tx)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Lock {
+    None,
+    Shared,
+    Exclusive,
+}
+
+impl Tx {
+    /// Runs a statement; returns the number of rows it touched.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn execute(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> BoxFuture<'_, Result<u64, Failure>> {
+        let sql = sql.into();
+        Box::pin(async move {
+            Ok(match &mut self.engine {
+                Engine::Sqlite(tx) => queries::sqlite(sql, args).execute(&mut **tx).await?.rows_affected(),
+                Engine::Postgres(tx) => queries::postgres(sql, args).execute(&mut **tx).await?.rows_affected(),
+            })
+        })
+    }
+
+    /// Decides on one call of a batch: whether a window that its rule names is open for it.
+    ///
+    /// # Errors
+    /// A closed or settled window, or one that still waits.
+    pub async fn admit(&mut self, admission: &Admission) -> Result<Admitted, Failure> {
+        let gates = self.gates.clone();
+        let positions = gates::mirror_positions(self, &gates).await?;
+        gates::admit(admission, &gates, &positions)
+    }
+
+    /// Who acts, with the roles that allow it now; the service itself in a transaction of its own.
+    #[must_use]
+    pub fn actor(&self) -> &Actor {
+        &self.admitted.actor
+    }
+
+    /// The instant of admission (a step's: when it is due; a mirror's: of the change), in microseconds since the epoch.
+    #[must_use]
+    pub const fn at(&self) -> i64 {
+        self.at
+    }
+
+    /// Sets the instant that what is written next carries: a mirror goes from change to change.
+    pub const fn set_at(&mut self, at: i64) {
+        self.at = at;
+    }
+
+    /// The term of the scope; empty for none.
+    #[must_use]
+    pub fn term(&self) -> &str {
+        if self.scoped {
+            self.gates.first().map_or("", |gates| gates.term())
+        } else {
+            ""
+        }
+    }
+
+    /// The gates of the scope's term; of no term, those with the newest policy.
+    ///
+    /// # Errors
+    /// `TERM_UNKNOWN` if no gates were ever put.
+    pub fn gates(&self) -> Result<Arc<TermGates>, Failure> {
+        let gates = if self.scoped {
+            self.gates.first().cloned()
+        } else {
+            gates::newest_policy(&self.gates)
+        };
+        gates.ok_or_else(|| Failure::new(Reason::TermUnknown).with("term", ""))
+    }
+
+    /// The gates of any term, e.g. in a mirror.
+    ///
+    /// # Errors
+    /// `TERM_UNKNOWN` if there are none.
+    pub async fn gates_of(&mut self, term: &str) -> Result<Arc<TermGates>, Failure> {
+        if let Some(gates) = self.gates.iter().find(|gates| gates.term() == term) {
+            return Ok(Arc::clone(gates));
+        }
+        let db = self.db.clone();
+        let gates = gates::load_on_fence(self, &db, Scope::Term(term), false)
+            .await?
+            .into_iter()
+            .next();
+        let gates = gates.ok_or_else(|| Failure::new(Reason::TermUnknown).with("term", term))?;
+        self.gates.push(Arc::clone(&gates));
+        Ok(gates)
+    }
+
+    /// The policy of the scope's term, as this service reads it.
+    ///
+    /// # Errors
+    /// `TERM_UNKNOWN` if no gates were ever put.
+    pub fn policy<P: Policy>(&self) -> Result<Arc<P>, Failure> {
+        self.gates()?.policy()
+    }
+
+    /// Every window that is open for this call.
+    #[must_use]
+    pub fn open_windows(&self) -> &[Window] {
+        &self.admitted.windows
+    }
+
+    /// The open window of `phase` and `round` that this call may use for something of these organisations.
+    ///
+    /// # Errors
+    /// Why there is none: closed, settled, or not ready.
+    pub fn window(&self, phase: Phase, round: i32, organizations: &[String]) -> Result<Window, Failure> {
+        self.admitted
+            .window(phase, round, organizations)
+            .cloned()
+            .ok_or_else(|| gates::refusal(&self.gates, self.at, &[phase], Some(round)))
+    }
+
+    /// A fresh id, the same whenever the same request is carried out: "«kind»/«id»".
+    pub fn id(&mut self, kind: &str) -> String {
+        self.counter += 1;
+        let mut hash = Sha256::new();
+        hash.update(self.seed);
+        hash.update(kind);
+        hash.update(self.counter.to_be_bytes());
+        format!("{kind}/{}", hex::encode(hash.finalize().get(..10).unwrap_or_default()))
+    }
+
+    /// Makes the ids that follow depend on `seed`: for each change that a mirror takes, for each call of a batch.
+    pub fn seed_ids(&mut self, seed: &str) {
+        self.seed = Sha256::digest(seed).into();
+        self.counter = 0;
+    }
+
+    /// Notes a change; it is appended to the feed with the commit.
+    pub fn record(&mut self, record: Record) {
+        let mut change = record.0;
+        if change.actor.is_none() {
+            change.actor = Some(self.admitted.actor.acting_as(None));
+        }
+        if change.at.is_none() {
+            change.at = Some(proto::timestamp(self.at));
+        }
+        if change.term.is_empty() {
+            self.term().clone_into(&mut change.term);
+        }
+        self.changes.push(change);
+    }
+
+    /// Stores the reply under the request id, appends the changes, and commits.
+    ///
+    /// # Errors
+    /// Those of the database; then nothing was written.
+    pub async fn commit<R: Message>(mut self, reply: R) -> Result<R, Failure> {
+        if let Some(claim) = self.claim.clone() {
+            self.reply(claim, &reply);
+        }
+        self.finish().await?;
+        Ok(reply)
+    }
+
+    /// As `commit`, where the changes are appended already.
+    pub(crate) async fn commit_at<R: Message>(mut self, reply: R, position: i64) -> Result<R, Failure> {
+        if let Some(claim) = self.claim.clone() {
+            self.reply(claim, &reply);
+        }
+        let db = self.db.clone();
+        self.finish().await?;
+        announce(&db, position);
+        Ok(reply)
+    }
+
+    /// Appends the changes and commits. Returns the feed position of this batch, or the head if nothing changed.
+    ///
+    /// # Errors
+    /// Those of the database; then nothing was written.
+    pub async fn finish(mut self) -> Result<i64, Failure> {
+        self.write_replies().await?;
+        let position = self.write_changes().await?;
+        match self.engine {
+            Engine::Sqlite(tx) => tx.commit().await?,
+            Engine::Postgres(tx) => tx.commit().await?,
+        }
+        if let Some(position) = position {
+            announce(&self.db, position);
+        }
+        Ok(position.unwrap_or_default())
+    }
+
+    /// Appends the noted changes now, so that their position is known before the commit.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) async fn write_changes(&mut self) -> Result<Option<i64>, Failure> {
+        let changes = std::mem::take(&mut self.changes);
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        let batch = hex::encode(self.db.env().random::<16>().map_err(Failure::internal)?);
+        feed::append(self, &batch, &changes).await.map(Some)
+    }
+
+    /// Rolls back, and frees the connection at once.
+    pub async fn abandon(self) {
+        let ended = match self.engine {
+            Engine::Sqlite(tx) => tx.rollback().await,
+            Engine::Postgres(tx) => tx.rollback().await,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "rolling back");
+        }
+    }
+}
+
+impl Queries for Tx {
+    fn all(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> BoxFuture<'_, Result<Vec<Row>, Failure>> {
+        let sql = sql.into();
+        Box::pin(async move {
+            Ok(match &mut self.engine {
+                Engine::Sqlite(tx) => queries::sqlite(sql, args)
+                    .fetch_all(&mut **tx)
+                    .await?
+                    .into_iter()
+                    .map(Row::Sqlite)
+                    .collect(),
+                Engine::Postgres(tx) => queries::postgres(sql, args)
+                    .fetch_all(&mut **tx)
+                    .await?
+                    .into_iter()
+                    .map(Row::Postgres)
+                    .collect(),
+            })
+        })
+    }
+
+    fn one(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> BoxFuture<'_, Result<Option<Row>, Failure>> {
+        let sql = sql.into();
+        Box::pin(async move {
+            Ok(match &mut self.engine {
+                Engine::Sqlite(tx) => queries::sqlite(sql, args)
+                    .fetch_optional(&mut **tx)
+                    .await?
+                    .map(Row::Sqlite),
+                Engine::Postgres(tx) => queries::postgres(sql, args)
+                    .fetch_optional(&mut **tx)
+                    .await?
+                    .map(Row::Postgres),
+            })
+        })
+    }
+}
+
+/// Wakes this process's watchers.
+fn announce(db: &Db, position: i64) {
+    db.inner().head.send_if_modified(|head| {
+        let newer = *head < position;
+        *head = position.max(*head);
+        newer
+    });
+}

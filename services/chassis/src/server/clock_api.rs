@@ -1,0 +1,59 @@
+//! `ClockService`: moves a rehearsal's clock. The new time is durable before the answer.
+
+use proto::common::v1::{AdvanceRequest, AdvanceResponse, clock_service_server::ClockService};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    call::{Call, answer},
+    db::{Db, Queries, args},
+    env::{Clock, RehearsalClock},
+    failure::{Failure, Faults},
+};
+
+#[derive(Debug, Clone)]
+pub(super) struct ClockApi {
+    pub db: Db,
+}
+
+#[tonic::async_trait]
+impl ClockService for ClockApi {
+    async fn advance(&self, request: Request<AdvanceRequest>) -> Result<Response<AdvanceResponse>, Status> {
+        answer(request, |call| advance(self, call)).await
+    }
+}
+
+async fn advance(api: &ClockApi, call: Call<AdvanceRequest>) -> Result<AdvanceResponse, Failure> {
+    let Clock::Rehearsal(clock) = &api.db.env().clock else {
+        return Err(Failure::internal("Advance without a rehearsal's clock"));
+    };
+    let Some(to) = call.message.to.as_ref().map(proto::instant) else {
+        let mut faults = Faults::new();
+        faults.required("to", "");
+        return Err(faults.check().err().unwrap_or_else(|| Failure::internal("no fault")));
+    };
+    let to = to.max(clock.now());
+    let mut tx = api.db.begin_own(to, "clock").await?;
+    tx.execute(
+        "INSERT INTO rehearsal_clock (id, at, running) VALUES (1, $1, $2)
+         ON CONFLICT (id) DO UPDATE SET at = excluded.at, running = excluded.running",
+        args![to, i64::from(call.message.running)],
+    )
+    .await?;
+    tx.finish().await?;
+    let now = clock.advance(to, call.message.running);
+    Ok(AdvanceResponse {
+        now: Some(proto::timestamp(now)),
+    })
+}
+
+/// Puts the clock where the database last had it.
+pub(super) async fn restore(db: &Db, clock: &RehearsalClock) -> Result<(), Failure> {
+    if let Some(row) = db
+        .reader()
+        .one("SELECT at, running FROM rehearsal_clock WHERE id = 1", args![])
+        .await?
+    {
+        let _ = clock.advance(row.get("at")?, row.get::<i64>("running")? == 1);
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! What a service is put together on.
+
+use std::{collections::BTreeMap, future::Future, sync::Arc};
+
+use anyhow::Context as _;
+use proto::common::v1::{
+    change_service_server::ChangeServiceServer, clock_service_server::ClockServiceServer,
+    gate_service_server::GateServiceServer, step_service_server::StepServiceServer,
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    body::Body,
+    server::NamedService,
+    service::{Routes, RoutesBuilder},
+};
+use tower::Service;
+
+use super::{
+    clock_api::ClockApi,
+    gate_api::{GateApi, PolicyCheck},
+    step_api::{StepApi, Steps},
+};
+use crate::{
+    changes::{self, ChangeApi, Mirror},
+    config::Config,
+    contract,
+    db::Db,
+    env::Env,
+    identity::Identity,
+    peer::{self, Peer},
+    policy::Policy,
+};
+
+/// A server in the making.
+pub struct Host {
+    name: &'static str,
+    db: Db,
+    identity: Identity,
+    peers: BTreeMap<String, String>,
+    shutdown: CancellationToken,
+    routes: RoutesBuilder,
+    served: Vec<&'static str>,
+    policy: Option<PolicyCheck>,
+    fallback: Option<axum::Router>,
+    tasks: Vec<JoinHandle<()>>,
+    max_message: usize,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host")
+            .field("name", &self.name)
+            .field("served", &self.served)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    pub(super) fn new(
+        name: &'static str,
+        db: Db,
+        config: &Config,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let identity = Identity::load(name, &config.keys.own, &config.keys.trusted, db.env().clone())?;
+        Ok(Self {
+            name,
+            db,
+            identity,
+            peers: config.peers.clone(),
+            shutdown,
+            routes: Routes::builder(),
+            served: Vec::new(),
+            policy: None,
+            fallback: None,
+            tasks: Vec::new(),
+            max_message: config.server.max_message_bytes,
+        })
+    }
+
+    /// The service's database.
+    #[must_use]
+    pub fn db(&self) -> Db {
+        self.db.clone()
+    }
+
+    /// The outside world.
+    #[must_use]
+    pub fn env(&self) -> Env {
+        self.db.env().clone()
+    }
+
+    /// The process's key and those it trusts.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity.clone()
+    }
+
+    /// Cancelled when the service ends.
+    #[must_use]
+    pub fn shutdown(&self) -> CancellationToken {
+        self.shutdown.clone()
+    }
+
+    /// Largest message, in bytes.
+    #[must_use]
+    pub const fn max_message_bytes(&self) -> usize {
+        self.max_message
+    }
+
+    /// A channel to a neighbour.
+    ///
+    /// # Errors
+    /// If `peers` has no address of it.
+    pub fn peer(&self, service: &str) -> anyhow::Result<Peer> {
+        let address = self
+            .peers
+            .get(service)
+            .with_context(|| format!("peers.{service} is missing in the configuration"))?;
+        Ok(peer::identified(peer::channel(address)?, self.identity.clone()))
+    }
+
+    /// Adds a gRPC service. Each of its methods must have a rule.
+    pub fn add<S>(&mut self, service: S)
+    where
+        S: Service<http::Request<Body>, Error = std::convert::Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Response: axum::response::IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.served.push(S::NAME);
+        self.routes.add_service(service);
+    }
+
+    /// Answers paths of no service of its own: the gateway's passing on.
+    pub fn fallback(&mut self, router: axum::Router) {
+        self.fallback = Some(router);
+    }
+
+    /// Has the service's sections of a policy checked when gates are put.
+    pub fn policy<P: Policy>(&mut self) {
+        self.policy = Some(|document| P::parse(document).err().unwrap_or_default());
+    }
+
+    /// Carries out the sequencer's steps.
+    pub fn steps(&mut self, steps: impl Steps) {
+        let api = StepApi {
+            db: self.db.clone(),
+            steps: Arc::new(steps),
+        };
+        self.add(StepServiceServer::new(api));
+    }
+
+    /// Mirrors a neighbour's facts.
+    ///
+    /// # Errors
+    /// If `peers` has no address of it.
+    pub fn mirror(&mut self, mirror: impl Mirror) -> anyhow::Result<()> {
+        let peer = self.peer(mirror.source())?;
+        let run = changes::run_mirror(self.db.clone(), Arc::new(mirror), peer, self.shutdown.clone());
+        self.spawn(run);
+        Ok(())
+    }
+
+    /// Runs a task of the service until it ends; it must heed `shutdown()`.
+    pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.push(tokio::spawn(task));
+    }
+
+    pub(super) fn add_clock(&mut self) {
+        self.add(ClockServiceServer::new(ClockApi { db: self.db.clone() }));
+    }
+
+    pub(super) fn finish(mut self) -> anyhow::Result<(Routes, Vec<JoinHandle<()>>)> {
+        let gates = GateApi {
+            db: self.db.clone(),
+            policy: self.policy,
+        };
+        self.add(GateServiceServer::new(gates));
+        let watch = ChangeApi {
+            db: self.db.clone(),
+            shutdown: self.shutdown.clone(),
+        };
+        self.add(ChangeServiceServer::new(watch));
+        for service in &self.served {
+            let mut methods = contract::methods()
+                .filter(|method| method.service == *service)
+                .peekable();
+            anyhow::ensure!(methods.peek().is_some(), "{service} is in no contract");
+            for method in methods {
+                anyhow::ensure!(method.rule.is_some(), "{} has no rule: it is not served", method.path);
+            }
+        }
+        let (health, health_service) = tonic_health::server::health_reporter();
+        self.routes.add_service(health_service);
+        let ending = self.shutdown.clone();
+        let served = self.served.clone();
+        self.spawn(async move {
+            for service in &served {
+                health
+                    .set_service_status(*service, tonic_health::ServingStatus::Serving)
+                    .await;
+            }
+            health
+                .set_service_status("", tonic_health::ServingStatus::Serving)
+                .await;
+            ending.cancelled().await;
+            health
+                .set_service_status("", tonic_health::ServingStatus::NotServing)
+                .await;
+        });
+        self.routes.add_service(
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(proto::DESCRIPTOR)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .build_v1()?,
+        );
+        self.routes.add_service(
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(proto::DESCRIPTOR)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .build_v1alpha()?,
+        );
+        let mut routes = self.routes.routes();
+        if let Some(fallback) = self.fallback {
+            routes = routes.into_axum_router().fallback_service(fallback).into();
+        }
+        Ok((routes.prepare(), self.tasks))
+    }
+}

@@ -1,0 +1,97 @@
+//! A server of the house: one way to start it, for every service, in production and in tests.
+
+mod clock_api;
+mod gate_api;
+mod host;
+mod rules;
+mod step_api;
+
+use std::{future::Future, time::Duration};
+
+use anyhow::Context as _;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Server, server::TcpIncoming};
+
+pub use host::Host;
+pub use step_api::{StepOutcome, Steps};
+
+use crate::{
+    config::{ClockConfig, Config},
+    db::{Db, Migrations},
+    env::{Clock, Env},
+    telemetry::TraceLayer,
+};
+
+/// A service of the house.
+pub trait Program: 'static {
+    /// Its name: of the binary, of its keys, in changes.
+    const NAME: &'static str;
+    /// Its configuration, chassis's part included.
+    type Config: DeserializeOwned + AsRef<Config> + Clone + Send + Sync + 'static;
+    /// Its schema.
+    fn migrations() -> Migrations;
+    /// Adds its gRPC services, mirrors, steps and policy to the host.
+    fn build(host: &mut Host, config: &Self::Config) -> impl Future<Output = anyhow::Result<()>> + Send;
+}
+
+/// Serves until `shutdown`, then drains for at most as long as configured.
+///
+/// # Errors
+/// If the database cannot be opened, a method has no rule, or the server fails.
+pub async fn serve<P: Program>(
+    config: P::Config,
+    listener: TcpListener,
+    env: Env,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let common = config.as_ref();
+    let db = Db::open(P::NAME, &common.database, env.clone()).await?;
+    if common.database.migrate {
+        db.migrate(&P::migrations()).await.context("migrating the database")?;
+    }
+    if let Clock::Rehearsal(clock) = &env.clock {
+        clock_api::restore(&db, clock).await?;
+    }
+    // Everything that the service runs beside its server ends with it.
+    let ending = shutdown.child_token();
+    let mut host = Host::new(P::NAME, db.clone(), common, ending.clone())?;
+    P::build(&mut host, &config).await?;
+    if common.clock == ClockConfig::Rehearsal {
+        host.add_clock();
+    }
+    let drain = Duration::from_secs(common.server.drain_seconds);
+    let bounds = common.server.clone();
+    let identity = host.identity();
+    let (routes, tasks) = host.finish()?;
+
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let serving = Server::builder()
+        .max_connection_age(Duration::from_secs(bounds.max_connection_age_seconds))
+        .max_concurrent_streams(bounds.max_concurrent_streams)
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .layer(TraceLayer)
+        .layer(rules::RuleLayer::new(identity, env))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+    let server = tokio::spawn(serving);
+    let abort = server.abort_handle();
+
+    let outcome = tokio::select! {
+        outcome = server => outcome.context("the server's task")?.context("serving"),
+        () = async { shutdown.cancelled().await; tokio::time::sleep(drain).await } => {
+            // An idle or half-open peer would hold the graceful end for ever.
+            abort.abort();
+            tracing::info!(service = P::NAME, "drain limit reached; connections were cut");
+            Ok(())
+        }
+    };
+    ending.cancel();
+    for task in tasks {
+        // A task that does not see its token within the limit is cut as well.
+        let _ = tokio::time::timeout(drain, task).await;
+    }
+    db.close().await;
+    outcome
+}

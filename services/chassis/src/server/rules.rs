@@ -1,0 +1,206 @@
+//! The one place that enforces the contract's rules: identity and role for every call of every server. The gate is
+//! checked where the transaction begins; what this layer found out travels there as an `Admission`.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use proto::{
+    Actor,
+    common::v1::{Reason, Role},
+};
+use tonic::{Status, body::Body};
+use tower::{Layer, Service};
+
+use crate::{
+    call::Admission,
+    contract::{self, Method, Rule},
+    env::Env,
+    failure::{Failure, Faults},
+    gates,
+    identity::Identity,
+    peer::SERVICE_HEADER,
+};
+
+/// Services that every gRPC server offers and no rule of ours is about.
+const STANDARD: [&str; 3] = ["/grpc.health.v1.", "/grpc.reflection.v1.", "/grpc.reflection.v1alpha."];
+/// With less than this left, a call between services is not begun.
+const TOO_LATE: Duration = Duration::from_millis(100);
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct RuleLayer {
+    identity: Identity,
+    env: Env,
+}
+
+impl RuleLayer {
+    pub fn new(identity: Identity, env: Env) -> Self {
+        Self { identity, env }
+    }
+
+    fn admit(&self, request: &http::Request<Body>) -> Result<Option<Admission>, Failure> {
+        let path = request.uri().path();
+        if STANDARD.iter().any(|standard| path.starts_with(standard)) {
+            return Ok(None);
+        }
+        // A path of no contract goes on to the router, which knows no such method either.
+        let Some(method) = contract::method(path) else {
+            return Ok(None);
+        };
+        let Some(rule) = &method.rule else {
+            return Err(Failure::internal(format!("{path} has no rule")));
+        };
+        let timeout = header(request, "grpc-timeout").and_then(parse_timeout);
+        let deadline = timeout.map(|timeout| tokio::time::Instant::now() + timeout);
+        let actor = self.actor(request, method, rule)?;
+        if !actor.service.is_empty() && method.is_unary() {
+            match timeout {
+                None => {
+                    let mut faults = Faults::new();
+                    faults.add(
+                        "grpc-timeout",
+                        "服务间调用须带期限",
+                        "a call between services needs a deadline",
+                    );
+                    faults.check()?;
+                }
+                Some(left) if left < TOO_LATE => return Err(Failure::new(Reason::DeadlineExceeded)),
+                Some(_) => {}
+            }
+        }
+        Ok(Some(Admission {
+            method,
+            actor,
+            at: self.env.clock.now(),
+            deadline,
+        }))
+    }
+
+    /// The caller with those of his roles that the rule names. A person's token decides before the service's that brings it.
+    fn actor(&self, request: &http::Request<Body>, method: &Method, rule: &Rule) -> Result<Actor, Failure> {
+        if rule.public {
+            return Ok(Actor::default());
+        }
+        let person = header(request, "authorization").map(|value| {
+            let token = value
+                .strip_prefix("Bearer ")
+                .ok_or_else(|| Failure::new(Reason::Unauthenticated))?;
+            self.identity.person(token)
+        });
+        let service = header(request, SERVICE_HEADER).map(|token| self.identity.service(token));
+        let service = service.transpose()?;
+        if let Some(claims) = person.transpose()? {
+            let named = |role: Role| rule.grants.iter().any(|grant| grant.roles.contains(&role));
+            let roles: Vec<_> = claims.held().into_iter().filter(|held| named(held.role)).collect();
+            if !roles.is_empty() {
+                let (account, teacher) = (claims.sub.clone(), claims.teacher.clone());
+                return Ok(Actor {
+                    account,
+                    teacher,
+                    roles,
+                    service: String::new(),
+                });
+            }
+            if service.is_none() {
+                return Err(not_allowed(method, rule));
+            }
+        }
+        let Some(service) = service else {
+            return Err(Failure::new(Reason::Unauthenticated));
+        };
+        let actor = Actor {
+            service,
+            ..Actor::default()
+        };
+        if rule.grants.iter().any(|grant| gates::serves(grant, &actor)) {
+            return Ok(actor);
+        }
+        Err(not_allowed(method, rule))
+    }
+}
+
+fn not_allowed(method: &Method, rule: &Rule) -> Failure {
+    let mut allowed: Vec<_> = rule
+        .grants
+        .iter()
+        .flat_map(|grant| &grant.roles)
+        .map(Role::as_str_name)
+        .collect();
+    allowed.sort_unstable();
+    allowed.dedup();
+    Failure::new(Reason::RoleNotAllowed)
+        .with("method", &method.name)
+        .with("allowed", allowed.join(", "))
+}
+
+fn header<'a>(request: &'a http::Request<Body>, name: &str) -> Option<&'a str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// `grpc-timeout`: up to eight digits and a unit.
+pub(crate) fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(value.checked_mul(3600)?),
+        "M" => Duration::from_secs(value.checked_mul(60)?),
+        "S" => Duration::from_secs(value),
+        "m" => Duration::from_millis(value),
+        "u" => Duration::from_micros(value),
+        "n" => Duration::from_nanos(value),
+        _ => return None,
+    })
+}
+
+impl<S> Layer<S> for RuleLayer {
+    type Service = Ruled<S>;
+    fn layer(&self, inner: S) -> Ruled<S> {
+        Ruled {
+            inner,
+            rules: self.clone(),
+        }
+    }
+}
+
+/// See [`RuleLayer`].
+#[derive(Debug, Clone)]
+pub struct Ruled<S> {
+    inner: S,
+    rules: RuleLayer,
+}
+
+impl<S> Service<http::Request<Body>> for Ruled<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        match self.rules.admit(&request) {
+            Ok(admission) => {
+                if let Some(admission) = admission {
+                    request.extensions_mut().insert(admission);
+                }
+                Box::pin(self.inner.call(request))
+            }
+            Err(failure) => {
+                let refused = Status::from(failure).into_http::<Body>();
+                Box::pin(async move { Ok(refused) })
+            }
+        }
+    }
+}

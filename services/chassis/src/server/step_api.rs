@@ -1,0 +1,75 @@
+//! `StepService` of a server: each page of a step is one transaction, safe to repeat.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use proto::common::v1::{RunStepRequest, RunStepResponse, StepCount, step_service_server::StepService};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    call::{Call, answer},
+    changes::feed,
+    db::{Db, Tx},
+    failure::{Failure, Faults},
+};
+
+/// What one page of a step did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StepOutcome {
+    /// Resources changed.
+    pub changed: i32,
+    /// Whether another page is to follow.
+    pub more: bool,
+    /// What there is to report; summed over pages by key.
+    pub counts: BTreeMap<String, i64>,
+}
+
+/// What a service does when windows open and close.
+#[tonic::async_trait]
+pub trait Steps: Send + Sync + 'static {
+    /// Does one page. `tx.at()` is when the step is due.
+    ///
+    /// # Errors
+    /// The page is rolled back and tried again.
+    async fn run(&self, tx: &mut Tx, step: &RunStepRequest) -> Result<StepOutcome, Failure>;
+}
+
+#[derive(Clone)]
+pub(super) struct StepApi {
+    pub db: Db,
+    pub steps: Arc<dyn Steps>,
+}
+
+#[tonic::async_trait]
+impl StepService for StepApi {
+    async fn run_step(&self, request: Request<RunStepRequest>) -> Result<Response<RunStepResponse>, Status> {
+        answer(request, |call| run(self, call)).await
+    }
+}
+
+async fn run(api: &StepApi, call: Call<RunStepRequest>) -> Result<RunStepResponse, Failure> {
+    let step = &call.message;
+    let Some(due) = step.due.as_ref().map(proto::instant) else {
+        let mut faults = Faults::new();
+        faults.add("due", "必填", "required");
+        return Err(faults.check().err().unwrap_or_else(|| Failure::internal("no fault")));
+    };
+    let mut tx = api.db.begin_step(&call, &step.term, due).await?;
+    let outcome = api.steps.run(&mut tx, step).await?;
+    // The position that the caller may wait for is the one that this very page commits.
+    let position = match tx.write_changes().await? {
+        Some(position) => position,
+        None => feed::head(&mut tx).await?,
+    };
+    let counts = outcome
+        .counts
+        .into_iter()
+        .map(|(key, value)| StepCount { key, value })
+        .collect();
+    let reply = RunStepResponse {
+        changed: outcome.changed,
+        more: outcome.more,
+        position,
+        counts,
+    };
+    tx.commit_at(reply, position).await
+}

@@ -1,0 +1,188 @@
+//! Traces, metrics and logs. One layer opens the span of a call with its parent already set; OTLP when configured, quiet
+//! otherwise.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::LazyLock,
+    task::{Context, Poll},
+};
+
+use opentelemetry::{
+    KeyValue, global,
+    metrics::Histogram,
+    propagation::{Extractor, Injector},
+    trace::TracerProvider as _,
+};
+use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_sdk::{
+    Resource, metrics::SdkMeterProvider, propagation::TraceContextPropagator, trace::SdkTracerProvider,
+};
+use tonic::{Code, Status, body::Body, metadata::MetadataMap};
+use tower::{Layer, Service};
+use tracing::Instrument as _;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+use crate::config::TelemetryConfig;
+
+/// Flushes what is left when it is dropped; a mute collector delays that by its time-out, and changes nothing else.
+#[derive(Debug, Default)]
+pub struct Guard {
+    traces: Option<SdkTracerProvider>,
+    meters: Option<SdkMeterProvider>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(traces) = &self.traces {
+            let _ = traces.shutdown();
+        }
+        if let Some(meters) = &self.meters {
+            let _ = meters.shutdown();
+        }
+    }
+}
+
+/// Starts logging to standard error (JSON; `RUST_LOG` chooses), and exporting if an endpoint is configured.
+///
+/// # Errors
+/// If the endpoint is no address.
+pub fn start(service: &'static str, config: &TelemetryConfig) -> anyhow::Result<Guard> {
+    global::set_text_map_propagator(TraceContextPropagator::new());
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,chassis=info"));
+    let logs = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
+    let Some(endpoint) = &config.otlp_endpoint else {
+        // A second start in one process keeps the first.
+        let _ = tracing_subscriber::registry().with(filter).with(logs).try_init();
+        return Ok(Guard::default());
+    };
+    let resource = Resource::builder()
+        .with_service_name(format!("shixun-{service}"))
+        .build();
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .build()?;
+    let traces = SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_resource(resource.clone())
+        .build();
+    let exporter = opentelemetry_otlp::MetricExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .build()?;
+    let meters = SdkMeterProvider::builder()
+        .with_periodic_exporter(exporter)
+        .with_resource(resource)
+        .build();
+    global::set_tracer_provider(traces.clone());
+    global::set_meter_provider(meters.clone());
+    let spans = tracing_opentelemetry::layer().with_tracer(traces.tracer("shixun"));
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(logs)
+        .with(spans)
+        .try_init();
+    Ok(Guard {
+        traces: Some(traces),
+        meters: Some(meters),
+    })
+}
+
+/// Puts the current trace context on an outgoing call.
+pub fn inject(metadata: &mut MetadataMap) {
+    struct Into<'a>(&'a mut http::HeaderMap);
+    impl Injector for Into<'_> {
+        fn set(&mut self, key: &str, value: String) {
+            if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(key), http::HeaderValue::try_from(value)) {
+                self.0.insert(name, value);
+            }
+        }
+    }
+    let mut headers = std::mem::take(metadata).into_headers();
+    let context = tracing::Span::current().context();
+    global::get_text_map_propagator(|propagator| propagator.inject_context(&context, &mut Into(&mut headers)));
+    *metadata = MetadataMap::from_headers(headers);
+}
+
+struct From<'a>(&'a http::HeaderMap);
+
+impl Extractor for From<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|value| value.to_str().ok())
+    }
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(http::HeaderName::as_str).collect()
+    }
+}
+
+/// Duration of calls by method and code (OpenTelemetry's `rpc.server.duration`, seconds); its count is the rate.
+static DURATION: LazyLock<Histogram<f64>> = LazyLock::new(|| {
+    global::meter("shixun")
+        .f64_histogram("rpc.server.duration")
+        .with_unit("s")
+        .build()
+});
+
+/// The layer that gives each call its span and its figures.
+#[derive(Debug, Clone, Copy)]
+pub struct TraceLayer;
+
+impl<S> Layer<S> for TraceLayer {
+    type Service = Trace<S>;
+    fn layer(&self, inner: S) -> Trace<S> {
+        Trace(inner)
+    }
+}
+
+/// See [`TraceLayer`].
+#[derive(Debug, Clone)]
+pub struct Trace<S>(S);
+
+impl<S> Service<http::Request<Body>> for Trace<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let path = request.uri().path().to_owned();
+        // Only our contracts' methods become label values: a stranger's path must not.
+        let method = crate::contract::method(&path).map_or("other", |method| method.path.trim_start_matches('/'));
+        let span = tracing::info_span!(
+            "rpc",
+            otel.name = method,
+            otel.kind = "server",
+            rpc.system = "grpc",
+            rpc.grpc.status_code = tracing::field::Empty
+        );
+        let parent = global::get_text_map_propagator(|propagator| propagator.extract(&From(request.headers())));
+        let _ = span.set_parent(parent);
+        let begun = tokio::time::Instant::now();
+        let work = self.0.call(request);
+        let recorded = span.clone();
+        Box::pin(
+            async move {
+                let response = work.await?;
+                let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+                recorded.record("rpc.grpc.status_code", code as i32);
+                let labels = [
+                    KeyValue::new("rpc.method", method),
+                    KeyValue::new("rpc.grpc.status_code", i64::from(code as i32)),
+                ];
+                DURATION.record(begun.elapsed().as_secs_f64(), &labels);
+                tracing::debug!(method, code = code as i32, "call");
+                Ok(response)
+            }
+            .instrument(span),
+        )
+    }
+}
