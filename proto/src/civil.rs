@@ -18,11 +18,7 @@ impl std::error::Error for CivilDateError {}
 
 impl From<Date> for wire::Date {
     fn from(date: Date) -> Self {
-        Self {
-            year: date.year().into(),
-            month: date.month().into(),
-            day: date.day().into(),
-        }
+        Self { year: date.year().into(), month: date.month().into(), day: date.day().into() }
     }
 }
 
@@ -38,8 +34,7 @@ impl TryFrom<wire::Date> for Date {
 /// A wire date as SQL keeps it: "2019-08-26"; an absent one as the empty text.
 #[must_use]
 pub fn date_text(date: Option<&wire::Date>) -> String {
-    date.map(|date| format!("{:04}-{:02}-{:02}", date.year, date.month, date.day))
-        .unwrap_or_default()
+    date.map(|date| format!("{:04}-{:02}-{:02}", date.year, date.month, date.day)).unwrap_or_default()
 }
 
 /// The wire date of SQL's text; empty text, or none of a date, is absent.
@@ -61,10 +56,7 @@ pub fn timestamp(micros: i64) -> prost_types::Timestamp {
 /// Microseconds since the epoch of a wire instant; sub-microseconds are cut off.
 #[must_use]
 pub fn instant(timestamp: &prost_types::Timestamp) -> i64 {
-    timestamp
-        .seconds
-        .saturating_mul(1_000_000)
-        .saturating_add(i64::from(timestamp.nanos / 1_000))
+    timestamp.seconds.saturating_mul(1_000_000).saturating_add(i64::from(timestamp.nanos / 1_000))
 }
 
 /// jiff's instant of SQL's microseconds; an instant outside jiff's range is its nearest bound.

@@ -89,18 +89,14 @@ impl Actor {
     /// Whether this person holds `role` for exactly `organization`.
     #[must_use]
     pub fn is_at(&self, role: pb::Role, organization: &str) -> bool {
-        self.roles
-            .iter()
-            .any(|held| held.role == role && held.organization == organization)
+        self.roles.iter().any(|held| held.role == role && held.organization == organization)
     }
 
     /// The first of `roles` held for one of the organisations of `path` (root first, itself last); the closest wins.
     #[must_use]
     pub fn held_over<'a>(&'a self, roles: &[pb::Role], path: &[String]) -> Option<&'a Held> {
         path.iter().rev().find_map(|organization| {
-            self.roles
-                .iter()
-                .find(|held| roles.contains(&held.role) && held.organization == *organization)
+            self.roles.iter().find(|held| roles.contains(&held.role) && held.organization == *organization)
         })
     }
 

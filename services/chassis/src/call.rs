@@ -28,8 +28,7 @@ impl Admission {
     /// Whether the caller has stopped waiting.
     #[must_use]
     pub fn expired(&self) -> bool {
-        self.deadline
-            .is_some_and(|deadline| deadline <= tokio::time::Instant::now())
+        self.deadline.is_some_and(|deadline| deadline <= tokio::time::Instant::now())
     }
 }
 
@@ -78,10 +77,7 @@ where
     Work: Future<Output = Result<R, Failure>>,
 {
     let admission = admission(&request)?;
-    let call = Call {
-        admission,
-        message: request.into_inner(),
-    };
+    let call = Call { admission, message: request.into_inner() };
     for run in 1..=RUNS {
         if call.admission.expired() {
             return Err(Failure::new(Reason::DeadlineExceeded).into());

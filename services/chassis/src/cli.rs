@@ -88,12 +88,7 @@ fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
                 if let Some(fault) = found.fault {
                     anyhow::bail!("the feed is broken: {fault}");
                 }
-                println!(
-                    "{}: {} batches, {} changes, unbroken",
-                    P::NAME,
-                    found.batches,
-                    found.changes
-                );
+                println!("{}: {} batches, {} changes, unbroken", P::NAME, found.batches, found.changes);
                 Ok(())
             }
         }
@@ -106,9 +101,7 @@ fn read<C: serde::de::DeserializeOwned>(file: Option<&PathBuf>) -> anyhow::Resul
         anyhow::ensure!(file.exists(), "{} does not exist", file.display());
         figment = figment.merge(Toml::file(file));
     }
-    Ok(figment
-        .merge(EnvProvider::prefixed("SHIXUN_").ignore(&["CONFIG"]).split("__"))
-        .extract()?)
+    Ok(figment.merge(EnvProvider::prefixed("SHIXUN_").ignore(&["CONFIG"]).split("__")).extract()?)
 }
 
 /// A token that SIGTERM or SIGINT cancels.

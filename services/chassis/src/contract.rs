@@ -109,10 +109,7 @@ pub fn methods() -> impl Iterator<Item = &'static Method> {
 /// Code and texts of a reason.
 #[must_use]
 pub fn reason_text(reason: Reason) -> &'static ReasonText {
-    CONTRACT
-        .reasons
-        .get(&(reason as i32))
-        .unwrap_or_else(crate::failure::unspecified)
+    CONTRACT.reasons.get(&(reason as i32)).unwrap_or_else(crate::failure::unspecified)
 }
 
 fn read_method(pool: &DescriptorPool, method: &MethodDescriptor) -> Method {
@@ -161,10 +158,9 @@ fn read_reasons(pool: &DescriptorPool) -> BTreeMap<i32, ReasonText> {
         return BTreeMap::new();
     };
     let text = |options: &DynamicMessage, name: &str| match options.get_extension(&extension).as_ref() {
-        Value::Message(text) => text
-            .get_field_by_name(name)
-            .and_then(|value| value.as_str().map(str::to_owned))
-            .unwrap_or_default(),
+        Value::Message(text) => {
+            text.get_field_by_name(name).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+        }
         _ => String::new(),
     };
     reasons
@@ -173,14 +169,7 @@ fn read_reasons(pool: &DescriptorPool) -> BTreeMap<i32, ReasonText> {
             let options = value.options();
             options.has_extension(&extension).then(|| {
                 let code = code_by_name(&text(&options, "code"));
-                (
-                    value.number(),
-                    ReasonText {
-                        code,
-                        zh: text(&options, "zh"),
-                        en: text(&options, "en"),
-                    },
-                )
+                (value.number(), ReasonText { code, zh: text(&options, "zh"), en: text(&options, "en") })
             })
         })
         .collect()
@@ -211,15 +200,8 @@ mod tests {
     fn every_method_has_a_rule_with_grants_or_is_public() {
         assert!(methods().count() > 50);
         for method in methods() {
-            let rule = method
-                .rule
-                .as_ref()
-                .unwrap_or_else(|| panic!("{} has no rule", method.path));
-            assert!(
-                rule.public != !rule.grants.is_empty() || rule.grants.is_empty() == rule.public,
-                "{}",
-                method.path
-            );
+            let rule = method.rule.as_ref().unwrap_or_else(|| panic!("{} has no rule", method.path));
+            assert!(rule.public != !rule.grants.is_empty() || rule.grants.is_empty() == rule.public, "{}", method.path);
             assert_ne!(rule.idempotency, Idempotency::Unspecified, "{}", method.path);
             for grant in &rule.grants {
                 assert!(!grant.roles.is_empty() && !grant.phases.is_empty(), "{}", method.path);
@@ -229,19 +211,10 @@ mod tests {
 
     #[test]
     fn every_reason_has_a_code_and_both_texts() {
-        let reasons = pool()
-            .get_enum_by_name("shixun.common.v1.Reason")
-            .expect("the enum of reasons");
+        let reasons = pool().get_enum_by_name("shixun.common.v1.Reason").expect("the enum of reasons");
         for value in reasons.values().filter(|value| value.number() != 0) {
-            let text = CONTRACT
-                .reasons
-                .get(&value.number())
-                .unwrap_or_else(|| panic!("{} has no text", value.name()));
-            assert!(
-                text.code != Code::Unknown && !text.zh.is_empty() && !text.en.is_empty(),
-                "{}",
-                value.name()
-            );
+            let text = CONTRACT.reasons.get(&value.number()).unwrap_or_else(|| panic!("{} has no text", value.name()));
+            assert!(text.code != Code::Unknown && !text.zh.is_empty() && !text.en.is_empty(), "{}", value.name());
         }
     }
 }

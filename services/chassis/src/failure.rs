@@ -88,10 +88,7 @@ impl Failure {
     /// `resource` is in `state`, which has no `event`.
     #[must_use]
     pub fn state(resource: &str, state: &str, event: &str) -> Self {
-        Self::new(Reason::StateConflict)
-            .with("resource", resource)
-            .with("state", state)
-            .with("event", event)
+        Self::new(Reason::StateConflict).with("resource", resource).with("state", state).with("event", event)
     }
 
     pub(crate) fn replayed(reply: Vec<u8>) -> Self {
@@ -115,11 +112,7 @@ impl Failure {
     #[must_use]
     pub fn precondition(mut self, reason: Reason, subject: &str, metadata: Metadata) -> Self {
         if let Kind::Refused(refusal) = &mut *self.0 {
-            refusal.preconditions.push(Precondition {
-                reason,
-                subject: subject.to_owned(),
-                metadata,
-            });
+            refusal.preconditions.push(Precondition { reason, subject: subject.to_owned(), metadata });
         }
         self
     }
@@ -159,12 +152,7 @@ impl fmt::Display for Failure {
         match &*self.0 {
             Kind::Refused(refusal) => {
                 let text = contract::reason_text(refusal.reason);
-                write!(
-                    f,
-                    "{}: {}",
-                    refusal.reason.as_str_name(),
-                    fill(&text.en, &refusal.metadata)
-                )
+                write!(f, "{}: {}", refusal.reason.as_str_name(), fill(&text.en, &refusal.metadata))
             }
             Kind::Replayed(_) => f.write_str("answered before"),
             Kind::Conflict => f.write_str("the transaction met another one"),
@@ -213,22 +201,12 @@ impl From<Refusal> for Status {
         let text = contract::reason_text(refusal.reason);
         let mut metadata = refusal.metadata;
         if !refusal.violations.is_empty() {
-            let fields: Vec<_> = refusal
-                .violations
-                .iter()
-                .map(|violation| violation.field.as_str())
-                .collect();
+            let fields: Vec<_> = refusal.violations.iter().map(|violation| violation.field.as_str()).collect();
             metadata.entry("fields".to_owned()).or_insert_with(|| fields.join(", "));
         }
         if !refusal.preconditions.is_empty() {
-            let reasons: Vec<_> = refusal
-                .preconditions
-                .iter()
-                .map(|failed| failed.reason.as_str_name())
-                .collect();
-            metadata
-                .entry("reasons".to_owned())
-                .or_insert_with(|| reasons.join(", "));
+            let reasons: Vec<_> = refusal.preconditions.iter().map(|failed| failed.reason.as_str_name()).collect();
+            metadata.entry("reasons".to_owned()).or_insert_with(|| reasons.join(", "));
         }
         let (zh, en) = (fill(&text.zh, &metadata), fill(&text.en, &metadata));
         let mut details = vec![
@@ -305,11 +283,7 @@ impl Faults {
 
     /// Notes that `field` is wrong, with the remedy in both languages.
     pub fn add(&mut self, field: impl Into<String>, zh: impl Into<String>, en: impl Into<String>) {
-        self.0.push(Violation {
-            field: field.into(),
-            zh: zh.into(),
-            en: en.into(),
-        });
+        self.0.push(Violation { field: field.into(), zh: zh.into(), en: en.into() });
     }
 
     /// Notes `field` as missing if `value` is empty.
@@ -345,11 +319,8 @@ impl Faults {
     }
 }
 
-static UNSPECIFIED: LazyLock<ReasonText> = LazyLock::new(|| ReasonText {
-    code: Code::Unknown,
-    zh: String::new(),
-    en: String::new(),
-});
+static UNSPECIFIED: LazyLock<ReasonText> =
+    LazyLock::new(|| ReasonText { code: Code::Unknown, zh: String::new(), en: String::new() });
 
 pub(crate) fn unspecified() -> &'static ReasonText {
     &UNSPECIFIED

@@ -37,13 +37,7 @@ pub struct TermGates {
 impl TermGates {
     pub(crate) fn new(gates: Gates, settled: BTreeSet<String>, revision: i64) -> Result<Self, Failure> {
         let zone = TimeZone::get(&gates.zone).map_err(|error| Failure::internal(format!("zone: {error}")))?;
-        Ok(Self {
-            gates,
-            revision,
-            settled,
-            zone,
-            policy: OnceLock::new(),
-        })
+        Ok(Self { gates, revision, settled, zone, policy: OnceLock::new() })
     }
 
     /// "terms/…"
@@ -119,11 +113,8 @@ impl TermGates {
                 return Ok(policy);
             }
         }
-        let table: toml::Table = self
-            .gates
-            .policy
-            .parse()
-            .map_err(|error| Failure::internal(format!("policy document: {error}")))?;
+        let table: toml::Table =
+            self.gates.policy.parse().map_err(|error| Failure::internal(format!("policy document: {error}")))?;
         let policy = P::parse(&table).map_err(|faults| Failure::internal(format!("policy document: {faults:?}")))?;
         let policy = Arc::new(policy);
         // Another thread may have been first; both read the same document.
@@ -209,22 +200,11 @@ pub fn admit(
     roles.sort();
     roles.dedup();
     windows.dedup_by(|a, b| a.id == b.id);
-    Ok(Admitted {
-        actor: Actor {
-            roles,
-            ..admission.actor.clone()
-        },
-        windows,
-    })
+    Ok(Admitted { actor: Actor { roles, ..admission.actor.clone() }, windows })
 }
 
 fn held_by(grant: &Grant, actor: &Actor) -> Vec<Held> {
-    actor
-        .roles
-        .iter()
-        .filter(|held| grant.roles.contains(&held.role))
-        .cloned()
-        .collect()
+    actor.roles.iter().filter(|held| grant.roles.contains(&held.role)).cloned().collect()
 }
 
 /// Whether the grant admits the calling service.
@@ -241,17 +221,14 @@ fn usable(term: &TermGates, window: &Window, at: i64, positions: &BTreeMap<Strin
 
 /// What a window still waits for, if anything.
 fn waits_for(term: &TermGates, window: &Window, positions: &BTreeMap<String, i64>) -> Option<String> {
-    window
-        .preconditions
-        .iter()
-        .find_map(|precondition| match &precondition.condition {
-            Some(Condition::SettledWindow(other)) => (!term.is_settled(other)).then(|| format!("settled({other})")),
-            Some(Condition::Mirrored(mirror)) => {
-                let reached = positions.get(&mirror.source).copied().unwrap_or_default();
-                (reached < mirror.position).then(|| format!("mirrored({}, {})", mirror.source, mirror.position))
-            }
-            None => Some("an unknown precondition".to_owned()),
-        })
+    window.preconditions.iter().find_map(|precondition| match &precondition.condition {
+        Some(Condition::SettledWindow(other)) => (!term.is_settled(other)).then(|| format!("settled({other})")),
+        Some(Condition::Mirrored(mirror)) => {
+            let reached = positions.get(&mirror.source).copied().unwrap_or_default();
+            (reached < mirror.position).then(|| format!("mirrored({}, {})", mirror.source, mirror.position))
+        }
+        None => Some("an unknown precondition".to_owned()),
+    })
 }
 
 /// Why no window of these phases lets a call in at `at`.
@@ -261,20 +238,13 @@ pub fn refusal(gates: &[Arc<TermGates>], at: i64, phases: &[Phase], round: Optio
         |window: &&Window| phases.contains(&window.phase()) && round.is_none_or(|round| window.round == round);
     let names: Vec<_> = phases.iter().map(Phase::as_str_name).collect();
     for term in gates {
-        for window in term
-            .windows()
-            .iter()
-            .filter(of_phase)
-            .filter(|window| is_open(window, at))
-        {
+        for window in term.windows().iter().filter(of_phase).filter(|window| is_open(window, at)) {
             if term.is_settled(&window.id) {
                 return Failure::new(Reason::WindowSettled).with("window", &window.id);
             }
             if let Some(waits_for) = waits_for(term, window, &BTreeMap::new()) {
                 let failure = Failure::new(Reason::WindowNotReady).with("window", &window.id);
-                return failure
-                    .with("waits_for", waits_for)
-                    .retry_after(std::time::Duration::from_secs(30));
+                return failure.with("waits_for", waits_for).retry_after(std::time::Duration::from_secs(30));
             }
         }
     }
@@ -287,15 +257,10 @@ pub fn refusal(gates: &[Arc<TermGates>], at: i64, phases: &[Phase], round: Optio
         .map_or_else(
             || "—".to_owned(),
             |(opens, term)| {
-                proto::jiff_instant(opens)
-                    .to_zoned_datetime(term.zone.clone())
-                    .strftime("%F %R %Z")
-                    .to_string()
+                proto::jiff_instant(opens).to_zoned_datetime(term.zone.clone()).strftime("%F %R %Z").to_string()
             },
         );
-    Failure::new(Reason::WindowClosed)
-        .with("phase", names.join(", "))
-        .with("opens", next)
+    Failure::new(Reason::WindowClosed).with("phase", names.join(", ")).with("opens", next)
 }
 
 const FENCE_SHARED: Sql = Sql {
@@ -338,13 +303,7 @@ async fn load(queries: &mut impl Queries, db: &Db, scope: Scope<'_>, sql: Sql) -
     let mut gates = Vec::with_capacity(rows.len());
     for row in &rows {
         let (term, revision) = (row.get::<String>("term")?, row.get::<i64>("revision")?);
-        let known = db
-            .inner()
-            .gates
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&term)
-            .cloned();
+        let known = db.inner().gates.read().unwrap_or_else(PoisonError::into_inner).get(&term).cloned();
         match known {
             Some(known) if known.revision == revision => gates.push(known),
             _ => gates.push(reload(queries, db, &term).await?),
@@ -355,10 +314,7 @@ async fn load(queries: &mut impl Queries, db: &Db, scope: Scope<'_>, sql: Sql) -
 
 async fn reload(queries: &mut impl Queries, db: &Db, term: &str) -> Result<Arc<TermGates>, Failure> {
     let row = queries
-        .one(
-            "SELECT revision, gates, settled FROM fence WHERE term = $1",
-            args![term],
-        )
+        .one("SELECT revision, gates, settled FROM fence WHERE term = $1", args![term])
         .await?
         .ok_or_else(|| Failure::new(Reason::TermUnknown).with("term", term))?;
     let gates = Gates::decode(row.get::<Vec<u8>>("gates")?.as_slice()).map_err(Failure::internal)?;
@@ -372,11 +328,7 @@ async fn reload(queries: &mut impl Queries, db: &Db, term: &str) -> Result<Arc<T
 /// Of several terms' gates, those with the policy that was put last.
 pub(crate) fn newest_policy(gates: &[Arc<TermGates>]) -> Option<Arc<TermGates>> {
     let latest_opening = |gates: &Arc<TermGates>| {
-        gates
-            .windows()
-            .iter()
-            .filter_map(|window| window.opens.as_ref().map(proto::instant))
-            .max()
+        gates.windows().iter().filter_map(|window| window.opens.as_ref().map(proto::instant)).max()
     };
     gates.iter().max_by_key(|gates| latest_opening(gates)).cloned()
 }
@@ -391,21 +343,12 @@ pub(crate) async fn mirror_positions(
         .flat_map(|gates| gates.windows())
         .flat_map(|window| &window.preconditions)
         .any(|precondition| matches!(precondition.condition, Some(Condition::Mirrored(_))));
-    if asked {
-        all_positions(queries).await
-    } else {
-        Ok(BTreeMap::new())
-    }
+    if asked { all_positions(queries).await } else { Ok(BTreeMap::new()) }
 }
 
 /// How far each source is mirrored: whole batches only.
 pub(crate) async fn all_positions(queries: &mut impl Queries) -> Result<BTreeMap<String, i64>, Failure> {
-    let rows = queries
-        .all(
-            "SELECT source, position, finished FROM mirror_cursor ORDER BY source",
-            args![],
-        )
-        .await?;
+    let rows = queries.all("SELECT source, position, finished FROM mirror_cursor ORDER BY source", args![]).await?;
     rows.iter()
         .map(|row| {
             let position = row.get::<i64>("position")?;

@@ -52,10 +52,7 @@ impl Claims {
     pub fn held(&self) -> Vec<Held> {
         let known = |(role, organization): &(i32, String)| match Role::try_from(*role) {
             Ok(Role::Service | Role::Unspecified) | Err(_) => None,
-            Ok(role) => Some(Held {
-                role,
-                organization: organization.clone(),
-            }),
+            Ok(role) => Some(Held { role, organization: organization.clone() }),
         };
         self.roles.iter().filter_map(known).collect()
     }
@@ -109,11 +106,7 @@ pub fn ensure_key(folder: &Path, service: &str) -> anyhow::Result<PathBuf> {
 
 fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
-    let mut file = std::fs::OpenOptions::new()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     Ok(())
 }
@@ -140,10 +133,7 @@ impl Identity {
                 .split_once(' ')
                 .with_context(|| format!("{}: expected a service's name and a key in hex", path.display()))?;
             let public = hex::decode(digits).with_context(|| format!("{}: the key is not hex", path.display()))?;
-            let trusted = Trusted {
-                service: service.to_owned(),
-                key: DecodingKey::from_ed_der(&public),
-            };
+            let trusted = Trusted { service: service.to_owned(), key: DecodingKey::from_ed_der(&public) };
             keys.insert(key_id(&public), trusted);
         }
         Ok(Self(Arc::new(Inner {
@@ -207,10 +197,7 @@ impl Identity {
     }
 
     fn sign(&self, claims: &Claims) -> Result<String, Failure> {
-        let header = Header {
-            kid: Some(self.0.key_id.clone()),
-            ..Header::new(Algorithm::EdDSA)
-        };
+        let header = Header { kid: Some(self.0.key_id.clone()), ..Header::new(Algorithm::EdDSA) };
         encode(&header, claims, &self.0.key).map_err(Failure::internal)
     }
 
@@ -246,18 +233,13 @@ impl Identity {
             return if claims.exp > now { Ok(claims) } else { Err(refused()) };
         }
         let header = decode_header(token).map_err(|_| refused())?;
-        let trusted = header
-            .kid
-            .and_then(|kid| self.0.trusted.get(&kid))
-            .ok_or_else(refused)?;
+        let trusted = header.kid.and_then(|kid| self.0.trusted.get(&kid)).ok_or_else(refused)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.validate_aud = false;
         // Expiry is judged by our own wall clock, below.
         validation.validate_exp = false;
         validation.required_spec_claims.clear();
-        let claims = decode::<Claims>(token, &trusted.key, &validation)
-            .map_err(|_| refused())?
-            .claims;
+        let claims = decode::<Claims>(token, &trusted.key, &validation).map_err(|_| refused())?.claims;
         // A key speaks for its own service only.
         if claims.iss != trusted.service || claims.exp <= now {
             return Err(refused());

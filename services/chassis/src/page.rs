@@ -33,15 +33,7 @@ impl Page {
         let mut bound = [0; 8];
         bound.iter_mut().zip(digest.iter()).for_each(|(to, from)| *to = *from);
         let limit = usize::try_from(if size == 0 { DEFAULT } else { size.min(MAX) }).unwrap_or(1);
-        Ok(Self {
-            after: if token.is_empty() {
-                String::new()
-            } else {
-                open(token, bound)?
-            },
-            limit,
-            bound,
-        })
+        Ok(Self { after: if token.is_empty() { String::new() } else { open(token, bound)? }, limit, bound })
     }
 
     /// The last key of the page before; empty at the beginning.

@@ -54,7 +54,8 @@ pub fn channel(addresses: &str) -> anyhow::Result<Channel> {
     })
 }
 
-pub(crate) fn identified(channel: Channel, identity: Identity) -> Peer {
+/// A channel that carries `identity` on every call.
+pub fn identified(channel: Channel, identity: Identity) -> Peer {
     InterceptedService::new(channel, Identify(identity))
 }
 

@@ -31,11 +31,7 @@ pub fn section<T: serde::de::DeserializeOwned + Default>(
     };
     value.clone().try_into().unwrap_or_else(|error: toml::de::Error| {
         let message = error.message().to_owned();
-        faults.push(PolicyFault {
-            key: name.to_owned(),
-            zh: format!("无法读取：{message}"),
-            en: message,
-        });
+        faults.push(PolicyFault { key: name.to_owned(), zh: format!("无法读取：{message}"), en: message });
         T::default()
     })
 }

@@ -57,37 +57,16 @@ pub fn start(service: &'static str, config: &TelemetryConfig) -> anyhow::Result<
         let _ = tracing_subscriber::registry().with(filter).with(logs).try_init();
         return Ok(Guard::default());
     };
-    let resource = Resource::builder()
-        .with_service_name(format!("shixun-{service}"))
-        .build();
-    let exporter = opentelemetry_otlp::SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .build()?;
-    let traces = SdkTracerProvider::builder()
-        .with_batch_exporter(exporter)
-        .with_resource(resource.clone())
-        .build();
-    let exporter = opentelemetry_otlp::MetricExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .build()?;
-    let meters = SdkMeterProvider::builder()
-        .with_periodic_exporter(exporter)
-        .with_resource(resource)
-        .build();
+    let resource = Resource::builder().with_service_name(format!("shixun-{service}")).build();
+    let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+    let traces = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.clone()).build();
+    let exporter = opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+    let meters = SdkMeterProvider::builder().with_periodic_exporter(exporter).with_resource(resource).build();
     global::set_tracer_provider(traces.clone());
     global::set_meter_provider(meters.clone());
     let spans = tracing_opentelemetry::layer().with_tracer(traces.tracer("shixun"));
-    let _ = tracing_subscriber::registry()
-        .with(filter)
-        .with(logs)
-        .with(spans)
-        .try_init();
-    Ok(Guard {
-        traces: Some(traces),
-        meters: Some(meters),
-    })
+    let _ = tracing_subscriber::registry().with(filter).with(logs).with(spans).try_init();
+    Ok(Guard { traces: Some(traces), meters: Some(meters) })
 }
 
 /// Puts the current trace context on an outgoing call.
@@ -118,12 +97,8 @@ impl Extractor for From<'_> {
 }
 
 /// Duration of calls by method and code (OpenTelemetry's `rpc.server.duration`, seconds); its count is the rate.
-static DURATION: LazyLock<Histogram<f64>> = LazyLock::new(|| {
-    global::meter("shixun")
-        .f64_histogram("rpc.server.duration")
-        .with_unit("s")
-        .build()
-});
+static DURATION: LazyLock<Histogram<f64>> =
+    LazyLock::new(|| global::meter("shixun").f64_histogram("rpc.server.duration").with_unit("s").build());
 
 /// The layer that gives each call its span and its figures.
 #[derive(Debug, Clone, Copy)]

@@ -51,13 +51,7 @@ pub async fn databases(
     let mark = hex::encode(env.random::<8>()?);
     let folder = Folder(std::env::temp_dir().join(format!("shixun-{service}-{mark}")));
     std::fs::create_dir_all(&folder.0)?;
-    let sqlite = open(
-        service,
-        format!("sqlite:{}/{service}.db", folder.0.display()),
-        env.clone(),
-        migrations,
-    )
-    .await?;
+    let sqlite = open(service, format!("sqlite:{}/{service}.db", folder.0.display()), env.clone(), migrations).await?;
     let (cluster, url) = tokio::task::spawn_blocking(move || {
         let cluster = Cluster::shared()?;
         let url = cluster.fresh_url(service)?;
@@ -66,25 +60,13 @@ pub async fn databases(
     .await??;
     let postgres = open(service, url, env, migrations).await?;
     Ok(vec![
-        TestDatabase {
-            db: sqlite,
-            _cluster: None,
-            _folder: Some(folder),
-        },
-        TestDatabase {
-            db: postgres,
-            _cluster: Some(cluster),
-            _folder: None,
-        },
+        TestDatabase { db: sqlite, _cluster: None, _folder: Some(folder) },
+        TestDatabase { db: postgres, _cluster: Some(cluster), _folder: None },
     ])
 }
 
 async fn open(service: &'static str, url: String, env: Env, migrations: fn() -> Migrations) -> anyhow::Result<Db> {
-    let config = DatabaseConfig {
-        durable: false,
-        connections: 4,
-        ..DatabaseConfig::at(url)
-    };
+    let config = DatabaseConfig { durable: false, connections: 4, ..DatabaseConfig::at(url) };
     let db = Db::open(service, &config, env).await?;
     db.migrate(&migrations()).await.context("migrating")?;
     Ok(db)
@@ -93,10 +75,7 @@ async fn open(service: &'static str, url: String, env: Env, migrations: fn() -> 
 /// A person with roles.
 #[must_use]
 pub fn person(account: &str, teacher: &str, roles: &[(Role, &str)]) -> Actor {
-    let held = |(role, organization): &(Role, &str)| Held {
-        role: *role,
-        organization: (*organization).to_owned(),
-    };
+    let held = |(role, organization): &(Role, &str)| Held { role: *role, organization: (*organization).to_owned() };
     Actor {
         account: account.to_owned(),
         teacher: teacher.to_owned(),
@@ -108,10 +87,7 @@ pub fn person(account: &str, teacher: &str, roles: &[(Role, &str)]) -> Actor {
 /// A service of the house.
 #[must_use]
 pub fn service(name: &str) -> Actor {
-    Actor {
-        service: name.to_owned(),
-        ..Actor::default()
-    }
+    Actor { service: name.to_owned(), ..Actor::default() }
 }
 
 /// A call as it comes from the rules' layer: only the roles that the method's rule names are left.
@@ -120,24 +96,10 @@ pub fn service(name: &str) -> Actor {
 /// If no contract has a method at `path`.
 pub fn call<M>(path: &str, actor: &Actor, at: i64, message: M) -> Result<Call<M>, Failure> {
     let method = contract::method(path).ok_or_else(|| Failure::internal(format!("no method at {path}")))?;
-    let grants = method
-        .rule
-        .as_ref()
-        .map(|rule| rule.grants.as_slice())
-        .unwrap_or_default();
+    let grants = method.rule.as_ref().map(|rule| rule.grants.as_slice()).unwrap_or_default();
     let mut actor = actor.clone();
-    actor
-        .roles
-        .retain(|held| grants.iter().any(|grant| grant.roles.contains(&held.role)));
-    Ok(Call {
-        admission: Admission {
-            method,
-            actor,
-            at,
-            deadline: None,
-        },
-        message,
-    })
+    actor.roles.retain(|held| grants.iter().any(|grant| grant.roles.contains(&held.role)));
+    Ok(Call { admission: Admission { method, actor, at, deadline: None }, message })
 }
 
 /// Puts gates as `PutGates` does.

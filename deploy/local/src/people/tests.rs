@@ -122,7 +122,7 @@ proptest! {
             prop_assert!(valid(&teacher.identity_number), "{}", teacher.identity_number);
             prop_assert!(numbers.insert(&teacher.identity_number), "an identity number twice");
             prop_assert!(logins.insert(&person.login), "a login twice");
-            let order: u32 = teacher.identity_number[14..17].parse().unwrap();
+            let order: u32 = teacher.identity_number.get(14..17).unwrap().parse().unwrap();
             prop_assert_eq!(order % 2 == 1, teacher.sex == "1");
             let employed = proto::date_text(teacher.employed_on.as_ref());
             let entered = proto::date_text(teacher.platform_entered_on.as_ref());

@@ -84,13 +84,13 @@ fn wish(
         .iter()
         .filter(|n| {
             plans.get(**n).is_some_and(|plan| {
-                !chosen.contains(n)
-                    && !(has_intensive && plan.is_intensive())
-                    && (!wants_match || matches(plan.project.audience.as_ref(), teacher))
-                    && !chosen
-                        .iter()
-                        .filter_map(|other| plans.get(*other))
-                        .any(|other| overlap(plan, other))
+                let second_intensive = has_intensive && plan.is_intensive();
+                let mismatch = wants_match && !matches(plan.project.audience.as_ref(), teacher);
+                let overlaps = chosen
+                    .iter()
+                    .filter_map(|other| plans.get(*other))
+                    .any(|other| overlap(plan, other));
+                !(chosen.contains(n) || second_intensive || mismatch || overlaps)
             })
         })
         .enumerate()

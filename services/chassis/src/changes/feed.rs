@@ -45,11 +45,7 @@ pub(crate) async fn append(tx: &mut Tx, batch: &str, changes: &[Change]) -> Resu
         for (offset, change) in chunk.iter().enumerate() {
             let body = change.encode_to_vec();
             digest = digest_step(&digest, &body);
-            rows.push(row![
-                chunk_index * CHUNK + offset,
-                change.resource.as_str(),
-                hex::encode(body)
-            ]);
+            rows.push(row![chunk_index * CHUNK + offset, change.resource.as_str(), hex::encode(body)]);
         }
         tx.execute(
             "INSERT INTO change (batch, idx, resource, body)
@@ -59,10 +55,7 @@ pub(crate) async fn append(tx: &mut Tx, batch: &str, changes: &[Change]) -> Resu
         .await?;
     }
     let head = tx
-        .one(
-            "UPDATE feed SET position = position + 1 WHERE id = 1 RETURNING position, chain",
-            args![],
-        )
+        .one("UPDATE feed SET position = position + 1 WHERE id = 1 RETURNING position, chain", args![])
         .await?
         .ok_or_else(|| Failure::internal("the feed has no head"))?;
     let position: i64 = head.get("position")?;
@@ -72,8 +65,7 @@ pub(crate) async fn append(tx: &mut Tx, batch: &str, changes: &[Change]) -> Resu
         args![position, batch, changes.len(), digest, chain.clone()],
     )
     .await?;
-    tx.execute("UPDATE feed SET chain = $1 WHERE id = 1", args![chain])
-        .await?;
+    tx.execute("UPDATE feed SET chain = $1 WHERE id = 1", args![chain]).await?;
     Ok(position)
 }
 
@@ -83,6 +75,5 @@ pub(crate) async fn append(tx: &mut Tx, batch: &str, changes: &[Change]) -> Resu
 /// Those of the database.
 pub async fn head(queries: &mut impl Queries) -> Result<i64, Failure> {
     let row = queries.one("SELECT position FROM feed WHERE id = 1", args![]).await?;
-    row.ok_or_else(|| Failure::internal("the feed has no head"))?
-        .get("position")
+    row.ok_or_else(|| Failure::internal("the feed has no head"))?.get("position")
 }

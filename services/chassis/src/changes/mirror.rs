@@ -81,11 +81,9 @@ pub(crate) async fn run(db: Db, mirror: Arc<dyn Mirror>, peer: Peer, shutdown: C
 
 /// Follows one stream to its end. Returns whether anything was taken.
 async fn follow(db: &Db, mirror: &dyn Mirror, peer: &Peer) -> Result<bool, Failure> {
-    let mut reader = db.reader();
-    let position = read_position(&mut reader, POSITION.into(), mirror.source()).await?;
-    let request = WatchRequest {
-        after: Some(position.cursor),
-    };
+    enlist(db, mirror.source()).await?;
+    let position = read_position(&mut db.reader(), POSITION.into(), mirror.source()).await?;
+    let request = WatchRequest { after: Some(position.cursor) };
     let mut client = ChangeServiceClient::new(peer.clone()).max_decoding_message_size(16 << 20);
     let stream = match client.watch(request).await {
         Ok(response) => response.into_inner(),
@@ -119,6 +117,22 @@ async fn follow(db: &Db, mirror: &dyn Mirror, peer: &Peer) -> Result<bool, Failu
     Ok(moved)
 }
 
+/// From the first moment on the database tells that it mirrors this source, though nothing has come yet.
+async fn enlist(db: &Db, source: &str) -> Result<(), Failure> {
+    if db.reader().one(POSITION, args![source]).await?.is_some() {
+        return Ok(());
+    }
+    let mut tx = db.begin_own(db.env().clock.now(), source).await?;
+    tx.execute(
+        "INSERT INTO mirror_cursor (source, position, idx, finished, digest, chain)
+         VALUES ($1, 0, 0, 1, $2, $2) ON CONFLICT DO NOTHING",
+        args![source, zero()],
+    )
+    .await?;
+    tx.finish().await?;
+    Ok(())
+}
+
 const POSITION: &str = "SELECT position, idx, finished, digest, chain FROM mirror_cursor WHERE source = $1";
 const POSITION_LOCKED: Sql = Sql {
     sqlite: POSITION,
@@ -136,12 +150,7 @@ async fn read_position(queries: &mut impl Queries, sql: Sql, source: &str) -> Re
             digest: row.get("digest")?,
             chain: row.get("chain")?,
         },
-        None => Position {
-            cursor: Cursor::default(),
-            finished: true,
-            digest: zero(),
-            chain: zero(),
-        },
+        None => Position { cursor: Cursor::default(), finished: true, digest: zero(), chain: zero() },
     })
 }
 
@@ -149,12 +158,6 @@ async fn read_position(queries: &mut impl Queries, sql: Sql, source: &str) -> Re
 async fn take(db: &Db, mirror: &dyn Mirror, messages: &[WatchResponse]) -> Result<(), Failure> {
     let source = mirror.source();
     let mut tx = db.begin_own(db.env().clock.now(), source).await?;
-    tx.execute(
-        "INSERT INTO mirror_cursor (source, position, idx, finished, digest, chain)
-         VALUES ($1, 0, 0, 1, $2, $2) ON CONFLICT DO NOTHING",
-        args![source, zero()],
-    )
-    .await?;
     let mut at = read_position(&mut tx, POSITION_LOCKED, source).await?;
     for message in messages {
         let continues = message.position == at.cursor.position && message.first == at.cursor.index;
@@ -180,26 +183,11 @@ async fn take(db: &Db, mirror: &dyn Mirror, messages: &[WatchResponse]) -> Resul
         }
         mirror.apply_all(&mut tx, &message.changes).await?;
         let chain = if finished { message.chain.clone() } else { at.chain };
-        at = Position {
-            cursor: Cursor {
-                position: message.position,
-                index,
-            },
-            finished,
-            digest,
-            chain,
-        };
+        at = Position { cursor: Cursor { position: message.position, index }, finished, digest, chain };
     }
     tx.execute(
         "UPDATE mirror_cursor SET position = $2, idx = $3, finished = $4, digest = $5, chain = $6 WHERE source = $1",
-        args![
-            source,
-            at.cursor.position,
-            at.cursor.index,
-            i64::from(at.finished),
-            at.digest,
-            at.chain
-        ],
+        args![source, at.cursor.position, at.cursor.index, i64::from(at.finished), at.digest, at.chain],
     )
     .await?;
     tx.finish().await?;

@@ -24,11 +24,7 @@ pub struct Verified {
 /// Those of the database.
 pub async fn verify(db: &Db) -> Result<Verified, Failure> {
     let mut reader = db.reader();
-    let mut found = Verified {
-        batches: 0,
-        changes: 0,
-        fault: None,
-    };
+    let mut found = Verified { batches: 0, changes: 0, fault: None };
     let mut chain = zero();
     loop {
         let batches = reader
@@ -49,12 +45,8 @@ pub async fn verify(db: &Db) -> Result<Verified, Failure> {
                 return Ok(found);
             }
             let name: String = batch.get("batch")?;
-            let bodies = reader
-                .all(
-                    "SELECT idx, body FROM change WHERE batch = $1 ORDER BY idx",
-                    args![name.as_str()],
-                )
-                .await?;
+            let bodies =
+                reader.all("SELECT idx, body FROM change WHERE batch = $1 ORDER BY idx", args![name.as_str()]).await?;
             let mut digest = zero();
             for (expected, row) in (0_i64..).zip(&bodies) {
                 if row.get::<i64>("idx")? != expected {
@@ -81,9 +73,7 @@ pub async fn verify(db: &Db) -> Result<Verified, Failure> {
             found.changes += count;
         }
     }
-    let head = reader
-        .one("SELECT position, chain FROM feed WHERE id = 1", args![])
-        .await?;
+    let head = reader.one("SELECT position, chain FROM feed WHERE id = 1", args![]).await?;
     match head {
         Some(head) if head.get::<i64>("position")? == found.batches && head.get::<Vec<u8>>("chain")? == chain => {}
         _ => found.fault = Some("the head is not at the end of the chain: batches were cut off".to_owned()),

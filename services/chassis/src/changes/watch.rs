@@ -69,10 +69,7 @@ async fn stream(
         let idle = messages.is_empty();
         for message in messages {
             let taken = message.first + i32::try_from(message.changes.len()).unwrap_or(i32::MAX);
-            after = Cursor {
-                position: message.position,
-                index: taken,
-            };
+            after = Cursor { position: message.position, index: taken };
             if sender.send(Ok(message)).await.is_err() {
                 return Ok(());
             }

@@ -19,16 +19,9 @@ impl FileLock {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
         }
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
         file.try_lock().with_context(|| {
-            format!(
-                "{} is held by another process; stop it, or use another data folder",
-                path.display()
-            )
+            format!("{} is held by another process; stop it, or use another data folder", path.display())
         })?;
         Ok(Self(file))
     }

@@ -183,11 +183,7 @@ async fn open_sqlite(config: &DatabaseConfig) -> anyhow::Result<Pool> {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         // An acknowledged selection is a promise: it is on the disk before the answer.
-        .synchronous(if config.durable {
-            SqliteSynchronous::Full
-        } else {
-            SqliteSynchronous::Off
-        })
+        .synchronous(if config.durable { SqliteSynchronous::Full } else { SqliteSynchronous::Off })
         .busy_timeout(Duration::from_secs(10))
         .statement_cache_capacity(500)
         .pragma("cache_size", "-16000")

@@ -27,23 +27,21 @@ pub trait Queries: Send {
 }
 
 pub(super) fn sqlite(sql: Sql, args: Vec<Value>) -> Query<'static, Sqlite, SqliteArguments> {
-    args.into_iter()
-        .fold(sqlx::query(sql.sqlite), |query, value| match value {
-            Value::Int(value) => query.bind(value),
-            Value::Text(value) => query.bind(value),
-            Value::Bool(value) => query.bind(value),
-            Value::Bytes(value) => query.bind(value),
-        })
+    args.into_iter().fold(sqlx::query(sql.sqlite), |query, value| match value {
+        Value::Int(value) => query.bind(value),
+        Value::Text(value) => query.bind(value),
+        Value::Bool(value) => query.bind(value),
+        Value::Bytes(value) => query.bind(value),
+    })
 }
 
 pub(super) fn postgres(sql: Sql, args: Vec<Value>) -> Query<'static, Postgres, PgArguments> {
-    args.into_iter()
-        .fold(sqlx::query(sql.postgres), |query, value| match value {
-            Value::Int(value) => query.bind(value),
-            Value::Text(value) => query.bind(value),
-            Value::Bool(value) => query.bind(value),
-            Value::Bytes(value) => query.bind(value),
-        })
+    args.into_iter().fold(sqlx::query(sql.postgres), |query, value| match value {
+        Value::Int(value) => query.bind(value),
+        Value::Text(value) => query.bind(value),
+        Value::Bool(value) => query.bind(value),
+        Value::Bytes(value) => query.bind(value),
+    })
 }
 
 /// Reading, without a lock and without touching the writer.
@@ -73,9 +71,7 @@ impl Reader {
     /// # Errors
     /// `TERM_UNKNOWN` if the scope is of no term.
     pub fn gates(&self) -> Result<&Arc<TermGates>, Failure> {
-        self.gates
-            .as_ref()
-            .ok_or_else(|| Failure::new(proto::common::v1::Reason::TermUnknown).with("term", ""))
+        self.gates.as_ref().ok_or_else(|| Failure::new(proto::common::v1::Reason::TermUnknown).with("term", ""))
     }
 
     /// The policy of the scope's term, as this service reads it.
@@ -92,18 +88,12 @@ impl Queries for Reader {
         let sql = sql.into();
         Box::pin(async move {
             Ok(match &self.db.inner().pool {
-                Pool::Sqlite { readers, .. } => sqlite(sql, args)
-                    .fetch_all(readers)
-                    .await?
-                    .into_iter()
-                    .map(Row::Sqlite)
-                    .collect(),
-                Pool::Postgres { pool } => postgres(sql, args)
-                    .fetch_all(pool)
-                    .await?
-                    .into_iter()
-                    .map(Row::Postgres)
-                    .collect(),
+                Pool::Sqlite { readers, .. } => {
+                    sqlite(sql, args).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
+                }
+                Pool::Postgres { pool } => {
+                    postgres(sql, args).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
+                }
             })
         })
     }

@@ -43,12 +43,7 @@ impl Claim {
     pub fn of<M: Message + RequestId + Clone>(actor: &Actor, method: &str, message: &M) -> Result<Self, Failure> {
         let mut body = message.clone();
         let request_id = body.take_request_id();
-        Self::new(
-            actor,
-            method,
-            request_id,
-            hex::encode(Sha256::digest(body.encode_to_vec())),
-        )
+        Self::new(actor, method, request_id, hex::encode(Sha256::digest(body.encode_to_vec())))
     }
 
     /// The claim of a stream, which brings the digest of what it carries.
@@ -69,11 +64,7 @@ impl Claim {
             caller: caller(actor).to_owned(),
             method: method.to_owned(),
             request_id,
-            organization: actor
-                .roles
-                .first()
-                .map(|held| held.organization.clone())
-                .unwrap_or_default(),
+            organization: actor.roles.first().map(|held| held.organization.clone()).unwrap_or_default(),
             body_digest,
         })
     }
@@ -81,11 +72,7 @@ impl Claim {
 
 /// Who calls, as request rows and ids know him.
 pub(super) fn caller(actor: &Actor) -> &str {
-    if actor.account.is_empty() {
-        &actor.service
-    } else {
-        &actor.account
-    }
+    if actor.account.is_empty() { &actor.service } else { &actor.account }
 }
 
 impl Tx {
@@ -123,10 +110,7 @@ impl Tx {
             .await?;
         let mut known: BTreeMap<(String, String, String), Claimed> = BTreeMap::new();
         for row in &fresh {
-            known.insert(
-                (row.get("caller")?, row.get("method")?, row.get("request_id")?),
-                Claimed::Fresh,
-            );
+            known.insert((row.get("caller")?, row.get("method")?, row.get("request_id")?), Claimed::Fresh);
         }
         let mut taken: BTreeMap<(String, String, String), &str> = BTreeMap::new();
         let mut old = BTreeMap::new();
@@ -142,10 +126,7 @@ impl Tx {
                 .await?;
             for row in &rows {
                 let key: (String, String, String) = (row.get("caller")?, row.get("method")?, row.get("request_id")?);
-                old.insert(
-                    key,
-                    (row.get::<String>("body_digest")?, row.get::<Option<Vec<u8>>>("reply")?),
-                );
+                old.insert(key, (row.get::<String>("body_digest")?, row.get::<Option<Vec<u8>>>("reply")?));
             }
         }
         Ok(claims

@@ -13,11 +13,7 @@ impl<'a> Scope<'a> {
     /// The term of a name like "terms/2019-autumn/projects/…"; a name of no term has a term that does not exist.
     #[must_use]
     pub fn of_name(name: &'a str) -> Self {
-        let end = name
-            .match_indices('/')
-            .map(|(index, _)| index)
-            .nth(1)
-            .unwrap_or(name.len());
+        let end = name.match_indices('/').map(|(index, _)| index).nth(1).unwrap_or(name.len());
         Self::Term(name.get(..end).unwrap_or(name))
     }
 

@@ -50,16 +50,8 @@ pub struct Record(Change);
 impl Record {
     /// `resource` after `verb`: ids and coded facts only.
     pub fn of<M: Message + Name>(resource: &str, verb: &str, after: &M) -> Self {
-        let any = prost_types::Any {
-            type_url: M::type_url(),
-            value: after.encode_to_vec(),
-        };
-        Self(Change {
-            resource: resource.to_owned(),
-            verb: verb.to_owned(),
-            after: Some(any),
-            ..Change::default()
-        })
+        let any = prost_types::Any { type_url: M::type_url(), value: after.encode_to_vec() };
+        Self(Change { resource: resource.to_owned(), verb: verb.to_owned(), after: Some(any), ..Change::default() })
     }
 
     /// The coded reason.
@@ -121,9 +113,7 @@ impl Db {
     }
 
     async fn begin_claimed(&self, admission: &Admission, scope: Scope<'_>, claim: Claim) -> Result<Tx, Failure> {
-        let mut tx = self
-            .open_tx(scope, admission.at, Some(claim.clone()), Lock::Shared)
-            .await?;
+        let mut tx = self.open_tx(scope, admission.at, Some(claim.clone()), Lock::Shared).await?;
         tx.admitted = tx.admit(admission).await?;
         match tx.claim(std::slice::from_ref(&claim)).await?.pop() {
             Some(Claimed::Fresh) => Ok(tx),
@@ -137,8 +127,7 @@ impl Db {
     /// # Errors
     /// An unknown term.
     pub async fn batch(&self, term: &str) -> Result<Tx, Failure> {
-        self.open_tx(Scope::Term(term), self.env().clock.now(), None, Lock::Shared)
-            .await
+        self.open_tx(Scope::Term(term), self.env().clock.now(), None, Lock::Shared).await
     }
 
     /// Begins a transaction of the service's own: a mirror's batch, a housekeeping act. No gate decides on it.
@@ -177,11 +166,7 @@ impl Db {
         let gates = gates::load_for_reading(&mut reader, self, scope).await?;
         let positions = gates::mirror_positions(&mut reader, &gates).await?;
         reader.admitted = gates::admit(&call.admission, &gates, &positions)?;
-        reader.gates = if scope == Scope::AnyTerm {
-            gates::newest_policy(&gates)
-        } else {
-            gates.into_iter().next()
-        };
+        reader.gates = if scope == Scope::AnyTerm { gates::newest_policy(&gates) } else { gates.into_iter().next() };
         reader.at = call.admission.at;
         Ok(reader)
     }
@@ -189,20 +174,9 @@ impl Db {
     /// Reading for the service's own purposes.
     #[must_use]
     pub fn reader(&self) -> Reader {
-        let actor = Actor {
-            service: self.service().to_owned(),
-            ..Actor::default()
-        };
-        let admitted = Admitted {
-            actor,
-            windows: Vec::new(),
-        };
-        Reader {
-            db: self.clone(),
-            admitted,
-            gates: None,
-            at: self.env().clock.now(),
-        }
+        let actor = Actor { service: self.service().to_owned(), ..Actor::default() };
+        let admitted = Admitted { actor, windows: Vec::new() };
+        Reader { db: self.clone(), admitted, gates: None, at: self.env().clock.now() }
     }
 
     async fn open_tx(&self, scope: Scope<'_>, at: i64, claim: Option<Claim>, lock: Lock) -> Result<Tx, Failure> {
@@ -213,18 +187,12 @@ impl Db {
         let seed = claim.as_ref().map_or([0; 32], |claim| {
             Sha256::digest(format!("{}\n{}\n{}", claim.caller, claim.method, claim.request_id)).into()
         });
-        let actor = Actor {
-            service: self.service().to_owned(),
-            ..Actor::default()
-        };
+        let actor = Actor { service: self.service().to_owned(), ..Actor::default() };
         let mut tx = Tx {
             engine,
             db: self.clone(),
             at,
-            admitted: Admitted {
-                actor,
-                windows: Vec::new(),
-            },
+            admitted: Admitted { actor, windows: Vec::new() },
             gates: Vec::new(),
             scoped: scope != Scope::AnyTerm,
             claim,
@@ -295,11 +263,7 @@ impl Tx {
     /// The term of the scope; empty for none.
     #[must_use]
     pub fn term(&self) -> &str {
-        if self.scoped {
-            self.gates.first().map_or("", |gates| gates.term())
-        } else {
-            ""
-        }
+        if self.scoped { self.gates.first().map_or("", |gates| gates.term()) } else { "" }
     }
 
     /// The gates of the scope's term; of no term, those with the newest policy.
@@ -307,11 +271,7 @@ impl Tx {
     /// # Errors
     /// `TERM_UNKNOWN` if no gates were ever put.
     pub fn gates(&self) -> Result<Arc<TermGates>, Failure> {
-        let gates = if self.scoped {
-            self.gates.first().cloned()
-        } else {
-            gates::newest_policy(&self.gates)
-        };
+        let gates = if self.scoped { self.gates.first().cloned() } else { gates::newest_policy(&self.gates) };
         gates.ok_or_else(|| Failure::new(Reason::TermUnknown).with("term", ""))
     }
 
@@ -324,10 +284,7 @@ impl Tx {
             return Ok(Arc::clone(gates));
         }
         let db = self.db.clone();
-        let gates = gates::load_on_fence(self, &db, Scope::Term(term), false)
-            .await?
-            .into_iter()
-            .next();
+        let gates = gates::load_on_fence(self, &db, Scope::Term(term), false).await?.into_iter().next();
         let gates = gates.ok_or_else(|| Failure::new(Reason::TermUnknown).with("term", term))?;
         self.gates.push(Arc::clone(&gates));
         Ok(gates)
@@ -459,18 +416,12 @@ impl Queries for Tx {
         let sql = sql.into();
         Box::pin(async move {
             Ok(match &mut self.engine {
-                Engine::Sqlite(tx) => queries::sqlite(sql, args)
-                    .fetch_all(&mut **tx)
-                    .await?
-                    .into_iter()
-                    .map(Row::Sqlite)
-                    .collect(),
-                Engine::Postgres(tx) => queries::postgres(sql, args)
-                    .fetch_all(&mut **tx)
-                    .await?
-                    .into_iter()
-                    .map(Row::Postgres)
-                    .collect(),
+                Engine::Sqlite(tx) => {
+                    queries::sqlite(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
+                }
+                Engine::Postgres(tx) => {
+                    queries::postgres(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
+                }
             })
         })
     }
@@ -479,14 +430,10 @@ impl Queries for Tx {
         let sql = sql.into();
         Box::pin(async move {
             Ok(match &mut self.engine {
-                Engine::Sqlite(tx) => queries::sqlite(sql, args)
-                    .fetch_optional(&mut **tx)
-                    .await?
-                    .map(Row::Sqlite),
-                Engine::Postgres(tx) => queries::postgres(sql, args)
-                    .fetch_optional(&mut **tx)
-                    .await?
-                    .map(Row::Postgres),
+                Engine::Sqlite(tx) => queries::sqlite(sql, args).fetch_optional(&mut **tx).await?.map(Row::Sqlite),
+                Engine::Postgres(tx) => {
+                    queries::postgres(sql, args).fetch_optional(&mut **tx).await?.map(Row::Postgres)
+                }
             })
         })
     }

@@ -15,10 +15,7 @@ pub struct Sql {
 
 impl From<&'static str> for Sql {
     fn from(both: &'static str) -> Self {
-        Self {
-            sqlite: both,
-            postgres: both,
-        }
+        Self { sqlite: both, postgres: both }
     }
 }
 

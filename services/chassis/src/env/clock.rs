@@ -47,10 +47,7 @@ impl RehearsalClock {
     /// Stands at `at`.
     #[must_use]
     pub fn at(at: i64) -> Self {
-        Self(Arc::new(Mutex::new(Hand {
-            at,
-            running_since: None,
-        })))
+        Self(Arc::new(Mutex::new(Hand { at, running_since: None })))
     }
 
     /// Now, in microseconds since the epoch.
@@ -64,10 +61,7 @@ impl RehearsalClock {
     pub fn advance(&self, to: i64, running: bool) -> i64 {
         let mut hand = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let at = hand.now().max(to);
-        *hand = Hand {
-            at,
-            running_since: running.then(monotonic),
-        };
+        *hand = Hand { at, running_since: running.then(monotonic) };
         at
     }
 }
@@ -79,8 +73,6 @@ fn monotonic() -> Instant {
 
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the machine's clocks")]
 pub(super) fn wall_micros() -> i64 {
-    let since_epoch = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX)
 }

@@ -21,9 +21,7 @@ impl Env {
     /// A virtual clock that stands at `at` (microseconds since the epoch) until it is advanced.
     #[must_use]
     pub fn rehearsal(at: i64) -> Self {
-        Self {
-            clock: Clock::Rehearsal(RehearsalClock::at(at)),
-        }
+        Self { clock: Clock::Rehearsal(RehearsalClock::at(at)) }
     }
 
     /// Random bytes from the system's generator.

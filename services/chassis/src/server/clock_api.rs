@@ -41,18 +41,12 @@ async fn advance(api: &ClockApi, call: Call<AdvanceRequest>) -> Result<AdvanceRe
     .await?;
     tx.finish().await?;
     let now = clock.advance(to, call.message.running);
-    Ok(AdvanceResponse {
-        now: Some(proto::timestamp(now)),
-    })
+    Ok(AdvanceResponse { now: Some(proto::timestamp(now)) })
 }
 
 /// Puts the clock where the database last had it.
 pub(super) async fn restore(db: &Db, clock: &RehearsalClock) -> Result<(), Failure> {
-    if let Some(row) = db
-        .reader()
-        .one("SELECT at, running FROM rehearsal_clock WHERE id = 1", args![])
-        .await?
-    {
+    if let Some(row) = db.reader().one("SELECT at, running FROM rehearsal_clock WHERE id = 1", args![]).await? {
         let _ = clock.advance(row.get("at")?, row.get::<i64>("running")? == 1);
     }
     Ok(())

@@ -58,11 +58,7 @@ fn check(api: &GateApi, gates: &proto::common::v1::Gates) -> Result<(), Failure>
     }
     for (index, window) in gates.windows.iter().enumerate() {
         if window.opens.is_none() || window.closes.is_none() || window.id.is_empty() {
-            faults.add(
-                format!("gates.windows[{index}]"),
-                "缺少编号或时间",
-                "needs an id and both instants",
-            );
+            faults.add(format!("gates.windows[{index}]"), "缺少编号或时间", "needs an id and both instants");
         }
     }
     match gates.policy.parse::<toml::Table>() {
@@ -102,18 +98,11 @@ async fn put(api: &GateApi, call: Call<PutGatesRequest>) -> Result<PutGatesRespo
         )
         .await?;
     if moved == 0 {
-        let current = tx
-            .one(
-                "SELECT gate_version, gates FROM fence WHERE term = $1",
-                args![&gates.term],
-            )
-            .await?;
+        let current = tx.one("SELECT gate_version, gates FROM fence WHERE term = $1", args![&gates.term]).await?;
         let current = current.ok_or_else(|| Failure::internal("the fence is gone"))?;
         if current.get::<i64>("gate_version")? != version || current.get::<Vec<u8>>("gates")? != body {
             let current = current.get::<i64>("gate_version")?;
-            return Err(Failure::new(Reason::VersionOutdated)
-                .with("version", version)
-                .with("current", current));
+            return Err(Failure::new(Reason::VersionOutdated).with("version", version).with("current", current));
         }
     }
     tx.finish().await?;
@@ -121,11 +110,7 @@ async fn put(api: &GateApi, call: Call<PutGatesRequest>) -> Result<PutGatesRespo
 }
 
 async fn settle(api: &GateApi, call: Call<SettleWindowRequest>) -> Result<SettleWindowResponse, Failure> {
-    let SettleWindowRequest {
-        term,
-        window,
-        gate_version,
-    } = call.message;
+    let SettleWindowRequest { term, window, gate_version } = call.message;
     let mut tx = api.db.begin_exclusive(&term, call.admission.at).await?;
     let gates = tx.gates()?;
     if gates.version() > gate_version {
@@ -139,11 +124,8 @@ async fn settle(api: &GateApi, call: Call<SettleWindowRequest>) -> Result<Settle
         let mut settled = gates.settled().clone();
         settled.insert(window);
         let settled = serde_json::to_string(&settled).map_err(Failure::internal)?;
-        tx.execute(
-            "UPDATE fence SET revision = revision + 1, settled = $2 WHERE term = $1",
-            args![&term, settled],
-        )
-        .await?;
+        tx.execute("UPDATE fence SET revision = revision + 1, settled = $2 WHERE term = $1", args![&term, settled])
+            .await?;
     }
     let position = feed::head(&mut tx).await?;
     tx.finish().await?;
@@ -162,10 +144,7 @@ async fn status(api: &GateApi) -> Result<GetStatusResponse, Failure> {
     };
     Ok(GetStatusResponse {
         position: feed::head(&mut reader).await?,
-        mirrors: positions
-            .into_iter()
-            .map(|(source, position)| MirrorPosition { source, position })
-            .collect(),
+        mirrors: positions.into_iter().map(|(source, position)| MirrorPosition { source, position }).collect(),
         terms: terms.iter().map(term_status).collect(),
         now: Some(proto::timestamp(api.db.env().clock.now())),
     })

@@ -49,10 +49,7 @@ pub struct Host {
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host")
-            .field("name", &self.name)
-            .field("served", &self.served)
-            .finish_non_exhaustive()
+        f.debug_struct("Host").field("name", &self.name).field("served", &self.served).finish_non_exhaustive()
     }
 }
 
@@ -114,10 +111,8 @@ impl Host {
     /// # Errors
     /// If `peers` has no address of it.
     pub fn peer(&self, service: &str) -> anyhow::Result<Peer> {
-        let address = self
-            .peers
-            .get(service)
-            .with_context(|| format!("peers.{service} is missing in the configuration"))?;
+        let address =
+            self.peers.get(service).with_context(|| format!("peers.{service} is missing in the configuration"))?;
         Ok(peer::identified(peer::channel(address)?, self.identity.clone()))
     }
 
@@ -149,10 +144,7 @@ impl Host {
 
     /// Carries out the sequencer's steps.
     pub fn steps(&mut self, steps: impl Steps) {
-        let api = StepApi {
-            db: self.db.clone(),
-            steps: Arc::new(steps),
-        };
+        let api = StepApi { db: self.db.clone(), steps: Arc::new(steps) };
         self.add(StepServiceServer::new(api));
     }
 
@@ -177,20 +169,12 @@ impl Host {
     }
 
     pub(super) fn finish(mut self) -> anyhow::Result<(Routes, Vec<JoinHandle<()>>)> {
-        let gates = GateApi {
-            db: self.db.clone(),
-            policy: self.policy,
-        };
+        let gates = GateApi { db: self.db.clone(), policy: self.policy };
         self.add(GateServiceServer::new(gates));
-        let watch = ChangeApi {
-            db: self.db.clone(),
-            shutdown: self.shutdown.clone(),
-        };
+        let watch = ChangeApi { db: self.db.clone(), shutdown: self.shutdown.clone() };
         self.add(ChangeServiceServer::new(watch));
         for service in &self.served {
-            let mut methods = contract::methods()
-                .filter(|method| method.service == *service)
-                .peekable();
+            let mut methods = contract::methods().filter(|method| method.service == *service).peekable();
             anyhow::ensure!(methods.peek().is_some(), "{service} is in no contract");
             for method in methods {
                 anyhow::ensure!(method.rule.is_some(), "{} has no rule: it is not served", method.path);
@@ -202,17 +186,11 @@ impl Host {
         let served = self.served.clone();
         self.spawn(async move {
             for service in &served {
-                health
-                    .set_service_status(*service, tonic_health::ServingStatus::Serving)
-                    .await;
+                health.set_service_status(*service, tonic_health::ServingStatus::Serving).await;
             }
-            health
-                .set_service_status("", tonic_health::ServingStatus::Serving)
-                .await;
+            health.set_service_status("", tonic_health::ServingStatus::Serving).await;
             ending.cancelled().await;
-            health
-                .set_service_status("", tonic_health::ServingStatus::NotServing)
-                .await;
+            health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
         });
         self.routes.add_service(
             tonic_reflection::server::Builder::configure()

@@ -61,23 +61,14 @@ impl RuleLayer {
             match timeout {
                 None => {
                     let mut faults = Faults::new();
-                    faults.add(
-                        "grpc-timeout",
-                        "服务间调用须带期限",
-                        "a call between services needs a deadline",
-                    );
+                    faults.add("grpc-timeout", "服务间调用须带期限", "a call between services needs a deadline");
                     faults.check()?;
                 }
                 Some(left) if left < TOO_LATE => return Err(Failure::new(Reason::DeadlineExceeded)),
                 Some(_) => {}
             }
         }
-        Ok(Some(Admission {
-            method,
-            actor,
-            at: self.env.clock.now(),
-            deadline,
-        }))
+        Ok(Some(Admission { method, actor, at: self.env.clock.now(), deadline }))
     }
 
     /// The caller with those of his roles that the rule names. A person's token decides before the service's that brings it.
@@ -86,9 +77,7 @@ impl RuleLayer {
             return Ok(Actor::default());
         }
         let person = header(request, "authorization").map(|value| {
-            let token = value
-                .strip_prefix("Bearer ")
-                .ok_or_else(|| Failure::new(Reason::Unauthenticated))?;
+            let token = value.strip_prefix("Bearer ").ok_or_else(|| Failure::new(Reason::Unauthenticated))?;
             self.identity.person(token)
         });
         let service = header(request, SERVICE_HEADER).map(|token| self.identity.service(token));
@@ -98,12 +87,7 @@ impl RuleLayer {
             let roles: Vec<_> = claims.held().into_iter().filter(|held| named(held.role)).collect();
             if !roles.is_empty() {
                 let (account, teacher) = (claims.sub.clone(), claims.teacher.clone());
-                return Ok(Actor {
-                    account,
-                    teacher,
-                    roles,
-                    service: String::new(),
-                });
+                return Ok(Actor { account, teacher, roles, service: String::new() });
             }
             if service.is_none() {
                 return Err(not_allowed(method, rule));
@@ -112,10 +96,7 @@ impl RuleLayer {
         let Some(service) = service else {
             return Err(Failure::new(Reason::Unauthenticated));
         };
-        let actor = Actor {
-            service,
-            ..Actor::default()
-        };
+        let actor = Actor { service, ..Actor::default() };
         if rule.grants.iter().any(|grant| gates::serves(grant, &actor)) {
             return Ok(actor);
         }
@@ -124,17 +105,10 @@ impl RuleLayer {
 }
 
 fn not_allowed(method: &Method, rule: &Rule) -> Failure {
-    let mut allowed: Vec<_> = rule
-        .grants
-        .iter()
-        .flat_map(|grant| &grant.roles)
-        .map(Role::as_str_name)
-        .collect();
+    let mut allowed: Vec<_> = rule.grants.iter().flat_map(|grant| &grant.roles).map(Role::as_str_name).collect();
     allowed.sort_unstable();
     allowed.dedup();
-    Failure::new(Reason::RoleNotAllowed)
-        .with("method", &method.name)
-        .with("allowed", allowed.join(", "))
+    Failure::new(Reason::RoleNotAllowed).with("method", &method.name).with("allowed", allowed.join(", "))
 }
 
 fn header<'a>(request: &'a http::Request<Body>, name: &str) -> Option<&'a str> {
@@ -162,10 +136,7 @@ pub(crate) fn parse_timeout(text: &str) -> Option<Duration> {
 impl<S> Layer<S> for RuleLayer {
     type Service = Ruled<S>;
     fn layer(&self, inner: S) -> Ruled<S> {
-        Ruled {
-            inner,
-            rules: self.clone(),
-        }
+        Ruled { inner, rules: self.clone() }
     }
 }
 

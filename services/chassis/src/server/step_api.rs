@@ -60,16 +60,7 @@ async fn run(api: &StepApi, call: Call<RunStepRequest>) -> Result<RunStepRespons
         Some(position) => position,
         None => feed::head(&mut tx).await?,
     };
-    let counts = outcome
-        .counts
-        .into_iter()
-        .map(|(key, value)| StepCount { key, value })
-        .collect();
-    let reply = RunStepResponse {
-        changed: outcome.changed,
-        more: outcome.more,
-        position,
-        counts,
-    };
+    let counts = outcome.counts.into_iter().map(|(key, value)| StepCount { key, value }).collect();
+    let reply = RunStepResponse { changed: outcome.changed, more: outcome.more, position, counts };
     tx.commit_at(reply, position).await
 }

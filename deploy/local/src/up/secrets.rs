@@ -1,0 +1,29 @@
+//! Keys of the identity numbers of a local system: made once, kept in the data folder for its owner alone.
+
+use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
+
+use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chassis::Env;
+
+/// The roster's `[identity]` section, read from `folder` or made there.
+///
+/// # Errors
+/// If the folder cannot be read or written.
+pub fn identity_numbers(folder: &Path) -> anyhow::Result<toml::Table> {
+    let path = folder.join("identity-numbers.toml");
+    if !path.exists() {
+        let env = Env::system();
+        let key = |bytes: [u8; 32]| STANDARD.encode(bytes);
+        let text = format!(
+            "# Losing this file loses every identity number.\ncurrent = \"1\"\nindex_key = \"{}\"\nkeys.1 = \"{}\"\n",
+            key(env.random()?),
+            key(env.random()?)
+        );
+        let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+    }
+    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    text.parse().with_context(|| format!("{} is not what was written there", path.display()))
+}

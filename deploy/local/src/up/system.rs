@@ -1,0 +1,210 @@
+//! The whole system in one process: five servers with a database each, joined only by gRPC.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use chassis::{
+    CancellationToken, Env, Program,
+    identity::{Identity, ensure_key},
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::{engine::Engine, reach::Reach, secrets};
+
+/// The services, in the order in which they start.
+pub const SERVICES: [&str; 5] = ["roster", "catalog", "enrollment", "credit", "gateway"];
+
+/// What to start, and where.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// Folder of keys, and of databases where they are files.
+    pub data: PathBuf,
+    /// Where the gateway listens; the others take free ports of the loopback.
+    pub listen: SocketAddr,
+    /// What the databases run on.
+    pub engine: Engine,
+    /// Where the virtual clock begins on an empty data folder, in microseconds since the epoch.
+    pub begin: i64,
+    /// Wait for the disk at each commit.
+    pub durable: bool,
+    /// Login and password of the operator whom an empty roster starts with.
+    pub operator: (String, String),
+}
+
+/// The running system.
+#[derive(Debug)]
+pub struct System {
+    launch: Launch,
+    reach: Reach,
+    parts: BTreeMap<&'static str, Part>,
+}
+
+#[derive(Debug)]
+struct Part {
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl System {
+    /// Starts all five, each through its own production `serve`.
+    ///
+    /// # Errors
+    /// If a port is taken, a database cannot be opened, or a service refuses its configuration.
+    pub async fn start(launch: Launch) -> anyhow::Result<Self> {
+        let keys = launch.data.join("keys");
+        for service in SERVICES.into_iter().chain(["local"]) {
+            ensure_key(&keys, service)?;
+        }
+        let identity = Identity::load("local", &keys.join("local.key"), &keys, Env::system())?;
+        let mut listeners = BTreeMap::new();
+        for service in SERVICES {
+            let address = if service == "gateway" { launch.listen } else { SocketAddr::from(([127, 0, 0, 1], 0)) };
+            let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
+            listeners.insert(service, listener);
+        }
+        let mut addresses = BTreeMap::new();
+        for (service, listener) in &listeners {
+            addresses.insert((*service).to_owned(), listener.local_addr()?);
+        }
+        let reach = Reach::new(addresses, identity);
+        reach.write(&launch.data)?;
+        let mut system = Self { launch, reach, parts: BTreeMap::new() };
+        for (service, listener) in listeners {
+            system.start_part(service, listener).await?;
+        }
+        system.wait_ready().await?;
+        Ok(system)
+    }
+
+    async fn start_part(&mut self, service: &'static str, listener: TcpListener) -> anyhow::Result<()> {
+        let url = self.launch.engine.database(service, &self.launch.data).await?;
+        let document = self.configuration(service, &url)?;
+        let stop = CancellationToken::new();
+        let env = Env::rehearsal(self.launch.begin);
+        let task = match service {
+            "roster" => spawn::<roster::Roster>(document, listener, env, &stop)?,
+            "catalog" => spawn::<catalog::Catalog>(document, listener, env, &stop)?,
+            "enrollment" => spawn::<enrollment::Enrollment>(document, listener, env, &stop)?,
+            "credit" => spawn::<credit::Credit>(document, listener, env, &stop)?,
+            "gateway" => spawn::<gateway::Gateway>(document, listener, env, &stop)?,
+            other => anyhow::bail!("there is no service {other}"),
+        };
+        self.parts.insert(service, Part { stop, task });
+        Ok(())
+    }
+
+    /// The configuration of a service, as its file would have it.
+    fn configuration(&self, service: &str, url: &str) -> anyhow::Result<toml::Table> {
+        let keys = self.launch.data.join("keys");
+        let text = |path: &Path| toml::Value::from(path.display().to_string());
+        let mut document = toml::Table::new();
+        document.insert("clock".to_owned(), "rehearsal".into());
+        let mut database = toml::Table::new();
+        database.insert("url".to_owned(), url.into());
+        database.insert("durable".to_owned(), self.launch.durable.into());
+        document.insert("database".to_owned(), database.into());
+        let mut own = toml::Table::new();
+        own.insert("own".to_owned(), text(&keys.join(format!("{service}.key"))));
+        own.insert("trusted".to_owned(), text(&keys));
+        document.insert("keys".to_owned(), own.into());
+        let peers: toml::Table =
+            SERVICES.into_iter().map(|peer| (peer.to_owned(), self.reach.address(peer).into())).collect();
+        document.insert("peers".to_owned(), peers.into());
+        if service == "roster" {
+            let (login, password) = &self.launch.operator;
+            let mut operator = toml::Table::new();
+            operator.insert("login".to_owned(), login.as_str().into());
+            operator.insert("password".to_owned(), password.as_str().into());
+            document.insert("bootstrap".to_owned(), operator.into());
+            let mut cost = toml::Table::new();
+            cost.insert("profile".to_owned(), "sample".into());
+            document.insert("password".to_owned(), cost.into());
+            document.insert("identity".to_owned(), secrets::identity_numbers(&keys)?.into());
+        }
+        Ok(document)
+    }
+
+    async fn wait_ready(&self) -> anyhow::Result<()> {
+        for service in SERVICES {
+            let mut tries = 0_u32;
+            while let Err(error) = self.reach.status_once(service).await {
+                if self.parts.get(service).is_some_and(|part| part.task.is_finished()) || tries > 600 {
+                    return Err(error.context(format!("{service} did not start")));
+                }
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The way to its services.
+    #[must_use]
+    pub const fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    /// Stops one service and starts it again on the same port and database.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub async fn restart(&mut self, service: &'static str) -> anyhow::Result<()> {
+        let part = self.parts.remove(service).with_context(|| format!("there is no service {service}"))?;
+        part.stop.cancel();
+        part.task.await??;
+        let address = self.reach.socket(service).context("its address")?;
+        self.start_part(service, TcpListener::bind(address).await?).await?;
+        self.wait_ready().await
+    }
+
+    /// Ends when any service ends by itself: that is a fault.
+    ///
+    /// # Errors
+    /// The fault.
+    pub async fn failed(&mut self) -> anyhow::Result<()> {
+        let tasks = self.parts.iter_mut().map(|(service, part)| {
+            let service = *service;
+            Box::pin(async move { (service, (&mut part.task).await) })
+        });
+        let ((service, outcome), ..) = futures::future::select_all(tasks).await;
+        outcome?.with_context(|| format!("{service} failed"))?;
+        anyhow::bail!("{service} ended")
+    }
+
+    /// Stops all, the gateway first.
+    ///
+    /// # Errors
+    /// If a service failed while it ran.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        for service in SERVICES.into_iter().rev() {
+            if let Some(part) = self.parts.remove(service) {
+                part.stop.cancel();
+                part.task.await?.with_context(|| format!("{service} failed"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn spawn<P: Program>(
+    document: toml::Table,
+    listener: TcpListener,
+    env: Env,
+    stop: &CancellationToken,
+) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+    let config: P::Config = document.try_into().with_context(|| format!("configuration of {}", P::NAME))?;
+    let stop = stop.clone();
+    Ok(tokio::spawn(async move { chassis::serve::<P>(config, listener, env, stop).await }))
+}
+
+impl std::ops::Deref for System {
+    type Target = Reach;
+    fn deref(&self) -> &Reach {
+        &self.reach
+    }
+}
