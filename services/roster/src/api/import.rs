@@ -1,0 +1,387 @@
+//! `ImportTeachers`: a roster file as a stream, taken whole or not at all.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use chassis::{
+    Call, Failure, Faults,
+    db::{Queries, Record, Scope, Tx},
+};
+use jiff::civil::Date;
+use prost::Message as _;
+use proto::{
+    Actor,
+    common::v1::{Reason, Role},
+    roster::v1::{
+        self as pb, ImportTeachersRequest, ImportTeachersResponse,
+        account::State,
+        import_teachers_request::{Frame, Header},
+    },
+};
+use sha2::{Digest as _, Sha256};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    Service, Term, facts,
+    teachers::{fresh, sealed},
+    told, wire,
+};
+use crate::{
+    domain::{
+        account::{RoleHeld, imported_login, is_login, is_password},
+        correction,
+        fault::{Defect, Fault},
+        field::{Entry, Field},
+        identity_number::IdentityNumber,
+        import::{Plan, Roster, Row, RowFault, complete, plan},
+        organization::Organization,
+        scope,
+        teacher::Teacher,
+    },
+    store::{
+        accounts::{self, Account},
+        organizations, teachers,
+    },
+};
+
+/// Rows that one file may have: more than any county has teachers, and little enough for memory.
+const MAX_ROWS: usize = 50_000;
+/// Faults that a dry run lists; it counts them all.
+const LISTED: usize = 1000;
+/// Faults that an error lists, which travels in a header; it counts them all.
+const LISTED_IN_ERROR: usize = 40;
+
+/// A whole file.
+struct File {
+    header: Header,
+    teachers: Vec<pb::Teacher>,
+}
+
+pub async fn import_teachers(
+    service: &Service,
+    request: Request<Streaming<ImportTeachersRequest>>,
+) -> Result<Response<ImportTeachersResponse>, Status> {
+    let (metadata, extensions, stream) = request.into_parts();
+    let file = Arc::new(receive(stream).await?);
+    let request = Request::from_parts(metadata, extensions, file);
+    // The work owns what it needs, so that it does not matter how long the stream's own borrow lives.
+    let service = service.clone();
+    chassis::answer(request, move |call| {
+        let service = service.clone();
+        async move { import(&service, call).await }
+    })
+    .await
+}
+
+/// Receives a file and checks that it is whole.
+async fn receive(mut stream: Streaming<ImportTeachersRequest>) -> Result<File, Status> {
+    let mut header: Option<Header> = None;
+    let mut teachers = Vec::new();
+    let mut digest = Sha256::new();
+    while let Some(message) = stream.message().await? {
+        match (message.frame, &header) {
+            (Some(Frame::Header(first)), None) => header = Some(first),
+            (Some(Frame::Rows(rows)), Some(_)) if teachers.len().saturating_add(rows.teachers.len()) <= MAX_ROWS => {
+                rows.teachers.iter().for_each(|teacher| digest.update(teacher.encode_to_vec()));
+                teachers.extend(rows.teachers);
+            }
+            (Some(Frame::Rows(_)), Some(_)) => {
+                return Err(refused("rows", "每个文件最多 50,000 行", "a file has at most 50,000 rows"));
+            }
+            _ => {
+                return Err(refused(
+                    "frame",
+                    "第一帧为文件头，其后均为数据行",
+                    "the header comes first, and only rows follow",
+                ));
+            }
+        }
+    }
+    let Some(header) = header else { return Err(refused("header", "缺少文件头", "the header is missing")) };
+    let mut faults = Faults::new();
+    if usize::try_from(header.row_count) != Ok(teachers.len()) {
+        faults.add(
+            "header.row_count",
+            "与收到的行数不符，请重新发送",
+            "it differs from the rows received: send the file again",
+        );
+    }
+    if header.digest != digest.finalize().as_slice() {
+        faults.add(
+            "header.digest",
+            "与收到的内容不符，请重新发送",
+            "it differs from what was received: send the file again",
+        );
+    }
+    if header.create_accounts && !is_password(&header.initial_password) {
+        faults.add("header.initial_password", Defect::Malformed.zh(), Defect::Malformed.en());
+    }
+    faults.check()?;
+    Ok(File { header, teachers })
+}
+
+fn refused(field: &str, zh: &str, en: &str) -> Status {
+    let mut faults = Faults::new();
+    faults.add(field, zh, en);
+    faults.check().err().unwrap_or_else(|| Failure::internal("no fault")).into()
+}
+
+impl File {
+    /// What makes two requests of one id the same request.
+    fn body_digest(&self) -> Vec<u8> {
+        let options = [u8::from(self.header.dry_run), u8::from(self.header.create_accounts)];
+        Sha256::new().chain_update(&self.header.digest).chain_update(options).finalize().to_vec()
+    }
+}
+
+async fn import(service: &Service, call: Call<Arc<File>>) -> Result<ImportTeachersResponse, Failure> {
+    let file = Arc::clone(&call.message);
+    let (id, digest) = (&file.header.request_id, file.body_digest());
+    if !file.header.dry_run {
+        // A file that was taken before gets its first reply, whatever it would be found to be today.
+        service.db.begin_stream(&call.admission, Scope::AnyTerm, id, &digest).await?.abandon().await;
+    }
+    // Faults are found, and passwords made, before anybody has to wait for this file's transaction.
+    let mut reader = service.db.read(&call, Scope::AnyTerm).await?;
+    let term = service.term(reader.gates().ok().map(AsRef::as_ref), reader.at())?;
+    let actor = reader.actor().clone();
+    let prepared = prepare(&mut reader, service, &actor, &term, &file).await?;
+    if file.header.dry_run {
+        return Ok(prepared.dry_run());
+    }
+    prepared.check()?;
+    let passwords = match prepared.accounts_to_create() {
+        0 => Vec::new(),
+        count => service.passwords.hash_many(&file.header.initial_password, count).await?,
+    };
+    let mut tx = service.db.begin_stream(&call.admission, Scope::AnyTerm, id, &digest).await?;
+    let term = service.term(tx.gates().ok().as_deref(), tx.at())?;
+    let actor = tx.actor().clone();
+    let prepared = prepare(&mut tx, service, &actor, &term, &file).await?;
+    prepared.check()?;
+    if prepared.accounts_to_create() > passwords.len() {
+        return Err(wire::changed("teachers"));
+    }
+    let reply = take(service, &mut tx, prepared, passwords, term.today).await?;
+    tx.commit(reply).await
+}
+
+/// A file held against the roster.
+struct Prepared {
+    rows: Vec<Row>,
+    plans: Vec<Plan>,
+    schools: BTreeMap<String, Organization>,
+    /// The known teachers that rows mean.
+    known: BTreeMap<String, Teacher>,
+    create_accounts: bool,
+    faults: Vec<RowFault>,
+}
+
+impl Prepared {
+    fn created(&self) -> usize {
+        self.plans.iter().filter(|plan| **plan == Plan::Create).count()
+    }
+
+    /// The rows whose teacher will get an account.
+    fn needs_account(&self, plan: &Plan) -> bool {
+        let has_one = |name: &String| self.known.get(name).is_some_and(|teacher| !teacher.account.is_empty());
+        self.create_accounts && !matches!(plan, Plan::Update(name) if has_one(name))
+    }
+
+    fn accounts_to_create(&self) -> usize {
+        self.plans.iter().filter(|plan| self.needs_account(plan)).count()
+    }
+
+    fn dry_run(&self) -> ImportTeachersResponse {
+        let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+        let listed = self.faults.iter().take(LISTED).map(|fault| pb::RowFault {
+            row: count(fault.row),
+            field: fault.fault.field.clone(),
+            fault: fault.fault.coded(),
+        });
+        ImportTeachersResponse {
+            created: count(self.created()),
+            updated: count(self.plans.len().saturating_sub(self.created())),
+            dry_run: true,
+            faults: listed.collect(),
+            fault_count: count(self.faults.len()),
+        }
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let listed = self.faults.iter().take(LISTED_IN_ERROR);
+        let listed =
+            listed.map(|RowFault { row, fault }| Fault::of(format!("rows[{row}].{}", fault.field), fault.defect));
+        let told = told("", listed).check_as(Reason::ImportFaults);
+        told.map_err(|failure| failure.with("count", self.faults.len()))
+    }
+}
+
+async fn prepare(
+    db: &mut impl Queries,
+    service: &Service,
+    actor: &Actor,
+    term: &Term,
+    file: &File,
+) -> Result<Prepared, Failure> {
+    let mut rows: Vec<Row> = file.teachers.iter().map(|teacher| row(service, teacher, term.today)).collect();
+    let mut names: Vec<&str> = rows.iter().map(|row| row.school.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut schools = wire::by_name(organizations::find_all(db, names).await?);
+    schools.retain(|_, organization| organization.is_school());
+    let mut roster = Roster::default();
+    for (name, school) in &schools {
+        roster.schools.insert(name.clone());
+        if scope::keeps(actor, &school.path).is_some() {
+            roster.kept_schools.insert(name.clone());
+        }
+    }
+    let meant = rows.iter().map(|row| {
+        (row.name.as_str(), row.school.as_str(), row.entry.get(Field::TeacherNumber), row.identity_index.as_str())
+    });
+    for known in teachers::known(db, meant.collect::<Vec<_>>()).await? {
+        roster.add(known);
+    }
+    complete(&mut rows, &roster, term.today);
+    let (plans, mut faults) = plan(&rows, &roster, &term.codes, term.today);
+    let updated = plans.iter().filter_map(|plan| match plan {
+        Plan::Update(name) => Some(name.as_str()),
+        Plan::Create => None,
+    });
+    let known = teachers::find_all(db, updated.collect::<Vec<_>>()).await?;
+    let known = known.into_iter().map(|teacher| (teacher.name.clone(), teacher)).collect();
+    let create_accounts = file.header.create_accounts;
+    let mut prepared = Prepared { rows, plans, schools, known, create_accounts, faults: Vec::new() };
+    faults.extend(login_faults(db, &prepared).await?);
+    faults.sort_by(|a, b| (a.row, &a.fault).cmp(&(b.row, &b.fault)));
+    prepared.faults = faults;
+    Ok(prepared)
+}
+
+fn row(service: &Service, teacher: &pb::Teacher, today: Date) -> Row {
+    let entry = wire::entry(teacher);
+    let number = IdentityNumber::parse(entry.get(Field::IdentityNumber), today);
+    Row {
+        name: teacher.name.clone(),
+        school: teacher.school.clone(),
+        identity_index: number.map(|number| service.vault.index(number.text())).unwrap_or_default(),
+        entry,
+    }
+}
+
+/// Logins of the accounts to be created that are taken, or would be none.
+async fn login_faults(db: &mut impl Queries, prepared: &Prepared) -> Result<Vec<RowFault>, Failure> {
+    let logins: Vec<(usize, String)> = prepared
+        .rows
+        .iter()
+        .zip(&prepared.plans)
+        .enumerate()
+        .filter(|(_, (_, plan))| prepared.needs_account(plan))
+        .map(|(index, (row, _))| (index.saturating_add(1), login(row)))
+        .collect();
+    let asked: Vec<String> = logins.iter().map(|(_, login)| login.clone()).collect();
+    let taken = accounts::taken_logins(db, &asked).await?;
+    let fault = |(row, login): &(usize, String)| {
+        let defect = if !is_login(login) {
+            Defect::Malformed
+        } else if taken.binary_search(login).is_ok() {
+            Defect::Taken
+        } else {
+            return None;
+        };
+        Some(RowFault { row: *row, fault: Fault::of("login", defect) })
+    };
+    Ok(logins.iter().filter_map(fault).collect())
+}
+
+fn login(row: &Row) -> String {
+    imported_login(&row.school, row.entry.get(Field::TeacherNumber))
+}
+
+/// Writes a faultless file: teachers, accounts, and a change for each.
+async fn take(
+    service: &Service,
+    tx: &mut Tx,
+    mut prepared: Prepared,
+    passwords: Vec<String>,
+    today: Date,
+) -> Result<ImportTeachersResponse, Failure> {
+    let reply = ImportTeachersResponse { dry_run: false, ..prepared.dry_run() };
+    let mut passwords = passwords.into_iter();
+    let (mut created, mut updated, mut new_accounts) = (Vec::new(), Vec::new(), Vec::new());
+    let rows = std::mem::take(&mut prepared.rows);
+    let plans = std::mem::take(&mut prepared.plans);
+    for (row, plan) in rows.into_iter().zip(&plans) {
+        let account = prepared.needs_account(plan).then(|| (tx.id("accounts"), login(&row)));
+        let mut teacher = match plan {
+            Plan::Create => {
+                let name = if row.name.is_empty() { tx.id("teachers") } else { row.name };
+                fresh(service, name, &row.school, row.entry, today)?
+            }
+            Plan::Update(name) => {
+                let known =
+                    prepared.known.remove(name).ok_or_else(|| Failure::internal("a known teacher is not there"))?;
+                renewed(service, known, row.entry, &row.identity_index, today)?
+            }
+        };
+        if let Some((name, login)) = account {
+            let password = passwords.next().ok_or_else(|| Failure::internal("too few passwords"))?;
+            teacher.account.clone_from(&name);
+            new_accounts.push(account_of(&teacher, name, login, password));
+        }
+        if *plan == Plan::Create { created.push(teacher) } else { updated.push(teacher) }
+    }
+    if teachers::insert(tx, &created).await? != created.len()
+        || teachers::update(tx, &updated).await? != updated.len()
+        || accounts::insert(tx, &new_accounts).await? != new_accounts.len()
+    {
+        return Err(wire::changed("teachers"));
+    }
+    let actor = tx.actor().clone();
+    let changed =
+        created.iter().map(|teacher| ("created", teacher)).chain(updated.iter().map(|teacher| ("updated", teacher)));
+    for (verb, teacher) in changed {
+        let path = prepared.schools.get(&teacher.school).map(|school| school.path.as_slice()).unwrap_or_default();
+        let facts = facts::teacher(teacher, path, today);
+        let held = scope::keeps(&actor, path);
+        tx.record(Record::of(&teacher.name, verb, &facts).reason("import").by(&actor, held));
+    }
+    for account in &new_accounts {
+        tx.record(Record::of(&account.name, "created", &facts::account(account)).reason("import"));
+    }
+    Ok(reply)
+}
+
+/// A known teacher with a row's fields; what a teacher asked of a field that the row leaves as it is, still waits.
+fn renewed(
+    service: &Service,
+    known: Teacher,
+    mut entry: Entry,
+    identity_index: &str,
+    today: Date,
+) -> Result<Teacher, Failure> {
+    let (identity, birth_year) = if known.identity.index == identity_index {
+        entry.remove(Field::IdentityNumber);
+        (known.identity.clone(), known.birth_year)
+    } else {
+        sealed(service, &known.name, &mut entry, today)?
+    };
+    let changes: Entry = entry.iter().filter(|(field, value)| known.entry.get(*field) != *value).collect();
+    let after = correction::by_school(&known.entry, &known.pending, &changes);
+    let version = known.version.saturating_add(1);
+    Ok(Teacher { entry: after.entry, pending: after.pending, identity, birth_year, version, ..known })
+}
+
+fn account_of(teacher: &Teacher, name: String, login: String, password: String) -> Account {
+    let role = RoleHeld { role: Role::Teacher, organization: teacher.school.clone(), from: None, until: None };
+    Account {
+        name,
+        login,
+        display_name: teacher.entry.get(Field::DisplayName).to_owned(),
+        teacher: teacher.name.clone(),
+        state: State::Active,
+        password,
+        version: 1,
+        roles: vec![role],
+    }
+}

@@ -1,0 +1,130 @@
+//! Passwords: argon2id on the threads for blocking work, at the configured cost.
+
+use std::fmt;
+
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
+};
+use chassis::{Env, Failure};
+
+use crate::config::PasswordConfig;
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Passwords {
+    env: Env,
+    argon2: Argon2<'static>,
+    /// A hash that nobody's password has, at the same cost: who tries an unknown login waits as long.
+    nobody: String,
+}
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passwords")
+    }
+}
+
+impl Passwords {
+    /// Passwords at this cost.
+    ///
+    /// # Errors
+    /// If argon2 does not take the cost.
+    pub fn new(cost: PasswordConfig, env: Env) -> anyhow::Result<Self> {
+        let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, None)
+            .map_err(|error| anyhow::anyhow!("password: {error}"))?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let nobody = hash(&argon2, &hex::encode(env.random::<32>()?), &env.random::<16>()?)?;
+        Ok(Self { env, argon2, nobody })
+    }
+
+    /// The PHC string of a password.
+    ///
+    /// # Errors
+    /// Internal, if chance or argon2 fails.
+    pub async fn hash(&self, password: &str) -> Result<String, Failure> {
+        self.hash_many(password, 1).await?.pop().ok_or_else(|| Failure::internal("no hash"))
+    }
+
+    /// Many PHC strings of one password, each with a salt of its own, on all processors.
+    ///
+    /// # Errors
+    /// Internal, if chance or argon2 fails.
+    pub async fn hash_many(&self, password: &str, count: usize) -> Result<Vec<String>, Failure> {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = count.div_ceil(workers).max(1);
+        let mut tasks = Vec::new();
+        let mut left = count;
+        while left > 0 {
+            let part = left.min(share);
+            left -= part;
+            let (this, password) = (self.clone(), password.to_owned());
+            tasks.push(tokio::task::spawn_blocking(move || {
+                (0..part)
+                    .map(|_| hash(&this.argon2, &password, &this.env.random::<16>()?))
+                    .collect::<anyhow::Result<Vec<_>>>()
+            }));
+        }
+        let mut hashes = Vec::with_capacity(count);
+        for task in tasks {
+            hashes.extend(task.await.map_err(Failure::internal)?.map_err(Failure::internal)?);
+        }
+        Ok(hashes)
+    }
+
+    /// Whether a password is the one of a PHC string, at the cost that the string names; against no string, never, but
+    /// after as long.
+    ///
+    /// # Errors
+    /// Internal, if what is stored is no PHC string.
+    pub async fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool, Failure> {
+        let known = stored.is_some();
+        let (argon2, password) = (self.argon2.clone(), password.to_owned());
+        let stored = stored.unwrap_or(&self.nobody).to_owned();
+        let fits = tokio::task::spawn_blocking(move || {
+            let stored = PasswordHash::new(&stored).map_err(Failure::internal)?;
+            Ok::<_, Failure>(argon2.verify_password(password.as_bytes(), &stored).is_ok())
+        });
+        Ok(fits.await.map_err(Failure::internal)?? && known)
+    }
+}
+
+fn hash(argon2: &Argon2<'_>, password: &str, salt: &[u8]) -> anyhow::Result<String> {
+    let hash = argon2
+        .hash_password_with_salt(password.as_bytes(), salt)
+        .map_err(|error| anyhow::anyhow!("hashing a password: {error}"))?;
+    Ok(hash.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passwords() -> Passwords {
+        Passwords::new(PasswordConfig { memory_kib: 8, passes: 1, lanes: 1 }, Env::system()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_password_fits_its_own_hash_only() {
+        let passwords = passwords();
+        let hash = passwords.hash("correct horse").await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hash}");
+        assert!(passwords.verify("correct horse", Some(&hash)).await.unwrap());
+        assert!(!passwords.verify("wrong horse", Some(&hash)).await.unwrap());
+        assert!(!passwords.verify("correct horse", None).await.unwrap());
+        assert!(passwords.verify("x", Some("no hash")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_changed_cost_leaves_old_hashes_good() {
+        let old = passwords().hash("correct horse").await.unwrap();
+        let new = Passwords::new(PasswordConfig { memory_kib: 16, passes: 2, lanes: 1 }, Env::system()).unwrap();
+        assert!(new.verify("correct horse", Some(&old)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn each_of_many_has_its_own_salt() {
+        let hashes = passwords().hash_many("correct horse", 101).await.unwrap();
+        assert_eq!(hashes.iter().collect::<std::collections::BTreeSet<_>>().len(), 101);
+    }
+}

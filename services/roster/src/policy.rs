@@ -1,0 +1,58 @@
+//! The roster's section of a term's policy: `[codes]`.
+
+use chassis::policy::{PolicyFault, section};
+
+use crate::domain::codes::Codes;
+
+/// What the roster reads of the policy document.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Section `[codes]`.
+    pub codes: Codes,
+}
+
+impl chassis::policy::Policy for Policy {
+    fn parse(document: &toml::Table) -> Result<Self, Vec<PolicyFault>> {
+        let mut faults = Vec::new();
+        let codes: Codes = section(document, "codes", &mut faults);
+        let (empty, wrong) = codes.faults();
+        faults.extend(empty.into_iter().map(|key| PolicyFault {
+            key: key.to_owned(),
+            zh: "至少列出一个代码".to_owned(),
+            en: "list at least one code".to_owned(),
+        }));
+        faults.extend(wrong.into_iter().map(|(key, code)| PolicyFault {
+            key: key.to_owned(),
+            zh: format!("“{code}”不是代码：只用小写字母、数字和下划线"),
+            en: format!("{code:?} is no code: use lower-case letters, digits and underscores"),
+        }));
+        if faults.is_empty() { Ok(Self { codes }) } else { Err(faults) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::policy::Policy as _;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<Policy, Vec<String>> {
+        Policy::parse(&text.parse().unwrap()).map_err(|faults| faults.into_iter().map(|fault| fault.key).collect())
+    }
+
+    #[test]
+    fn an_empty_document_means_the_defaults() {
+        assert_eq!(parse(""), Ok(Policy::default()));
+        assert_eq!(parse("[round2]\nexpired_may_select = true"), Ok(Policy::default()));
+    }
+
+    #[test]
+    fn a_list_replaces_its_default_and_faults_are_all_told() {
+        assert_eq!(parse("[codes]\ntiers = ['one']").map(|policy| policy.codes.tiers), Ok(vec!["one".to_owned()]));
+        assert_eq!(
+            parse("[codes]\ntiers = []\nposts = ['A b']"),
+            Err(vec!["codes.tiers".into(), "codes.posts".into()])
+        );
+        assert_eq!(parse("[codes]\ncolours = []"), Err(vec!["codes".to_owned()]));
+    }
+}

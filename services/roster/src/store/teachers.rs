@@ -1,0 +1,459 @@
+//! Teachers, their status events and their leaves.
+
+use std::collections::BTreeMap;
+
+use chassis::{
+    Failure,
+    db::{Queries, Row, Rows, Tx, args, row},
+};
+use jiff::civil::Date;
+use proto::roster::v1::{status_event::Kind, teacher::Status};
+
+use super::{CHUNK, day, day_text, organizations::range};
+use crate::domain::{
+    field::{Entry, Field},
+    import::Known,
+    status::Leave,
+    teacher::{Sealed, Teacher},
+};
+
+/// Which teachers a listing takes.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Paths of organisations: at or under any of them.
+    pub under: Vec<Vec<String>>,
+    /// Part of a name, or a whole teacher number or login; empty for all.
+    pub query: String,
+    /// Empty for all.
+    pub stage: String,
+    /// Empty for all.
+    pub subject: String,
+    /// Unspecified for all.
+    pub status: Status,
+    /// The day on which `status` holds.
+    pub day: Date,
+}
+
+/// A status event as recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusEvent {
+    /// "teachers/…/statusEvents/…"
+    pub name: String,
+    /// "teachers/…"
+    pub teacher: String,
+    /// What happened.
+    pub kind: Kind,
+    /// Its day.
+    pub effective_on: Option<Date>,
+    /// Leave: its last day.
+    pub until: Option<Date>,
+    /// Transfer: the new school.
+    pub school: String,
+    /// Coded.
+    pub reason: String,
+    /// When it was recorded, in microseconds.
+    pub recorded_at: i64,
+    /// Who recorded it: "accounts/…".
+    pub recorded_by: String,
+}
+
+/// A teacher by name.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find(db: &mut impl Queries, name: &str) -> Result<Option<Teacher>, Failure> {
+    Ok(find_all(db, [name]).await?.pop())
+}
+
+/// Teachers by name; those that there are, by name.
+///
+/// # Errors
+/// Those of the database.
+pub async fn find_all(
+    db: &mut impl Queries,
+    names: impl IntoIterator<Item = &str> + Send,
+) -> Result<Vec<Teacher>, Failure> {
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut teachers = Vec::with_capacity(names.len());
+    for chunk in names.chunks(CHUNK) {
+        let sql = "SELECT * FROM teacher WHERE name IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY name";
+        let rows = db.all(sql, args![Rows::texts(chunk).json()]).await?;
+        teachers.extend(with_leaves(db, &rows).await?);
+    }
+    Ok(teachers)
+}
+
+/// The teacher who has this identity number, by its index.
+///
+/// # Errors
+/// Those of the database.
+pub async fn by_identity(db: &mut impl Queries, index: &str) -> Result<Option<String>, Failure> {
+    let row = db.one("SELECT name FROM teacher WHERE identity_index = $1", args![index]).await?;
+    row.map(|row| row.get("name")).transpose()
+}
+
+/// The teacher who has this staff number at this school.
+///
+/// # Errors
+/// Those of the database.
+pub async fn by_number(db: &mut impl Queries, school: &str, number: &str) -> Result<Option<String>, Failure> {
+    let sql = "SELECT name FROM teacher WHERE school = $1 AND teacher_number = $2 AND teacher_number <> ''";
+    db.one(sql, args![school, number]).await?.map(|row| row.get("name")).transpose()
+}
+
+/// A page of teachers, by name.
+///
+/// # Errors
+/// Those of the database.
+pub async fn list(db: &mut impl Queries, filter: &Filter, after: &str, limit: usize) -> Result<Vec<Teacher>, Failure> {
+    let mut arguments = filter_args(filter);
+    arguments.extend(args![after, limit]);
+    let rows = db.all(LIST, arguments).await?;
+    with_leaves(db, &rows).await
+}
+
+/// How many teachers a listing takes in all.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count(db: &mut impl Queries, filter: &Filter) -> Result<i64, Failure> {
+    let row = db.one(COUNT, filter_args(filter)).await?;
+    row.map_or(Ok(0), |row| row.get("total"))
+}
+
+// `replace` finds a part of a name in the same way on both engines, whatever characters it has.
+macro_rules! filtered {
+    ($select:literal, $rest:literal) => {
+        concat!(
+            "SELECT ",
+            $select,
+            " FROM teacher t JOIN organization o ON o.name = t.school
+             WHERE EXISTS (SELECT 1 FROM json_each($1) AS root
+                           WHERE o.path >= root.value ->> 0 AND o.path < root.value ->> 1)
+               AND ($2 = '' OR replace(t.display_name, $2, '') <> t.display_name OR t.teacher_number = $2
+                    OR EXISTS (SELECT 1 FROM account a WHERE a.teacher = t.name AND a.login = $2))
+               AND ($3 = '' OR t.stage = $3)
+               AND ($4 = '' OR t.subject = $4)
+               AND ($5 = '' OR $5 = CASE WHEN t.standing = 'STATUS_ACTIVE' AND EXISTS (
+                        SELECT 1 FROM teacher_leave l WHERE l.teacher = t.name AND l.first_on <= $6
+                          AND (l.last_on = '' OR l.last_on >= $6)) THEN 'STATUS_ON_LEAVE' ELSE t.standing END) ",
+            $rest
+        )
+    };
+}
+const LIST: &str = filtered!("t.*", "AND t.name > $7 ORDER BY t.name LIMIT $8");
+const COUNT: &str = filtered!("COUNT(*) AS total", "");
+
+fn filter_args(filter: &Filter) -> Vec<chassis::db::Value> {
+    let mut roots = Rows::new();
+    for path in &filter.under {
+        let (low, high) = range(path);
+        roots.push(row![low, high]);
+    }
+    let status = if filter.status == Status::Unspecified { "" } else { filter.status.as_str_name() };
+    args![roots.json(), &filter.query, &filter.stage, &filter.subject, status, filter.day.to_string()]
+}
+
+/// All teachers at or under an organisation.
+///
+/// # Errors
+/// Those of the database.
+pub async fn at_or_under(db: &mut impl Queries, path: &[String]) -> Result<Vec<Teacher>, Failure> {
+    let (low, high) = range(path);
+    let rows = db
+        .all(
+            "SELECT t.* FROM teacher t JOIN organization o ON o.name = t.school
+             WHERE o.path >= $1 AND o.path < $2 ORDER BY t.name",
+            args![low, high],
+        )
+        .await?;
+    with_leaves(db, &rows).await
+}
+
+/// Whom the rows of a file may mean: by name, by school and number, by identity.
+///
+/// # Errors
+/// Those of the database.
+pub async fn known(
+    db: &mut impl Queries,
+    meant: impl IntoIterator<Item = (&str, &str, &str, &str)>,
+) -> Result<Vec<Known>, Failure> {
+    let meant: Vec<_> = meant.into_iter().collect();
+    let mut known = BTreeMap::new();
+    for chunk in meant.chunks(CHUNK) {
+        let mut rows = Rows::new();
+        for (name, school, number, index) in chunk {
+            rows.push(row![*name, *school, *number, *index]);
+        }
+        // A union of three joins, so that each finds its index.
+        let found = db
+            .all(
+                "SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on
+                   FROM json_each($1) AS r JOIN teacher t ON t.name = r.value ->> 0
+                 UNION
+                 SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on
+                   FROM json_each($1) AS r JOIN teacher t ON t.school = r.value ->> 1
+                    AND t.teacher_number = r.value ->> 2 AND t.teacher_number <> ''
+                 UNION
+                 SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on
+                   FROM json_each($1) AS r JOIN teacher t ON t.identity_index = r.value ->> 3",
+                args![rows.json()],
+            )
+            .await?;
+        for row in &found {
+            let name: String = row.get("name")?;
+            let teacher = Known {
+                name: name.clone(),
+                school: row.get("school")?,
+                teacher_number: row.get("teacher_number")?,
+                identity_index: row.get("identity_index")?,
+                platform_entered_on: row.get("platform_entered_on")?,
+            };
+            known.insert(name, teacher);
+        }
+    }
+    Ok(known.into_values().collect())
+}
+
+/// Inserts teachers; how many, which is fewer where a name, a staff number or an identity number is taken.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert(tx: &mut Tx, teachers: &[Teacher]) -> Result<usize, Failure> {
+    let mut inserted = 0;
+    for chunk in teachers.chunks(CHUNK) {
+        let rows = chunk.iter().map(cells).collect::<Result<Vec<_>, _>>()?;
+        inserted += tx
+            .execute(
+                "INSERT INTO teacher (name, display_name, sex, identity_key, identity_sealed, identity_index, birth_year,
+                    phone, school, teacher_number, employment, tier, category, stage, subject, title, education, post,
+                    employed_on, platform_entered_on, joined_on, standing, pending, account, version)
+                 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, unhex(value ->> 4), value ->> 5,
+                    CAST(value ->> 6 AS BIGINT), value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11,
+                    value ->> 12, value ->> 13, value ->> 14, value ->> 15, value ->> 16, value ->> 17, value ->> 18,
+                    value ->> 19, value ->> 20, value ->> 21, value ->> 22, value ->> 23, CAST(value ->> 24 AS BIGINT)
+                 FROM json_each($1) WHERE TRUE ON CONFLICT DO NOTHING",
+                args![json(rows)],
+            )
+            .await?;
+    }
+    Ok(usize::try_from(inserted).unwrap_or(usize::MAX))
+}
+
+/// Writes teachers over their versions before; how many, which is fewer where that is no longer the current one.
+///
+/// # Errors
+/// Those of the database.
+pub async fn update(tx: &mut Tx, teachers: &[Teacher]) -> Result<usize, Failure> {
+    let mut updated = 0;
+    for chunk in teachers.chunks(CHUNK) {
+        let rows = chunk.iter().map(cells).collect::<Result<Vec<_>, _>>()?;
+        updated += tx
+            .execute(
+                "UPDATE teacher SET display_name = v ->> 1, sex = v ->> 2, identity_key = v ->> 3,
+                    identity_sealed = unhex(v ->> 4), identity_index = v ->> 5, birth_year = CAST(v ->> 6 AS BIGINT),
+                    phone = v ->> 7, school = v ->> 8, teacher_number = v ->> 9, employment = v ->> 10, tier = v ->> 11,
+                    category = v ->> 12, stage = v ->> 13, subject = v ->> 14, title = v ->> 15, education = v ->> 16,
+                    post = v ->> 17, employed_on = v ->> 18, platform_entered_on = v ->> 19, standing = v ->> 21,
+                    pending = v ->> 22, account = v ->> 23, version = CAST(v ->> 24 AS BIGINT)
+                 FROM (SELECT value AS v FROM json_each($1)) AS given
+                 WHERE teacher.name = v ->> 0 AND teacher.version = CAST(v ->> 24 AS BIGINT) - 1",
+                args![json(rows)],
+            )
+            .await?;
+    }
+    Ok(usize::try_from(updated).unwrap_or(usize::MAX))
+}
+
+/// Writes a teacher's leaves as they are now.
+///
+/// # Errors
+/// Those of the database.
+pub async fn put_leaves(tx: &mut Tx, teacher: &str, leaves: &[Leave]) -> Result<(), Failure> {
+    let mut rows = Rows::new();
+    for leave in leaves {
+        rows.push(row![teacher, leave.first_on.to_string(), day_text(leave.last_on)]);
+    }
+    tx.execute(
+        "INSERT INTO teacher_leave (teacher, first_on, last_on)
+         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1) WHERE TRUE
+         ON CONFLICT (teacher, first_on) DO UPDATE SET last_on = excluded.last_on",
+        args![rows.json()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Records a status event.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_event(tx: &mut Tx, event: &StatusEvent) -> Result<(), Failure> {
+    tx.execute(
+        "INSERT INTO status_event (name, teacher, kind, effective_on, until_on, school, reason, recorded_at, recorded_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        args![
+            &event.name,
+            &event.teacher,
+            event.kind.as_str_name(),
+            day_text(event.effective_on),
+            day_text(event.until),
+            &event.school,
+            &event.reason,
+            event.recorded_at,
+            &event.recorded_by
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What was decided on a teacher's corrections.
+#[derive(Debug, Clone, Copy)]
+pub struct Decision<'a> {
+    /// Applied, or dropped.
+    pub accepted: bool,
+    /// Why.
+    pub reason: &'a str,
+    /// The policy under which it was decided; 0 while there is none.
+    pub policy_version: i64,
+    /// Who decided: "accounts/…".
+    pub by: &'a str,
+}
+
+/// Records the decision on what `before` had pending.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_decision(tx: &mut Tx, before: &Teacher, decision: Decision<'_>) -> Result<(), Failure> {
+    let at = tx.at();
+    tx.execute(
+        "INSERT INTO correction_decision (teacher, version, fields, accepted, reason, policy_version, decided_at, decided_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        args![
+            &before.name,
+            before.version.saturating_add(1),
+            pending_text(&before.pending)?,
+            i64::from(decision.accepted),
+            decision.reason,
+            decision.policy_version,
+            at,
+            decision.by
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// A teacher's status events, by their day.
+///
+/// # Errors
+/// Those of the database.
+pub async fn events(db: &mut impl Queries, teacher: &str) -> Result<Vec<StatusEvent>, Failure> {
+    let sql = "SELECT * FROM status_event WHERE teacher = $1 ORDER BY effective_on, recorded_at, name";
+    let rows = db.all(sql, args![teacher]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(StatusEvent {
+                name: row.get("name")?,
+                teacher: row.get("teacher")?,
+                kind: Kind::from_str_name(&row.get::<String>("kind")?).unwrap_or_default(),
+                effective_on: day(&row.get::<String>("effective_on")?)?,
+                until: day(&row.get::<String>("until_on")?)?,
+                school: row.get("school")?,
+                reason: row.get("reason")?,
+                recorded_at: row.get("recorded_at")?,
+                recorded_by: row.get("recorded_by")?,
+            })
+        })
+        .collect()
+}
+
+fn json(rows: Vec<Vec<chassis::db::RowCell>>) -> String {
+    let mut all = Rows::new();
+    for row in rows {
+        all.push(row);
+    }
+    all.json()
+}
+
+fn pending_text(pending: &Entry) -> Result<String, Failure> {
+    let pending: BTreeMap<&str, &str> = pending.iter().map(|(field, value)| (field.name(), value)).collect();
+    serde_json::to_string(&pending).map_err(Failure::internal)
+}
+
+fn cells(teacher: &Teacher) -> Result<Vec<chassis::db::RowCell>, Failure> {
+    let field = |field| teacher.entry.get(field);
+    Ok(row![
+        teacher.name.as_str(),
+        field(Field::DisplayName),
+        field(Field::Sex),
+        teacher.identity.key.as_str(),
+        hex::encode(&teacher.identity.sealed),
+        teacher.identity.index.as_str(),
+        teacher.birth_year,
+        field(Field::Phone),
+        teacher.school.as_str(),
+        field(Field::TeacherNumber),
+        field(Field::Employment),
+        field(Field::Tier),
+        field(Field::Category),
+        field(Field::Stage),
+        field(Field::Subject),
+        field(Field::Title),
+        field(Field::Education),
+        field(Field::Post),
+        field(Field::EmployedOn),
+        field(Field::PlatformEnteredOn),
+        day_text(teacher.joined_on),
+        teacher.standing.as_str_name(),
+        pending_text(&teacher.pending)?,
+        teacher.account.as_str(),
+        teacher.version,
+    ])
+}
+
+async fn with_leaves(db: &mut impl Queries, rows: &[Row]) -> Result<Vec<Teacher>, Failure> {
+    let mut teachers = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let mut leaves: BTreeMap<String, Vec<Leave>> = BTreeMap::new();
+    for chunk in teachers.chunks(CHUNK) {
+        let names = Rows::texts(chunk.iter().map(|teacher| &teacher.name)).json();
+        let sql = "SELECT * FROM teacher_leave WHERE teacher IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY teacher, first_on";
+        for row in &db.all(sql, args![names]).await? {
+            let Some(first_on) = day(&row.get::<String>("first_on")?)? else { continue };
+            let leave = Leave { first_on, last_on: day(&row.get::<String>("last_on")?)? };
+            leaves.entry(row.get("teacher")?).or_default().push(leave);
+        }
+    }
+    for teacher in &mut teachers {
+        teacher.leaves = leaves.remove(&teacher.name).unwrap_or_default();
+    }
+    Ok(teachers)
+}
+
+fn read(row: &Row) -> Result<Teacher, Failure> {
+    let mut entry = Entry::default();
+    for field in Field::ALL.into_iter().filter(|field| *field != Field::IdentityNumber) {
+        entry.set(field, row.get::<String>(field.name())?);
+    }
+    let pending: BTreeMap<String, String> =
+        serde_json::from_str(&row.get::<String>("pending")?).map_err(Failure::internal)?;
+    let standing: String = row.get("standing")?;
+    Ok(Teacher {
+        name: row.get("name")?,
+        school: row.get("school")?,
+        entry,
+        identity: Sealed {
+            key: row.get("identity_key")?,
+            sealed: row.get("identity_sealed")?,
+            index: row.get("identity_index")?,
+        },
+        birth_year: i16::try_from(row.get::<i64>("birth_year")?).map_err(Failure::internal)?,
+        joined_on: day(&row.get::<String>("joined_on")?)?,
+        standing: Status::from_str_name(&standing).unwrap_or_default(),
+        leaves: Vec::new(),
+        pending: pending.into_iter().filter_map(|(name, value)| Some((Field::of(&name)?, value))).collect(),
+        account: row.get("account")?,
+        version: row.get("version")?,
+    })
+}
