@@ -1,3 +1,4 @@
 //! The whole system in one process: start it, play a term, and the people who live in it.
 
 pub mod people;
+pub mod rehearse;

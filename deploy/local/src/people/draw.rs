@@ -16,11 +16,7 @@ impl Draw {
 
     /// A number from `low` to `high`, both inclusive; `low` where there is nothing between.
     pub fn between(&mut self, low: i64, high: i64) -> i64 {
-        if high <= low {
-            low
-        } else {
-            self.0.random_range(low..=high)
-        }
+        if high <= low { low } else { self.0.random_range(low..=high) }
     }
 
     /// An index below `length`; 0 of nothing.

@@ -66,17 +66,10 @@ impl TermFolder {
 
     fn of(id: &str, calendar: &str, policy: &str, roster: &str, projects: &str) -> anyhow::Result<Self> {
         let head: toml::Table = calendar.parse().context("calendar.toml")?;
-        let zone = head
-            .get("zone")
-            .and_then(toml::Value::as_str)
-            .context("calendar.toml: `zone` is missing")?;
-        let windows = head
-            .get("window")
-            .and_then(toml::Value::as_array)
-            .context("calendar.toml: no [[window]]")?;
-        let first_days = windows
-            .iter()
-            .filter_map(|window| window.get("first_day")?.as_datetime()?.to_string().parse().ok());
+        let zone = head.get("zone").and_then(toml::Value::as_str).context("calendar.toml: `zone` is missing")?;
+        let windows = head.get("window").and_then(toml::Value::as_array).context("calendar.toml: no [[window]]")?;
+        let first_days =
+            windows.iter().filter_map(|window| window.get("first_day")?.as_datetime()?.to_string().parse().ok());
         Ok(Self {
             first_day: first_days.min().context("calendar.toml: no window has a `first_day`")?,
             id: id.to_owned(),

@@ -16,10 +16,7 @@ pub struct Numbers {
 impl Numbers {
     /// Of a region: six digits.
     pub fn of(region: &str) -> Self {
-        Self {
-            region: region.to_owned(),
-            taken: BTreeMap::new(),
-        }
+        Self { region: region.to_owned(), taken: BTreeMap::new() }
     }
 
     /// The next number of someone born on `born` or, where that day's 500 are used up, the first day after with one left.
@@ -38,13 +35,7 @@ impl Numbers {
     }
 
     fn number(&self, born: Date, order: u16) -> String {
-        let body = format!(
-            "{}{:04}{:02}{:02}{order:03}",
-            self.region,
-            born.year(),
-            born.month(),
-            born.day()
-        );
+        let body = format!("{}{:04}{:02}{:02}{order:03}", self.region, born.year(), born.month(), born.day());
         let check = check(&body);
         format!("{body}{check}")
     }
@@ -52,12 +43,8 @@ impl Numbers {
 
 /// The check character of the first 17 digits (ISO 7064, MOD 11-2).
 fn check(body: &str) -> char {
-    let sum: u32 = body
-        .chars()
-        .filter_map(|digit| digit.to_digit(10))
-        .zip(WEIGHTS)
-        .map(|(digit, weight)| digit * weight)
-        .sum();
+    let sum: u32 =
+        body.chars().filter_map(|digit| digit.to_digit(10)).zip(WEIGHTS).map(|(digit, weight)| digit * weight).sum();
     CHECKS.get((sum % 11) as usize).copied().unwrap_or('X')
 }
 

@@ -15,6 +15,7 @@ pub use folder::TermFolder;
 pub use projects::{Course, Plan};
 pub use settings::{ProjectSettings, RosterSettings};
 pub use teachers::{Habits, Opening, Person};
+pub use wishes::all_overlap;
 
 use proto::common::v1::Role;
 use proto::roster::v1::Organization;
@@ -32,6 +33,8 @@ pub struct County {
     pub projects: Vec<Plan>,
     /// Everyone's password.
     pub password: String,
+    /// What it was drawn from.
+    pub seed: u64,
 }
 
 /// A person with an account who is no teacher.
@@ -64,6 +67,7 @@ impl County {
             teachers,
             projects,
             password: roster.marks.password.clone(),
+            seed,
         }
     }
 
@@ -75,9 +79,7 @@ impl County {
 
     /// The teachers of a school, in order.
     pub fn teachers_of<'a>(&'a self, school: &'a str) -> impl Iterator<Item = &'a Person> {
-        self.teachers
-            .iter()
-            .filter(move |person| person.teacher.school == school)
+        self.teachers.iter().filter(move |person| person.teacher.school == school)
     }
 }
 

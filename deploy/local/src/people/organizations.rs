@@ -36,12 +36,7 @@ impl Tree {
     /// All of it, parents first.
     pub fn into_organizations(self) -> Vec<Organization> {
         let schools = self.schools.into_iter().map(|school| school.organization);
-        self.offices
-            .into_iter()
-            .chain(self.districts)
-            .chain(schools)
-            .chain(self.providers)
-            .collect()
+        self.offices.into_iter().chain(self.districts).chain(schools).chain(self.providers).collect()
     }
 }
 
@@ -64,15 +59,11 @@ pub fn draw(seed: u64, teachers: u32, folder: &TermFolder) -> Tree {
         contact_phone: names.contact_phone.clone(),
         ..Organization::default()
     };
-    let offices = vec![
-        office(CITY, &names.city, "", Kind::City),
-        office(BUREAU, &names.bureau, CITY, Kind::CountyBureau),
-    ];
+    let offices =
+        vec![office(CITY, &names.city, "", Kind::City), office(BUREAU, &names.bureau, CITY, Kind::CountyBureau)];
 
     let schools = (teachers / settings.size.teachers_per_school).max(settings.size.min_schools);
-    let districts = schools
-        .div_ceil(settings.size.schools_per_district)
-        .max(settings.size.min_districts);
+    let districts = schools.div_ceil(settings.size.schools_per_district).max(settings.size.min_districts);
     let districts: Vec<Organization> = (1..=districts as usize)
         .map(|n| {
             let name = format!("organizations/district-{n:02}");
@@ -81,13 +72,7 @@ pub fn draw(seed: u64, teachers: u32, folder: &TermFolder) -> Tree {
         .collect();
 
     let kinds = kinds(schools, &settings.school);
-    let sizes = sizes(
-        &mut draw,
-        teachers,
-        &kinds,
-        &settings.school,
-        settings.people.size_spread,
-    );
+    let sizes = sizes(&mut draw, teachers, &kinds, &settings.school, settings.people.size_spread);
     let schools = kinds
         .into_iter()
         .zip(sizes)
@@ -96,44 +81,25 @@ pub fn draw(seed: u64, teachers: u32, folder: &TermFolder) -> Tree {
             let district = districts.get(n % districts.len().max(1))?;
             let what = settings.school.get(kind)?;
             let n = n.saturating_add(1);
-            let role = if what.kindergarten {
-                Kind::Kindergarten
-            } else {
-                Kind::School
-            };
-            let mut organization = office(
-                &format!("organizations/school-{n:04}"),
-                &serial(&what.name, n, 3),
-                &district.name,
-                role,
-            );
+            let role = if what.kindergarten { Kind::Kindergarten } else { Kind::School };
+            let mut organization =
+                office(&format!("organizations/school-{n:04}"), &serial(&what.name, n, 3), &district.name, role);
             organization.school_identifier =
                 format!("{}{}{n:06}", what.identifier_prefix, settings.marks.school_region);
             organization.school_type = what.type_code.clone();
-            Some(School {
-                organization,
-                kind,
-                teachers,
-            })
+            Some(School { organization, kind, teachers })
         })
         .collect();
 
     let declared = count(teachers, folder);
-    let providers = declared
-        .div_ceil(projects.size.projects_per_provider)
-        .max(projects.size.min_providers);
+    let providers = declared.div_ceil(projects.size.projects_per_provider).max(projects.size.min_providers);
     let providers = (1..=providers as usize)
         .map(|n| {
             let name = format!("organizations/provider-{n:02}");
             office(&name, &serial(&projects.names.provider, n, 2), "", Kind::Provider)
         })
         .collect();
-    Tree {
-        offices,
-        districts,
-        schools,
-        providers,
-    }
+    Tree { offices, districts, schools, providers }
 }
 
 /// How many projects are declared for so many teachers.
@@ -204,12 +170,7 @@ pub fn staff(tree: &Tree, folder: &TermFolder) -> Vec<Staff> {
     };
     let mut all = vec![
         person("operator".to_owned(), names.operator.clone(), Role::Operator, CITY),
-        person(
-            "city-1".to_owned(),
-            serial(&names.officer, 1, 2),
-            Role::BureauOfficer,
-            CITY,
-        ),
+        person("city-1".to_owned(), serial(&names.officer, 1, 2), Role::BureauOfficer, CITY),
     ];
     for n in 1..=size.bureau_officers as usize {
         let display = serial(&names.officer, n.saturating_add(1), 2);
@@ -217,40 +178,18 @@ pub fn staff(tree: &Tree, folder: &TermFolder) -> Vec<Staff> {
     }
     for (n, district) in (1..).zip(&tree.districts) {
         let display = serial(&names.officer, n + size.bureau_officers as usize + 1, 2);
-        all.push(person(
-            format!("district-{n:02}"),
-            display,
-            Role::DistrictOfficer,
-            &district.name,
-        ));
+        all.push(person(format!("district-{n:02}"), display, Role::DistrictOfficer, &district.name));
     }
     for n in 1..=size.experts as usize {
         // Experts come from schools; the first also belongs to a provider, whose projects he may not judge.
-        let provider = tree
-            .providers
-            .first()
-            .filter(|_| n == 1)
-            .map(|provider| provider.name.as_str());
-        let school = tree
-            .schools
-            .get(n % tree.schools.len().max(1))
-            .map(|school| school.organization.name.as_str());
+        let provider = tree.providers.first().filter(|_| n == 1).map(|provider| provider.name.as_str());
+        let school = tree.schools.get(n % tree.schools.len().max(1)).map(|school| school.organization.name.as_str());
         let organization = provider.or(school).unwrap_or(BUREAU);
-        all.push(person(
-            format!("expert-{n:02}"),
-            serial(&names.expert, n, 2),
-            Role::Expert,
-            organization,
-        ));
+        all.push(person(format!("expert-{n:02}"), serial(&names.expert, n, 2), Role::Expert, organization));
     }
     for (n, provider) in (1..).zip(&tree.providers) {
         let display = serial(&folder.projects.names.staff, n, 2);
-        all.push(person(
-            format!("provider-{n:02}"),
-            display,
-            Role::ProviderStaff,
-            &provider.name,
-        ));
+        all.push(person(format!("provider-{n:02}"), display, Role::ProviderStaff, &provider.name));
     }
     all
 }

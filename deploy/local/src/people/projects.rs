@@ -47,9 +47,7 @@ impl Plan {
     /// Whether it is of 90 base credits or more.
     #[must_use]
     pub fn is_intensive(&self) -> bool {
-        self.project
-            .base_credit
-            .is_some_and(|credit| credit.hundredths >= 9_000)
+        self.project.base_credit.is_some_and(|credit| credit.hundredths >= 9_000)
     }
 }
 
@@ -61,34 +59,17 @@ pub fn draw(seed: u64, tree: &Tree, teachers: &[Person], folder: &TermFolder) ->
         .filter_map(|n| {
             let provider = tree.providers.get(n % tree.providers.len().max(1))?;
             let like = &draw.one(teachers)?.teacher;
-            let weights = folder
-                .projects
-                .template
-                .iter()
-                .map(|template| (template, template.weight));
+            let weights = folder.projects.template.iter().map(|template| (template, template.weight));
             let template = draw.weighted(weights)?;
             let audience = Audience {
                 stages: vec![like.stage.clone()],
-                subjects: if template.subject {
-                    vec![like.subject.clone()]
-                } else {
-                    Vec::new()
-                },
+                subjects: if template.subject { vec![like.subject.clone()] } else { Vec::new() },
                 tiers: template.tiers.clone(),
                 categories: template.categories.clone(),
                 organizations: Vec::new(),
             };
-            let project = project(
-                &mut draw,
-                template,
-                audience,
-                (&provider.name, &provider.display_name),
-                folder,
-            );
-            Some(Plan {
-                project,
-                course: course(&mut draw, n, folder),
-            })
+            let project = project(&mut draw, template, audience, (&provider.name, &provider.display_name), folder);
+            Some(Plan { project, course: course(&mut draw, n, folder) })
         })
         .collect()
 }
@@ -131,10 +112,7 @@ fn project(
     let settings = &folder.projects;
     let words = &settings.words;
     let word = |words: &std::collections::BTreeMap<String, String>, codes: &[String]| {
-        codes
-            .first()
-            .map(|code| words.get(code).unwrap_or(code).clone())
-            .unwrap_or_default()
+        codes.first().map(|code| words.get(code).unwrap_or(code).clone()).unwrap_or_default()
     };
     let theme = draw.one(&template.themes).cloned().unwrap_or_default();
     let title = template
@@ -159,35 +137,23 @@ fn project(
             Some(Class {
                 places,
                 approved_places: places,
-                sessions: days
-                    .into_iter()
-                    .filter_map(|(day, hour)| session(day, hour, common, &folder.zone))
-                    .collect(),
+                sessions: days.into_iter().filter_map(|(day, hour)| session(day, hour, common, &folder.zone)).collect(),
                 venue: serial(&venue, usize::try_from(n).unwrap_or(1), 1),
                 ends_on: Some(last.into()),
                 ..Class::default()
             })
         })
         .collect();
-    let total_hours = i32::try_from(sessions)
-        .unwrap_or(1)
-        .saturating_mul(common.session_hours);
+    let total_hours = i32::try_from(sessions).unwrap_or(1).saturating_mul(common.session_hours);
     Project {
         provider: provider.to_owned(),
         accepting_bureau: if level == project::Level::County { BUREAU } else { CITY }.to_owned(),
-        description: format!(
-            "{title}（示例项目，仅供演练）。面向{}教师。",
-            word(&words.stage, &audience.stages)
-        ),
+        description: format!("{title}（示例项目，仅供演练）。面向{}教师。", word(&words.stage, &audience.stages)),
         title,
         level: level.into(),
-        form: project::Form::from_str_name(&template.form)
-            .unwrap_or(project::Form::Blended)
-            .into(),
+        form: project::Form::from_str_name(&template.form).unwrap_or(project::Form::Blended).into(),
         audience: Some(audience),
-        base_credit: Some(Credit {
-            hundredths: credits.saturating_mul(100),
-        }),
+        base_credit: Some(Credit { hundredths: credits.saturating_mul(100) }),
         difficulty_percent: draw.one(&template.difficulty).copied().unwrap_or(100),
         restricted_elective: credits < 90 && draw.percent(common.restricted_elective_percent),
         ethics_hours: total_hours.saturating_mul(common.ethics_percent).div_euclid(100).max(1),
@@ -223,8 +189,5 @@ fn session(day: Date, hour: i8, common: &Common, zone: &TimeZone) -> Option<Sess
         Some(proto::timestamp(instant.as_microsecond()))
     };
     let ends = i64::from(hour).saturating_add(i64::from(common.session_hours)).min(23);
-    Some(Session {
-        starts: Some(at(i64::from(hour))?),
-        ends: Some(at(ends)?),
-    })
+    Some(Session { starts: Some(at(i64::from(hour))?), ends: Some(at(ends)?) })
 }

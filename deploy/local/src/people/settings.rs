@@ -127,30 +127,15 @@ impl RosterSettings {
     /// The first key that cannot be used.
     pub fn checked(self) -> anyhow::Result<Self> {
         let digits = |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
-        ensure!(
-            digits(&self.marks.identity_region, 6),
-            "marks.identity_region: six digits"
-        );
+        ensure!(digits(&self.marks.identity_region, 6), "marks.identity_region: six digits");
         ensure!(digits(&self.marks.phone_prefix, 3), "marks.phone_prefix: three digits");
         ensure!(digits(&self.marks.school_region, 2), "marks.school_region: two digits");
-        ensure!(
-            self.size.teachers_per_school > 0,
-            "size.teachers_per_school: at least 1"
-        );
-        ensure!(
-            self.size.schools_per_district > 0,
-            "size.schools_per_district: at least 1"
-        );
+        ensure!(self.size.teachers_per_school > 0, "size.teachers_per_school: at least 1");
+        ensure!(self.size.schools_per_district > 0, "size.schools_per_district: at least 1");
         ensure!(!self.school.is_empty(), "school: at least one kind");
         for kind in &self.school {
-            ensure!(
-                digits(&kind.identifier_prefix, 2),
-                "school.identifier_prefix: two digits"
-            );
-            ensure!(
-                kind.subjects.values().any(|weight| *weight > 0.0),
-                "school.subjects: at least one with a weight"
-            );
+            ensure!(digits(&kind.identifier_prefix, 2), "school.identifier_prefix: two digits");
+            ensure!(kind.subjects.values().any(|weight| *weight > 0.0), "school.subjects: at least one with a weight");
         }
         Ok(self)
     }
@@ -242,10 +227,7 @@ pub struct Common {
 
 /// A TOML date.
 fn day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Date, D::Error> {
-    toml::value::Datetime::deserialize(deserializer)?
-        .to_string()
-        .parse()
-        .map_err(serde::de::Error::custom)
+    toml::value::Datetime::deserialize(deserializer)?.to_string().parse().map_err(serde::de::Error::custom)
 }
 
 /// `[course]`: percent of projects that fare otherwise than well.
@@ -273,19 +255,10 @@ impl ProjectSettings {
     /// # Errors
     /// The first key that cannot be used.
     pub fn checked(self) -> anyhow::Result<Self> {
-        ensure!(
-            self.size.teachers_per_project > 0,
-            "size.teachers_per_project: at least 1"
-        );
-        ensure!(
-            self.size.projects_per_provider > 0,
-            "size.projects_per_provider: at least 1"
-        );
+        ensure!(self.size.teachers_per_project > 0, "size.teachers_per_project: at least 1");
+        ensure!(self.size.projects_per_provider > 0, "size.projects_per_provider: at least 1");
         ensure!(self.size.min_providers > 0, "size.min_providers: at least 1");
-        ensure!(
-            self.common.first_day < self.common.last_day,
-            "common.last_day: after common.first_day"
-        );
+        ensure!(self.common.first_day < self.common.last_day, "common.last_day: after common.first_day");
         ensure!(!self.template.is_empty(), "template: at least one");
         for template in &self.template {
             let known = proto::catalog::v1::project::Form::from_str_name(&template.form).is_some();

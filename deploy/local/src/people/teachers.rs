@@ -83,9 +83,7 @@ fn person(
     let principal = place == 1;
     let woman = draw.percent(people.women.get(&kind.stage).copied().unwrap_or(60));
     let spans = people.service.iter().map(|span| (span, span.2));
-    let service = draw
-        .weighted(spans)
-        .map_or(0, |(from, below, _)| draw.between(*from, below.saturating_sub(1)));
+    let service = draw.weighted(spans).map_or(0, |(from, below, _)| draw.between(*from, below.saturating_sub(1)));
     let service = if principal { service.max(15) } else { service };
     let employed_on = in_the_year_before(draw, today, service);
     let age = service.saturating_add(draw.between(people.start_age.0, people.start_age.1));
@@ -102,10 +100,7 @@ fn person(
         _ => "teaching",
     };
     let teacher_number = format!("{place:04}");
-    let login = format!(
-        "{}-{teacher_number}",
-        school.organization.name.trim_start_matches("organizations/")
-    );
+    let login = format!("{}-{teacher_number}", school.organization.name.trim_start_matches("organizations/"));
     let teacher = Teacher {
         name: format!("teachers/{n:06}"),
         display_name: serial(&settings.names.teacher, n, 6),
@@ -127,11 +122,8 @@ fn person(
         status: Status::Active.into(),
         ..Teacher::default()
     };
-    let opening = if draw.percent(settings.opening.percent) {
-        opening(draw, folder, platform_entered_on)
-    } else {
-        None
-    };
+    let opening =
+        if draw.percent(settings.opening.percent) { opening(draw, folder, platform_entered_on) } else { None };
     let school_based = if draw.percent(settings.opening.school_based_percent) {
         let (low, high) = settings.opening.school_based;
         draw.between(low, high).saturating_mul(100)
@@ -143,14 +135,7 @@ fn person(
         2 => vec![Role::SchoolAdmin],
         _ => Vec::new(),
     };
-    Person {
-        teacher,
-        login,
-        roles,
-        opening,
-        school_based,
-        habits: Habits::default(),
-    }
+    Person { teacher, login, roles, opening, school_based, habits: Habits::default() }
 }
 
 /// A day in the year that ends `years` years before `today`.
@@ -161,9 +146,7 @@ fn in_the_year_before(draw: &mut Draw, today: Date, years: i64) -> Date {
 
 /// Entry into the platform: in a drawn year, after the employment, before the term.
 fn platform_entry(draw: &mut Draw, folder: &TermFolder, employed_on: Date) -> Date {
-    let year = code(draw, &folder.roster.people.platform_entry)
-        .parse()
-        .unwrap_or_else(|_| folder.first_day.year());
+    let year = code(draw, &folder.roster.people.platform_entry).parse().unwrap_or_else(|_| folder.first_day.year());
     let month = i8::try_from(draw.between(2, 9)).unwrap_or(9);
     let day = i8::try_from(draw.between(1, 28)).unwrap_or(1);
     let entered = Date::new(year, month, day).unwrap_or(folder.first_day);
@@ -188,17 +171,8 @@ fn opening(draw: &mut Draw, folder: &TermFolder, entered_on: Date) -> Option<Ope
     let (low, high) = settings.per_year;
     let awarded: i64 = (0..=years).map(|_| draw.between(low, high).saturating_mul(100)).sum();
     let intensive = draw.percent(settings.intensive_percent);
-    let base = if intensive {
-        awarded.max(9_000)
-    } else {
-        awarded.min(8_900)
-    };
-    Some(Opening {
-        awarded,
-        base,
-        intensive,
-        effective_on,
-    })
+    let base = if intensive { awarded.max(9_000) } else { awarded.min(8_900) };
+    Some(Opening { awarded, base, intensive, effective_on })
 }
 
 /// Tier by completed years of service.
@@ -207,12 +181,7 @@ fn tier(draw: &mut Draw, folder: &TermFolder, service: i64) -> &'static str {
     let Some((_, novice, competent, backbone, leader)) = row else {
         return "competent";
     };
-    let weights = [
-        ("novice", *novice),
-        ("competent", *competent),
-        ("backbone", *backbone),
-        ("leader", *leader),
-    ];
+    let weights = [("novice", *novice), ("competent", *competent), ("backbone", *backbone), ("leader", *leader)];
     draw.weighted(weights.into_iter()).unwrap_or("competent")
 }
 
@@ -243,7 +212,5 @@ fn title(draw: &mut Draw, stage: &str, service: i64) -> &'static str {
 }
 
 fn code(draw: &mut Draw, weights: &Weights) -> String {
-    draw.weighted(weights.iter().map(|(code, weight)| (code, *weight)))
-        .cloned()
-        .unwrap_or_default()
+    draw.weighted(weights.iter().map(|(code, weight)| (code, *weight))).cloned().unwrap_or_default()
 }

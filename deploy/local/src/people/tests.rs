@@ -22,13 +22,7 @@ fn the_sample_folder_reads_and_its_first_day_is_the_calendars() {
 #[test]
 fn twelve_thousand_teachers_make_a_county_of_the_size_of_a_real_one() {
     let county = county(1, 12_000);
-    let under = |prefix: &str| {
-        county
-            .organizations
-            .iter()
-            .filter(|one| one.name.contains(prefix))
-            .count()
-    };
+    let under = |prefix: &str| county.organizations.iter().filter(|one| one.name.contains(prefix)).count();
     assert_eq!(county.teachers.len(), 12_000);
     assert_eq!(under("/school-"), 300);
     assert_eq!(under("/district-"), 12);
@@ -38,23 +32,11 @@ fn twelve_thousand_teachers_make_a_county_of_the_size_of_a_real_one() {
     let share = |what: &dyn Fn(&super::Person) -> bool| {
         county.teachers.iter().filter(|person| what(person)).count() * 100 / county.teachers.len()
     };
-    assert!(
-        (6..=11).contains(&share(&|person| person.habits.wishes.is_empty())),
-        "abstain"
-    );
+    assert!((6..=11).contains(&share(&|person| person.habits.wishes.is_empty())), "abstain");
     assert!((60..=85).contains(&share(&|person| person.teacher.sex == "2")), "women");
-    assert!(
-        (30..=50).contains(&share(&|person| person.teacher.stage == "primary")),
-        "primary schools"
-    );
-    assert!(
-        (8..=20).contains(&share(&|person| person.teacher.tier == "novice")),
-        "novices"
-    );
-    assert!(
-        (15..=35).contains(&share(&|person| person.opening.is_some())),
-        "opening balances"
-    );
+    assert!((30..=50).contains(&share(&|person| person.teacher.stage == "primary")), "primary schools");
+    assert!((8..=20).contains(&share(&|person| person.teacher.tier == "novice")), "novices");
+    assert!((15..=35).contains(&share(&|person| person.opening.is_some())), "opening balances");
     let published = county.projects.iter().filter(|plan| plan.is_published()).count();
     assert!((430..=480).contains(&published), "{published} published");
     assert!(county.projects.iter().filter(|plan| plan.is_intensive()).count() > 100);
@@ -73,23 +55,12 @@ fn twelve_thousand_teachers_make_a_county_of_the_size_of_a_real_one() {
 #[test]
 fn the_smallest_county_still_has_one_of_everything() {
     let county = county(7, 0);
-    for role in [
-        Role::Operator,
-        Role::BureauOfficer,
-        Role::DistrictOfficer,
-        Role::Expert,
-        Role::ProviderStaff,
-    ] {
+    for role in [Role::Operator, Role::BureauOfficer, Role::DistrictOfficer, Role::Expert, Role::ProviderStaff] {
         assert!(county.staff_with(role).is_some(), "{role:?}");
     }
-    for course in [
-        Course::Published,
-        Course::Returned,
-        Course::Forgotten,
-        Course::Withdrawn,
-        Course::Rejected,
-        Course::Undecided,
-    ] {
+    for course in
+        [Course::Published, Course::Returned, Course::Forgotten, Course::Withdrawn, Course::Rejected, Course::Undecided]
+    {
         assert!(county.projects.iter().any(|plan| plan.course == course), "{course:?}");
     }
 }
@@ -164,10 +135,7 @@ fn most_wishes_match_tier_and_category() {
     for person in &county.teachers {
         for wish in &person.habits.wishes {
             all += 1;
-            matched += u32::from(matches(
-                county.projects[*wish].project.audience.as_ref(),
-                &person.teacher,
-            ));
+            matched += u32::from(matches(county.projects[*wish].project.audience.as_ref(), &person.teacher));
         }
     }
     assert!(matched * 100 / all >= 85 && matched < all, "{matched} of {all}");
@@ -178,12 +146,5 @@ fn valid(number: &str) -> bool {
     let value = |c: char| if c == 'X' { Some(10) } else { c.to_digit(10) };
     let values: Vec<u32> = number.chars().filter_map(value).collect();
     values.len() == 18
-        && values
-            .iter()
-            .rev()
-            .zip(0_u32..)
-            .map(|(digit, power)| digit * (1 << power) % 11)
-            .sum::<u32>()
-            % 11
-            == 1
+        && values.iter().rev().zip(0_u32..).map(|(digit, power)| digit * (1 << power) % 11).sum::<u32>() % 11 == 1
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::catalog::v1::{Audience, Session};
+use proto::catalog::v1::{Audience, Class, Session};
 use proto::roster::v1::Teacher;
 
 use super::draw::Draw;
@@ -15,31 +15,19 @@ pub fn draw(seed: u64, teachers: &mut [Person], plans: &[Plan], folder: &TermFol
     let mut draw = Draw::of(seed, 4);
     let behaviour = &folder.roster.behaviour;
     // A project's popularity is its place in a drawn order.
-    let mut order: Vec<usize> = (0..plans.len())
-        .filter(|n| plans.get(*n).is_some_and(Plan::is_published))
-        .collect();
+    let mut order: Vec<usize> = (0..plans.len()).filter(|n| plans.get(*n).is_some_and(Plan::is_published)).collect();
     draw.shuffle(&mut order);
     let mut menus: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
     for person in teachers {
         let teacher = &person.teacher;
-        let menu = menus
-            .entry((teacher.stage.clone(), teacher.subject.clone()))
-            .or_insert_with(|| {
-                let admits = |n: &usize| {
-                    plans
-                        .get(*n)
-                        .is_some_and(|plan| admits(plan.project.audience.as_ref(), teacher))
-                };
-                order.iter().copied().filter(admits).collect()
-            });
+        let menu = menus.entry((teacher.stage.clone(), teacher.subject.clone())).or_insert_with(|| {
+            let admits = |n: &usize| plans.get(*n).is_some_and(|plan| admits(plan.project.audience.as_ref(), teacher));
+            order.iter().copied().filter(admits).collect()
+        });
         let habits = &mut person.habits;
         habits.pace = u8::try_from(draw.between(0, 99)).unwrap_or(99);
         let wishes = (1_usize..).zip(&behaviour.wishes).map(|(n, weight)| (n, *weight));
-        let count = if draw.percent(behaviour.abstain) {
-            0
-        } else {
-            draw.weighted(wishes).unwrap_or(1)
-        };
+        let count = if draw.percent(behaviour.abstain) { 0 } else { draw.weighted(wishes).unwrap_or(1) };
         for _ in 0..count {
             if let Some(wish) = wish(&mut draw, teacher, &habits.wishes, menu, plans, folder) {
                 habits.wishes.push(wish);
@@ -86,10 +74,7 @@ fn wish(
             plans.get(**n).is_some_and(|plan| {
                 let second_intensive = has_intensive && plan.is_intensive();
                 let mismatch = wants_match && !matches(plan.project.audience.as_ref(), teacher);
-                let overlaps = chosen
-                    .iter()
-                    .filter_map(|other| plans.get(*other))
-                    .any(|other| overlap(plan, other));
+                let overlaps = chosen.iter().filter_map(|other| plans.get(*other)).any(|other| overlap(plan, other));
                 !(chosen.contains(n) || second_intensive || mismatch || overlaps)
             })
         })
@@ -99,18 +84,25 @@ fn wish(
     draw.weighted(candidates.into_iter())
 }
 
+/// Whether every class of one has a session in every class of the other: nobody can attend both.
+#[must_use]
+pub fn all_overlap(one: &Plan, other: &Plan) -> bool {
+    let classes = |plan: &Plan| -> Vec<Vec<(i64, i64)>> { plan.project.classes.iter().map(sessions).collect() };
+    let (mine, theirs) = (classes(one), classes(other));
+    mine.iter().all(|class| theirs.iter().all(|other| meet(class, other)))
+}
+
 /// Whether any session of one lies in a session of the other.
 pub fn overlap(one: &Plan, other: &Plan) -> bool {
+    let all = |plan: &Plan| -> Vec<(i64, i64)> { plan.project.classes.iter().flat_map(sessions).collect() };
+    meet(&all(one), &all(other))
+}
+
+fn sessions(class: &Class) -> Vec<(i64, i64)> {
     let span = |session: &Session| Some((proto::instant(&session.starts?), proto::instant(&session.ends?)));
-    let sessions = |plan: &Plan| -> Vec<(i64, i64)> {
-        plan.project
-            .classes
-            .iter()
-            .flat_map(|class| class.sessions.iter().filter_map(span))
-            .collect()
-    };
-    let others = sessions(other);
-    sessions(one)
-        .iter()
-        .any(|(starts, ends)| others.iter().any(|(from, until)| starts < until && from < ends))
+    class.sessions.iter().filter_map(span).collect()
+}
+
+fn meet(some: &[(i64, i64)], others: &[(i64, i64)]) -> bool {
+    some.iter().any(|(starts, ends)| others.iter().any(|(from, until)| starts < until && from < ends))
 }

@@ -1,6 +1,7 @@
 //! `shixun up`: the whole system in one process, with the sample county in it, standing at the first selection morning.
 
 mod banner;
+pub mod bare;
 mod engine;
 mod reach;
 mod secrets;

@@ -1,0 +1,159 @@
+//! What the rehearsal keeps book of while it plays: refusals, deliberate mistakes, and what went otherwise than meant.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use proto::common::v1::Reason;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+/// A call that was refused.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// The gRPC code.
+    pub code: Code,
+    /// The reason, without its prefix: "WINDOW_CLOSED"; empty where the status carries none.
+    pub reason: String,
+    /// Reasons of the preconditions, in order.
+    pub preconditions: Vec<String>,
+    /// The message, for the person at the terminal.
+    pub message: String,
+}
+
+impl From<tonic::Status> for Refusal {
+    fn from(status: tonic::Status) -> Self {
+        let details = status.get_error_details();
+        let bare = |reason: &str| reason.trim_start_matches("REASON_").to_owned();
+        let failed = details.precondition_failure().map(|failure| failure.violations.as_slice()).unwrap_or_default();
+        let fields = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
+        let fields: Vec<String> =
+            fields.iter().map(|fault| format!("{}: {}", fault.field, fault.description)).collect();
+        Self {
+            code: status.code(),
+            reason: details.error_info().map(|info| bare(&info.reason)).unwrap_or_default(),
+            preconditions: failed.iter().map(|violation| bare(&violation.r#type)).collect(),
+            message: format!("{} {}", status.message(), fields.join("; ")).trim_end().to_owned(),
+        }
+    }
+}
+
+impl Refusal {
+    /// Whether trying again may help: overload, a service that is away, a connection that broke.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        let broken = matches!(self.code, Code::Unknown | Code::Cancelled | Code::Internal) && self.reason.is_empty();
+        self.code == Code::Unavailable || self.reason == "OVERLOADED" || broken
+    }
+
+    /// Whether it was refused for this reason, or for this among several.
+    #[must_use]
+    pub fn is(&self, reason: Reason) -> bool {
+        let name = reason.as_str_name().trim_start_matches("REASON_");
+        self.reason == name || self.preconditions.iter().any(|one| one == name)
+    }
+}
+
+/// The books. Adding to them commutes, so that acts of a wave may write in any order.
+#[derive(Debug, Default)]
+pub struct Books(Mutex<Pages>);
+
+/// What the books hold.
+#[derive(Debug, Default, Clone)]
+pub struct Pages {
+    /// Calls made.
+    pub calls: u64,
+    /// Refused calls by reason; each reason of a refusal with several counts.
+    pub refusals: BTreeMap<String, u64>,
+    /// Deliberate mistakes: what was tried, how it was refused, how often.
+    pub mistakes: BTreeMap<(String, String), u64>,
+    /// What went otherwise than the rehearsal meant it to.
+    pub surprises: Vec<String>,
+}
+
+impl Books {
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As they stand; surprises sorted, since the acts of a wave finish in any order.
+    #[must_use]
+    pub fn closed(&self) -> Pages {
+        let mut pages = self.pages().clone();
+        pages.surprises.sort();
+        pages
+    }
+
+    /// How much went otherwise than meant so far.
+    #[must_use]
+    pub fn surprises(&self) -> usize {
+        self.pages().surprises.len()
+    }
+
+    /// Counts a call.
+    pub fn called(&self) {
+        let mut pages = self.pages();
+        pages.calls = pages.calls.saturating_add(1);
+    }
+
+    /// Notes something that should not have happened.
+    pub fn surprise(&self, what: impl Into<String>) {
+        let what = what.into();
+        tracing::warn!(what, "the rehearsal is surprised");
+        self.pages().surprises.push(what);
+    }
+
+    /// An act that has to succeed.
+    pub fn must<R>(&self, what: &str, outcome: Result<R, Refusal>) -> Option<R> {
+        match outcome {
+            Ok(reply) => Some(reply),
+            Err(refusal) => {
+                self.refused(&refusal);
+                let Refusal { code, reason, preconditions, message } = refusal;
+                self.surprise(format!("{what}: refused: {code:?} {reason} {preconditions:?}: {message}"));
+                None
+            }
+        }
+    }
+
+    /// An act that may be refused in the course of things, for one of these reasons.
+    pub fn may<R>(&self, what: &str, reasons: &[Reason], outcome: Result<R, Refusal>) -> Option<R> {
+        match outcome {
+            Err(refusal) if reasons.iter().any(|reason| refusal.is(*reason)) => {
+                self.refused(&refusal);
+                None
+            }
+            other => self.must(what, other),
+        }
+    }
+
+    /// A deliberate mistake, which has to be refused for one of these reasons.
+    pub fn mistake<R>(&self, what: &str, reasons: &[Reason], outcome: Result<R, Refusal>) {
+        let refusal = match outcome {
+            Ok(_) => return self.surprise(format!("{what}: was allowed")),
+            Err(refusal) => refusal,
+        };
+        self.refused(&refusal);
+        let Some(reason) = reasons.iter().find(|reason| refusal.is(**reason)) else {
+            let Refusal { reason, preconditions, message, .. } = refusal;
+            let meant: Vec<&str> = reasons.iter().map(Reason::as_str_name).collect();
+            return self.surprise(format!("{what}: {reason} {preconditions:?} instead of {meant:?}: {message}"));
+        };
+        let reason = reason.as_str_name().trim_start_matches("REASON_").to_owned();
+        let mut pages = self.pages();
+        let count = pages.mistakes.entry((what.to_owned(), reason)).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    fn refused(&self, refusal: &Refusal) {
+        let mut pages = self.pages();
+        let reasons = if refusal.preconditions.is_empty() {
+            std::slice::from_ref(&refusal.reason)
+        } else {
+            refusal.preconditions.as_slice()
+        };
+        for reason in reasons {
+            let count = pages.refusals.entry(reason.clone()).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+}

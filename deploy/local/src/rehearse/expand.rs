@@ -1,0 +1,190 @@
+//! EXPANSION: providers of crowded projects ask for places, bureaus grant all, some or none; and classes that are too
+//! small are cancelled.
+
+use std::collections::BTreeMap;
+
+use proto::catalog::v1::expansion_service_client::ExpansionServiceClient;
+use proto::catalog::v1::project_service_client::ProjectServiceClient;
+use proto::catalog::v1::{
+    CancelClassRequest, CancelProjectRequest, DecideExpansionRequest, Expansion, GetProjectRequest,
+    ListExpansionsRequest, RequestExpansionRequest, class, expansion,
+};
+use proto::common::v1::{Reason, Role};
+use proto::enrollment::v1::confirmation_service_client::ConfirmationServiceClient;
+use proto::enrollment::v1::selection_service_client::SelectionServiceClient;
+use proto::enrollment::v1::{ListProposedCancellationsRequest, ListSeatsRequest, ProposedCancellation, Seats};
+
+use super::caller::{Caller, call};
+use super::stage::{PAGE, Stage};
+
+/// The places of all projects, by project.
+pub async fn seats(stage: &Stage<'_>) -> Option<BTreeMap<String, Seats>> {
+    let officer = stage.staff(Role::BureauOfficer).await?;
+    let officer = &officer;
+    let seats = stage.pages(|page_token| {
+        let request =
+            ListSeatsRequest { parent: stage.term.clone(), projects: Vec::new(), page_size: PAGE, page_token };
+        async move {
+            let reply = call!(officer, SelectionServiceClient.list_seats(request))?;
+            Ok((reply.seats, reply.next_page_token))
+        }
+    });
+    let seats = stage.books.must("list the seats", seats.await)?;
+    Some(seats.into_iter().map(|seats| (seats.project.clone(), seats)).collect())
+}
+
+async fn ask(
+    stage: &Stage<'_>,
+    me: &Caller,
+    class: &str,
+    project: &str,
+    places: i32,
+    act: &str,
+) -> Result<(), super::books::Refusal> {
+    let expansion = Expansion {
+        class: class.to_owned(),
+        places_requested: places,
+        reason: "报名人数超过名额".to_owned(),
+        ..Expansion::default()
+    };
+    let request = RequestExpansionRequest {
+        parent: project.to_owned(),
+        expansion: Some(expansion),
+        request_id: format!("{act}-{project}"),
+    };
+    let _ = stage;
+    call!(me, ExpansionServiceClient.request_expansion(request)).map(drop)
+}
+
+/// Providers whose projects more were approved for than have places ask for more.
+pub async fn request(stage: &Stage<'_>) -> Option<()> {
+    let seats = seats(stage).await?;
+    let seats = &seats;
+    let plans = (0..).zip(&stage.county.projects);
+    stage
+        .all(plans.filter(|(_, plan)| plan.is_published()).map(|(n, plan)| async move {
+            let name = stage.project(n)?;
+            let seats = seats.get(&name)?;
+            let wanted = seats.live_selections.saturating_sub(seats.capacity);
+            if wanted <= 0 {
+                return None;
+            }
+            let me = stage.staff_of(&plan.project.provider).await?;
+            let project = get(stage, &me, &name).await?;
+            let class = project.classes.iter().find(|class| class.state() == class::State::Active)?;
+            let approved: i32 = project.classes.iter().map(|class| class.approved_places).sum();
+            let too_many = approved.saturating_mul(2);
+            let outcome = ask(stage, &me, &class.name, &name, too_many, "expand-too-far").await;
+            stage.books.mistake("ask for more places than the policy allows", &[Reason::ExpansionLimit], outcome);
+            let places = wanted.min(approved / 2).max(1);
+            let outcome = ask(stage, &me, &class.name, &name, places, "expand").await;
+            stage.books.must("ask for an expansion", outcome)?;
+            let outcome = ask(stage, &me, &class.name, &name, 1, "expand-again").await;
+            stage.books.mistake("ask for a second expansion", &[Reason::ExpansionExists], outcome);
+            Some(())
+        }))
+        .await;
+    Some(())
+}
+
+async fn get(stage: &Stage<'_>, me: &Caller, name: &str) -> Option<proto::catalog::v1::Project> {
+    let request = GetProjectRequest { name: name.to_owned() };
+    stage.books.must("look at a project", call!(me, ProjectServiceClient.get_project(request)))?.project
+}
+
+/// Bureaus of both levels decide: in part, in full, not at all, in turns; the last request they leave.
+pub async fn decide(stage: &Stage<'_>) -> Option<()> {
+    let mut undecided = true;
+    for bureau in ["/city", "/county"] {
+        let officer = stage
+            .county
+            .staff
+            .iter()
+            .find(|staff| staff.role == Role::BureauOfficer && staff.organization.ends_with(bureau))?;
+        let me = stage.person(&officer.login).await?;
+        let request = ListExpansionsRequest {
+            parent: stage.term.clone(),
+            state: expansion::State::Requested.into(),
+            page_size: PAGE,
+            page_token: String::new(),
+        };
+        let reply = call!(me, ExpansionServiceClient.list_expansions(request));
+        let mut open = stage.books.must("list expansions", reply)?.expansions;
+        // A bureau sees what lies under it too; each decides on its own.
+        let bureau_of = |name: &str| {
+            let memory = stage.memory();
+            let project = memory.projects.values().find(|project| name.starts_with(&format!("{}/", project.name)));
+            project.map(|project| project.accepting_bureau.clone()).unwrap_or_default()
+        };
+        open.retain(|expansion| bureau_of(&expansion.name) == officer.organization);
+        open.sort_by(|one, other| one.name.cmp(&other.name));
+        if open.len() > 3 && undecided {
+            open.pop();
+            undecided = false;
+        }
+        for (n, expansion) in open.into_iter().enumerate() {
+            let (granted, reason) = match n % 3 {
+                0 => (expansion.places_requested.saturating_add(1) / 2, "场地所限，部分同意"),
+                1 => (expansion.places_requested, ""),
+                _ => (0, "师资不足"),
+            };
+            let request = DecideExpansionRequest {
+                request_id: format!("grant-{}", expansion.name),
+                name: expansion.name,
+                places_granted: granted,
+                reason: reason.to_owned(),
+            };
+            stage.books.must("decide on an expansion", call!(me, ExpansionServiceClient.decide_expansion(request)));
+        }
+    }
+    Some(())
+}
+
+/// Classes that the term proposes for cancelling as too small, smallest first.
+async fn proposals(stage: &Stage<'_>) -> Option<Vec<ProposedCancellation>> {
+    let officer = stage.staff(Role::BureauOfficer).await?;
+    let officer = &officer;
+    let proposals = stage.pages(|page_token| {
+        let request = ListProposedCancellationsRequest { parent: stage.term.clone(), page_size: PAGE, page_token };
+        async move {
+            let reply = call!(officer, ConfirmationServiceClient.list_proposed_cancellations(request))?;
+            Ok((reply.proposals, reply.next_page_token))
+        }
+    });
+    let mut proposals = stage.books.must("list the classes that are too small", proposals.await)?;
+    proposals.sort_by(|one, other| (one.participants, &one.class).cmp(&(other.participants, &other.class)));
+    Some(proposals)
+}
+
+/// The bureau follows the proposal for a few: one class of a project that has another, and whole projects that somebody
+/// had selected, who may then use the next round.
+pub async fn cancel_small(stage: &Stage<'_>) -> Option<()> {
+    let proposals = proposals(stage).await?;
+    let officer = stage.staff(Role::BureauOfficer).await?;
+    let most = (stage.county.projects.len() / 50).max(1);
+    let (mut classes, mut projects) = (0_usize, 0_usize);
+    for proposal in proposals {
+        let project = get(stage, &officer, &proposal.project).await?;
+        // The county decides on its own.
+        if !project.accepting_bureau.ends_with("/county") {
+            continue;
+        }
+        let active = project.classes.iter().filter(|class| class.state() == class::State::Active).count();
+        let reason = "人数不足，不开班".to_owned();
+        if active > 1 && classes == 0 {
+            let request_id = format!("cancel-{}", proposal.class);
+            let request = CancelClassRequest { name: proposal.class, reason, request_id };
+            stage.books.must("cancel a class", call!(officer, ProjectServiceClient.cancel_class(request)))?;
+            classes = classes.saturating_add(1);
+        } else if active == 1 && projects < most && proposal.participants > 0 {
+            let request_id = format!("cancel-{}", proposal.project);
+            let request = CancelProjectRequest { name: proposal.project, reason, request_id };
+            stage.books.must("cancel a project", call!(officer, ProjectServiceClient.cancel_project(request)))?;
+            projects = projects.saturating_add(1);
+        }
+    }
+    if classes.saturating_add(projects) == 0 {
+        stage.books.surprise("no class is too small");
+    }
+    Some(())
+}

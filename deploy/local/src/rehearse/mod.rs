@@ -1,0 +1,26 @@
+//! `shixun rehearse`: a whole term on the virtual clock, through the gateway's public API, as the people of each role
+//! would play it, with their mistakes and with what happens to them.
+
+mod appraise;
+mod books;
+mod caller;
+mod confirm;
+mod credit;
+mod declare;
+mod expand;
+mod notice;
+// mod options;
+// mod play;
+pub mod report;
+mod roster;
+mod school;
+mod script;
+mod select;
+mod stage;
+mod train;
+mod world;
+
+// pub use options::{EngineKind, RehearseOptions, run};
+// pub use play::{before_the_term, play, play_until};
+pub use report::Report;
+pub use world::World;

@@ -1,0 +1,448 @@
+//! The report of a rehearsal: for people at the terminal, and as JSON. The same seed gives the same report on both
+//! engines, but for keys that say they are durations.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
+use prost::{Message as _, Name as _};
+use proto::common::v1::{Change, Role};
+use proto::credit::v1::compliance_service_client::ComplianceServiceClient;
+use proto::credit::v1::{Compliance, Entry, GetComplianceRequest, entry};
+use proto::enrollment::v1::review_service_client::ReviewServiceClient;
+use proto::enrollment::v1::selection_service_client::SelectionServiceClient;
+use proto::enrollment::v1::{ListBarredRequest, ListSelectionsRequest, selection};
+use serde::Serialize;
+
+use super::caller::{Caller, call};
+use super::stage::{PAGE, Stage};
+use super::{expand, notice};
+
+/// Counts by what they count.
+type Counts = BTreeMap<String, i64>;
+
+/// What a term came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The term played.
+    pub term: String,
+    /// Teachers of the county.
+    pub teachers: usize,
+    /// The county's seed.
+    pub seed: u64,
+    /// The sequencer's steps in order of time.
+    pub steps: Vec<StepLine>,
+    /// By round and state.
+    pub selections: BTreeMap<String, Counts>,
+    /// Places of all projects together.
+    pub seats: SeatsLine,
+    /// By round after the first: who is barred, by reason.
+    pub round2: BTreeMap<String, Counts>,
+    /// Refused calls.
+    pub refusals: Refusals,
+    /// Training notices, and messages in inboxes.
+    pub notices: Counts,
+    /// Entries of the ledger by kind, and their sums in hundredths of credit.
+    pub credit: BTreeMap<String, EntryLine>,
+    /// The county, then its schools.
+    pub compliance: Vec<ComplianceLine>,
+    /// Changes by service and verb.
+    pub changes: BTreeMap<String, Counts>,
+    /// What went otherwise than the rehearsal meant it to; empty when all is well.
+    pub surprises: Vec<String>,
+    /// Calls made at the gateway.
+    pub calls: u64,
+    /// From the first wave to the report.
+    pub duration_seconds: f64,
+}
+
+/// A step.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct StepLine {
+    /// Due instant.
+    pub at: String,
+    /// Title.
+    pub name: String,
+    /// State, and what it counted.
+    pub outcome: String,
+}
+
+/// The places.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SeatsLine {
+    /// Of all projects with active classes.
+    pub capacity: i64,
+    /// Given to participants.
+    pub granted: i64,
+    /// Held, not given yet.
+    pub held: i64,
+    /// On waiting lists.
+    pub waiting: i64,
+    /// Projects with more given and held than they have: always 0.
+    pub oversold: i64,
+}
+
+/// Refusals.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Refusals {
+    /// By reason.
+    pub by_reason: BTreeMap<String, u64>,
+    /// Deliberate mistakes, each with how it was refused.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// A deliberate mistake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mistake {
+    /// What was tried.
+    pub what: String,
+    /// Why it was refused.
+    pub reason: String,
+    /// How often.
+    pub times: u64,
+}
+
+/// Entries of a kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct EntryLine {
+    /// How many.
+    pub entries: i64,
+    /// Their sum, in hundredths of credit.
+    pub awarded_hundredths: i64,
+}
+
+/// An organisation's standing in the year.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ComplianceLine {
+    /// "organizations/…"
+    pub organization: String,
+    /// Calendar year.
+    pub year: i32,
+    /// Live, provisional or final.
+    pub state: String,
+    /// How many count.
+    pub teachers: i32,
+    /// Every requirement that has data.
+    pub requirements: Vec<RequirementLine>,
+}
+
+/// A requirement and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RequirementLine {
+    /// E.g. "cycle_360".
+    pub key: String,
+    /// Whether it is met.
+    pub met: bool,
+    /// In the requirement's unit.
+    pub numerator: i64,
+    /// In the requirement's unit.
+    pub denominator: i64,
+    /// numerator / denominator, in hundredths.
+    pub value_hundredths: i64,
+    /// What it should be, in hundredths.
+    pub required_hundredths: i64,
+}
+
+fn add(counts: &mut Counts, key: &str, more: i64) {
+    let count = counts.entry(key.to_owned()).or_default();
+    *count = count.saturating_add(more);
+}
+
+/// Asks everything and writes it down.
+///
+/// # Errors
+/// The system does not answer.
+pub async fn draw_up(stage: &Stage<'_>, duration_seconds: f64) -> anyhow::Result<Report> {
+    let officer = stage.staff(Role::BureauOfficer).await.context("no bureau officer")?;
+    let selections = selections(stage, &officer).await.context("the selections cannot be counted")?;
+    let round2 = barred(stage, &officer).await.context("the barred cannot be listed")?;
+    let compliance = compliance(stage, &officer).await.context("compliance cannot be read")?;
+    let seats = seats(stage).await.context("the seats cannot be listed")?;
+    let notices = notices(stage, &officer).await.context("the notices cannot be listed")?;
+    let changes = stage.changes().await?;
+    let mut by_service: BTreeMap<String, Counts> = BTreeMap::new();
+    for (service, change) in &changes {
+        add(by_service.entry(service.clone()).or_default(), &change.verb, 1);
+    }
+    let steps = steps(stage).await?;
+    let pages = stage.books.closed();
+    let mistakes = pages.mistakes.into_iter();
+    Ok(Report {
+        term: stage.term.clone(),
+        teachers: stage.county.teachers.len(),
+        seed: stage.seed(),
+        steps,
+        selections,
+        seats,
+        round2,
+        refusals: Refusals {
+            by_reason: pages.refusals,
+            mistakes: mistakes.map(|((what, reason), times)| Mistake { what, reason, times }).collect(),
+        },
+        notices,
+        credit: credit(&changes),
+        compliance,
+        changes: by_service,
+        surprises: pages.surprises,
+        calls: pages.calls,
+        duration_seconds,
+    })
+}
+
+async fn steps(stage: &Stage<'_>) -> anyhow::Result<Vec<StepLine>> {
+    let mut lines: Vec<StepLine> = stage
+        .steps()
+        .await?
+        .into_iter()
+        .map(|step| {
+            let counts: Counts = step.outcome.iter().map(|count| (count.key.clone(), count.value)).collect();
+            let counts: Vec<String> = counts.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let state = step.state().as_str_name().trim_start_matches("STATE_").to_lowercase();
+            let at = step.due.map(|due| proto::jiff_instant(proto::instant(&due)));
+            let at = at
+                .map(|at| at.to_zoned_datetime(stage.folder.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string());
+            StepLine {
+                at: at.unwrap_or_default(),
+                name: step.title,
+                outcome: format!("{state} {}", counts.join(" ")).trim_end().to_owned(),
+            }
+        })
+        .collect();
+    lines.sort();
+    Ok(lines)
+}
+
+/// Every state of a selection.
+fn states() -> impl Iterator<Item = selection::State> {
+    (1..).map_while(|number| selection::State::try_from(number).ok())
+}
+
+async fn selections(stage: &Stage<'_>, officer: &Caller) -> Option<BTreeMap<String, Counts>> {
+    let mut all = BTreeMap::new();
+    for round in stage.rounds() {
+        let mut counts = Counts::new();
+        for state in states() {
+            let request = ListSelectionsRequest {
+                parent: stage.term.clone(),
+                organization: "organizations/county".to_owned(),
+                state: state.into(),
+                round,
+                page_size: 1,
+                ..ListSelectionsRequest::default()
+            };
+            let reply = call!(officer, SelectionServiceClient.list_selections(request));
+            let total = stage.books.must("count selections", reply)?.total_size;
+            if total > 0 {
+                counts.insert(state.as_str_name().trim_start_matches("STATE_").to_lowercase(), total);
+            }
+        }
+        all.insert(format!("round_{round}"), counts);
+    }
+    Some(all)
+}
+
+async fn barred(stage: &Stage<'_>, officer: &Caller) -> Option<BTreeMap<String, Counts>> {
+    let mut all = BTreeMap::new();
+    for round in stage.rounds().into_iter().filter(|round| *round > 1) {
+        let barred = stage.pages(|page_token| {
+            let request = ListBarredRequest {
+                parent: stage.term.clone(),
+                organization: "organizations/county".to_owned(),
+                round,
+                page_size: PAGE,
+                page_token,
+            };
+            async move {
+                let reply = call!(officer, ReviewServiceClient.list_barred(request))?;
+                Ok((reply.barred, reply.next_page_token))
+            }
+        });
+        let mut counts = Counts::new();
+        for one in stage.books.must("list the barred", barred.await)? {
+            let reason =
+                one.reason.map(|reason| reason.reason().as_str_name().trim_start_matches("REASON_").to_owned());
+            add(&mut counts, &reason.unwrap_or_default(), 1);
+        }
+        all.insert(format!("round_{round}"), counts);
+    }
+    Some(all)
+}
+
+async fn seats(stage: &Stage<'_>) -> Option<SeatsLine> {
+    let mut line = SeatsLine::default();
+    for seats in expand::seats(stage).await?.into_values() {
+        line.capacity = line.capacity.saturating_add(seats.capacity.into());
+        line.granted = line.granted.saturating_add(seats.granted.into());
+        line.held = line.held.saturating_add(seats.held.into());
+        line.waiting = line.waiting.saturating_add(seats.waiting.into());
+        let oversold = i64::from(seats.held).saturating_add(seats.granted.into()) > i64::from(seats.capacity);
+        line.oversold = line.oversold.saturating_add(oversold.into());
+    }
+    Some(line)
+}
+
+async fn notices(stage: &Stage<'_>, officer: &Caller) -> Option<Counts> {
+    let mut counts = Counts::new();
+    for notice in notice::list(stage, officer).await? {
+        add(&mut counts, "issued", 1);
+        add(&mut counts, "recipients", notice.recipients.into());
+        add(&mut counts, "acknowledged", notice.acknowledged.into());
+    }
+    Some(counts)
+}
+
+/// The ledger's entries, as the credit service's feed has them: each once, since entries are never altered.
+fn credit(changes: &[(String, Change)]) -> BTreeMap<String, EntryLine> {
+    let mut lines: BTreeMap<String, EntryLine> = BTreeMap::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for (_, change) in changes {
+        let Some(after) = change.after.as_ref().filter(|after| after.type_url.ends_with(&Entry::full_name())) else {
+            continue;
+        };
+        let Ok(entry) = Entry::decode(after.value.as_slice()) else { continue };
+        if !seen.insert(entry.name.clone()) {
+            continue;
+        }
+        let kind = entry::Kind::try_from(entry.kind).unwrap_or_default();
+        let line = lines.entry(kind.as_str_name().trim_start_matches("KIND_").to_lowercase()).or_default();
+        let awarded = entry.awarded.map_or(0, |credit| credit.hundredths);
+        line.entries = line.entries.saturating_add(1);
+        line.awarded_hundredths = line.awarded_hundredths.saturating_add(awarded);
+    }
+    lines
+}
+
+async fn compliance(stage: &Stage<'_>, officer: &Caller) -> Option<Vec<ComplianceLine>> {
+    let year = stage.folder.first_day.year().into();
+    let request = GetComplianceRequest { organization: "organizations/county".to_owned(), year, schools: true };
+    let reply = call!(officer, ComplianceServiceClient.get_compliance(request));
+    let reply = stage.books.must("read the county's compliance", reply)?;
+    let mut schools: Vec<ComplianceLine> = reply.schools.iter().map(line).collect();
+    schools.sort_by(|one, other| one.organization.cmp(&other.organization));
+    Some(reply.compliance.iter().map(line).chain(schools).collect())
+}
+
+fn line(compliance: &Compliance) -> ComplianceLine {
+    let mut requirements: Vec<RequirementLine> = compliance
+        .requirements
+        .iter()
+        .filter(|requirement| requirement.applicable)
+        .map(|requirement| RequirementLine {
+            key: requirement.key.clone(),
+            met: requirement.met,
+            numerator: requirement.numerator,
+            denominator: requirement.denominator,
+            value_hundredths: requirement.value_hundredths,
+            required_hundredths: requirement.required_hundredths,
+        })
+        .collect();
+    requirements.sort_by(|one, other| one.key.cmp(&other.key));
+    ComplianceLine {
+        organization: compliance.organization.clone(),
+        year: compliance.year,
+        state: compliance.state().as_str_name().trim_start_matches("STATE_").to_lowercase(),
+        teachers: compliance.teachers,
+        requirements,
+    }
+}
+
+impl Report {
+    /// As people read it at the terminal.
+    #[must_use]
+    pub fn tables(&self) -> String {
+        let table = |header: &[&str]| {
+            let mut table = Table::new();
+            table.load_style(UTF8_BORDERS_ONLY).set_header(header.iter().copied());
+            table
+        };
+        let mut text = Vec::new();
+
+        let mut steps = table(&["due", "step", "outcome"]);
+        for step in &self.steps {
+            steps.add_row([&step.at, &step.name, &step.outcome]);
+        }
+        text.push(format!("Steps of {}\n{steps}", self.term));
+
+        let mut selections = table(&["round", "state", "selections"]);
+        for (round, counts) in &self.selections {
+            for (state, count) in counts {
+                selections.add_row([round, state, &count.to_string()]);
+            }
+        }
+        text.push(format!("Selections\n{selections}"));
+
+        let SeatsLine { capacity, granted, held, waiting, oversold } = self.seats;
+        text.push(format!(
+            "Seats: {granted} granted of {capacity}, {held} held, {waiting} waiting; oversold projects: {oversold}"
+        ));
+
+        let mut round2 = table(&["round", "barred for", "teachers"]);
+        for (round, counts) in &self.round2 {
+            for (reason, count) in counts {
+                round2.add_row([round, reason, &count.to_string()]);
+            }
+        }
+        text.push(format!("Barred from later rounds\n{round2}"));
+
+        let mut mistakes = table(&["deliberate mistake", "refused for", "times"]);
+        for mistake in &self.refusals.mistakes {
+            mistakes.add_row([&mistake.what, &mistake.reason, &mistake.times.to_string()]);
+        }
+        text.push(format!("Deliberate mistakes\n{mistakes}"));
+
+        let mut refusals = table(&["reason", "refused calls"]);
+        for (reason, count) in &self.refusals.by_reason {
+            refusals.add_row([reason, &count.to_string()]);
+        }
+        text.push(format!("Refusals\n{refusals}"));
+
+        let notices: Vec<String> = self.notices.iter().map(|(what, count)| format!("{count} {what}")).collect();
+        text.push(format!("Notices: {}", notices.join(", ")));
+
+        let mut credit = table(&["entries of the ledger", "count", "credits"]);
+        for (kind, line) in &self.credit {
+            credit.add_row([kind, &line.entries.to_string(), &hundredths(line.awarded_hundredths)]);
+        }
+        text.push(format!("Credit\n{credit}"));
+        text.push(self.compliance_table(&table));
+
+        let mut changes = table(&["service", "changes"]);
+        for (service, counts) in &self.changes {
+            changes.add_row([service, &counts.values().sum::<i64>().to_string()]);
+        }
+        text.push(format!("Changes\n{changes}"));
+
+        let well = if self.surprises.is_empty() {
+            "all went as it should".to_owned()
+        } else {
+            format!("{} SURPRISES:\n  {}", self.surprises.len(), self.surprises.join("\n  "))
+        };
+        text.push(format!(
+            "{} teachers, {} calls in {:.1} s: {well}",
+            self.teachers, self.calls, self.duration_seconds
+        ));
+        text.join("\n\n")
+    }
+
+    fn compliance_table(&self, table: &impl Fn(&[&str]) -> Table) -> String {
+        let mut compliance = table(&["requirement", "value", "required", "county", "schools that meet it"]);
+        let Some((county, schools)) = self.compliance.split_first() else { return "Compliance: none".to_owned() };
+        for requirement in &county.requirements {
+            let of = |school: &&ComplianceLine| school.requirements.iter().any(|one| one.key == requirement.key);
+            let met =
+                |school: &&ComplianceLine| school.requirements.iter().any(|one| one.key == requirement.key && one.met);
+            compliance.add_row([
+                requirement.key.clone(),
+                hundredths(requirement.value_hundredths),
+                hundredths(requirement.required_hundredths),
+                if requirement.met { "met" } else { "not met" }.to_owned(),
+                format!("{} of {}", schools.iter().filter(met).count(), schools.iter().filter(of).count()),
+            ]);
+        }
+        format!("Compliance {} ({})\n{compliance}", county.year, county.state)
+    }
+}
+
+fn hundredths(value: i64) -> String {
+    format!("{}{}.{:02}", if value < 0 { "-" } else { "" }, value.unsigned_abs() / 100, value.unsigned_abs() % 100)
+}

@@ -1,0 +1,226 @@
+//! SCHOOL_REVIEW: administrators review, principals the administrators', the bureau the principals', a district where
+//! nobody else can.
+
+use std::collections::BTreeSet;
+
+use proto::common::v1::{Reason, Role};
+use proto::enrollment::v1::review_service_client::ReviewServiceClient;
+use proto::enrollment::v1::selection_service_client::SelectionServiceClient;
+use proto::enrollment::v1::{
+    Decision, ListSelectionsRequest, ReopenReviewRequest, ReviewSelectionsRequest, Selection, selection,
+};
+
+use super::books::Refusal;
+use super::caller::{Caller, call};
+use super::stage::{PAGE, Stage};
+use crate::people::Person;
+
+/// Decisions in one call.
+const BATCH: usize = 200;
+/// Selections that schools reject, in percent.
+const REJECTED: u64 = 4;
+
+/// A school that reviews nothing in the first round, so that its selections expire.
+fn idle<'a>(stage: &Stage<'a>) -> Option<&'a str> {
+    stage.schools().iter().rev().nth(1).copied()
+}
+
+/// The selections of a round in a state, in or under an organisation, as a reviewer sees them.
+async fn list(
+    stage: &Stage<'_>,
+    me: &Caller,
+    organization: &str,
+    state: selection::State,
+    round: i32,
+) -> Option<Vec<Selection>> {
+    let selections = stage.pages(|page_token| {
+        let request = ListSelectionsRequest {
+            parent: stage.term.clone(),
+            organization: organization.to_owned(),
+            state: state.into(),
+            round,
+            page_size: PAGE,
+            page_token,
+            ..ListSelectionsRequest::default()
+        };
+        async move {
+            let reply = call!(me, SelectionServiceClient.list_selections(request))?;
+            Ok((reply.selections, reply.next_page_token))
+        }
+    });
+    stage.books.must("list selections", selections.await)
+}
+
+async fn decide(stage: &Stage<'_>, me: &Caller, decisions: &[Decision], request_id: &str) -> Result<(), Refusal> {
+    let request = ReviewSelectionsRequest {
+        parent: stage.term.clone(),
+        decisions: decisions.to_vec(),
+        request_id: request_id.to_owned(),
+    };
+    call!(me, ReviewServiceClient.review_selections(request)).map(drop)
+}
+
+/// What the school thinks of a selection: a few are rejected; what does not match is approved with its reason.
+fn decision(stage: &Stage<'_>, selection: &Selection) -> Decision {
+    let approved = !stage.chance(&format!("reject:{}:{}", selection.teacher, selection.project), REJECTED);
+    let reason = match (approved, selection.matched) {
+        (false, _) => "与岗位需要不符",
+        (true, false) => "学校近期安排其转岗",
+        (true, true) => "",
+    };
+    Decision { selection: selection.name.clone(), approved, reason: reason.to_owned() }
+}
+
+async fn review_all(stage: &Stage<'_>, me: &Caller, selections: &[Selection], act: &str) -> Option<()> {
+    let decisions: Vec<Decision> = selections.iter().map(|selection| decision(stage, selection)).collect();
+    for (n, batch) in decisions.chunks(BATCH).enumerate() {
+        let outcome = decide(stage, me, batch, &format!("{act}-{n}")).await;
+        stage.books.must("review selections", outcome)?;
+    }
+    Some(())
+}
+
+fn of<'s>(person: Option<&'s Person>) -> impl Fn(&Selection) -> bool + 's {
+    move |selection| person.is_some_and(|person| selection.teacher == person.teacher.name)
+}
+
+/// Each school's administrator reviews all but his own and what he submitted for others; the principal reviews those.
+pub async fn review(stage: &Stage<'_>, round: i32) {
+    let (orphaned, idle) = (super::roster::orphaned(stage), idle(stage).filter(|_| round == 1));
+    let reviewing = |school: &&str| Some(*school) != orphaned && Some(*school) != idle;
+    stage.all(stage.schools().into_iter().filter(reviewing).map(|school| review_school(stage, school, round))).await;
+    if round == 1 {
+        mistakes(stage).await;
+    }
+}
+
+async fn review_school(stage: &Stage<'_>, school: &str, round: i32) -> Option<()> {
+    let me = stage.reviewer(school, Role::SchoolAdmin).await?;
+    let (admin, principal) = (stage.holder(school, Role::SchoolAdmin), stage.holder(school, Role::Principal));
+    let account = me.account();
+    let waiting = list(stage, &me, school, selection::State::Submitted, round).await?;
+    let own = |selection: &Selection| of(admin)(selection) || selection.submitted_by == account;
+    let (mut for_principal, mut for_me) = (Vec::new(), Vec::new());
+    for selection in waiting {
+        if of(principal)(&selection) {
+            // The bureau reviews it.
+        } else if own(&selection) {
+            for_principal.push(selection);
+        } else {
+            for_me.push(selection);
+        }
+    }
+    if let Some(first) = for_principal.first() {
+        let approval = Decision { selection: first.name.clone(), approved: true, reason: "同意".to_owned() };
+        let outcome = decide(stage, &me, &[approval], &format!("own-{round}-{school}")).await;
+        stage.books.mistake("review one's own selection, or what one submitted", &[Reason::OwnSelection], outcome);
+    }
+    if let Some(unmatched) = for_me.iter().find(|selection| is_intensive(stage, selection) && !selection.matched) {
+        let approval = Decision { selection: unmatched.name.clone(), approved: true, reason: String::new() };
+        let outcome = decide(stage, &me, &[approval], &format!("unmatched-{round}-{school}")).await;
+        let reasons = [Reason::MatchReasonRequired];
+        stage.books.mistake("approve an intensive project that does not match, without a reason", &reasons, outcome);
+    }
+    review_all(stage, &me, &for_me, &format!("review-{round}-{school}")).await?;
+    let principal = stage.reviewer(school, Role::Principal).await?;
+    review_all(stage, &principal, &for_principal, &format!("review-admin-{round}-{school}")).await
+}
+
+fn is_intensive(stage: &Stage<'_>, selection: &Selection) -> bool {
+    let memory = stage.memory();
+    let project = memory.projects.values().find(|project| project.name == selection.project);
+    project.and_then(|project| project.base_credit).is_some_and(|credit| credit.hundredths >= 9_000)
+}
+
+/// Someone else's school; and a teacher who takes himself for a reviewer.
+async fn mistakes(stage: &Stage<'_>) -> Option<()> {
+    let idle = idle(stage)?;
+    let reviewer = stage.reviewer(idle, Role::SchoolAdmin).await?;
+    let other = stage.schools().into_iter().find(|school| *school != idle)?;
+    let (stranger, mine) = {
+        let memory = stage.memory();
+        let of = |school: &str| {
+            let mut all = memory.selections.values().flatten().filter(|selection| selection.school == school);
+            all.next().cloned()
+        };
+        (of(other)?, of(idle))
+    };
+    let approval = |selection: &Selection| Decision {
+        selection: selection.name.clone(),
+        approved: true,
+        reason: "同意".to_owned(),
+    };
+    let outcome = decide(stage, &reviewer, &[approval(&stranger)], "review-elsewhere").await;
+    let reasons = [Reason::OutOfScope, Reason::NotFound];
+    stage.books.mistake("review someone else's school", &reasons, outcome);
+
+    let teacher = stage.county.teachers.iter().find(|person| person.roles.is_empty())?;
+    let teacher = stage.person(&teacher.login).await?;
+    let outcome = decide(stage, &teacher, &[approval(&mine.unwrap_or(stranger))], "review-as-teacher").await;
+    stage.books.mistake("a teacher reviews", &[Reason::RoleNotAllowed], outcome);
+    Some(())
+}
+
+/// What the schools could not review: principals' own by the bureau, the orphaned school's by its district; and a
+/// decision is taken back.
+pub async fn review_rest(stage: &Stage<'_>, round: i32) -> Option<()> {
+    let officer = stage.staff(Role::BureauOfficer).await?;
+    let orphaned = super::roster::orphaned(stage)?;
+    let principals = stage.county.teachers.iter().filter(|person| person.roles.contains(&Role::Principal));
+    let principals: BTreeSet<&str> = principals.map(|person| person.teacher.name.as_str()).collect();
+    let bureau = "organizations/county";
+    let waiting = list(stage, &officer, bureau, selection::State::Submitted, round).await?;
+    let theirs = |selection: &&Selection| principals.contains(selection.teacher.as_str());
+    let mine: Vec<Selection> =
+        waiting.iter().filter(theirs).filter(|selection| selection.school != orphaned).cloned().collect();
+    review_all(stage, &officer, &mine, &format!("review-principals-{round}")).await?;
+
+    let district = stage.county.organizations.iter().find(|one| one.name == orphaned)?.parent.clone();
+    let district_officer = stage.staff_of(&district).await?;
+    let left = list(stage, &district_officer, orphaned, selection::State::Submitted, round).await?;
+    review_all(stage, &district_officer, &left, &format!("review-orphaned-{round}")).await?;
+    if round == 1 {
+        take_back(stage).await?;
+    }
+    Some(())
+}
+
+/// A school takes a rejection back and approves.
+async fn take_back(stage: &Stage<'_>) -> Option<()> {
+    let orphaned = super::roster::orphaned(stage);
+    for school in stage.schools().into_iter().filter(|school| Some(*school) != orphaned) {
+        let me = stage.reviewer(school, Role::SchoolAdmin).await?;
+        let admin = stage.holder(school, Role::SchoolAdmin);
+        let principal = stage.holder(school, Role::Principal);
+        let rejected = list(stage, &me, school, selection::State::SchoolRejected, 1).await?;
+        let others = |selection: &&Selection| !of(admin)(selection) && !of(principal)(selection);
+        let Some(selection) = rejected.iter().find(others) else { continue };
+        let request = ReopenReviewRequest {
+            name: selection.name.clone(),
+            reason: "教师补充了说明".to_owned(),
+            request_id: "take-back".to_owned(),
+        };
+        stage.books.must("take a decision back", call!(me, ReviewServiceClient.reopen_review(request)))?;
+        let approval =
+            Decision { selection: selection.name.clone(), approved: true, reason: "补充说明后同意".to_owned() };
+        return stage.books.must("approve after all", decide(stage, &me, &[approval], "after-all").await);
+    }
+    stage.books.surprise("no rejection to take back");
+    None
+}
+
+/// A teacher all of whose first-round selections the school rejected, going by the schools' decisions.
+pub fn rejected<'a>(stage: &Stage<'a>) -> Option<(usize, &'a Person)> {
+    let memory = stage.memory();
+    let unreviewed = [super::roster::orphaned(stage), idle(stage)];
+    let mut all = memory.selections.iter().filter_map(|(n, selections)| {
+        let person = stage.county.teachers.get(*n)?;
+        let reviewed = person.roles.is_empty() && !unreviewed.contains(&Some(person.teacher.school.as_str()));
+        let rejected =
+            !selections.is_empty() && selections.iter().all(|selection| !decision(stage, selection).approved);
+        (reviewed && rejected).then_some((*n, person))
+    });
+    // The first one may be who was approved after all.
+    let first = all.next();
+    all.last().or(first)
+}

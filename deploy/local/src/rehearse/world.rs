@@ -1,0 +1,19 @@
+//! The running system as a rehearsal needs it: an address for its people, and the hand on its clocks.
+
+use proto::common::v1::Change;
+
+/// A system whose clocks stand under the rehearsal's hand.
+#[tonic::async_trait]
+pub trait World: Send + Sync {
+    /// Where the gateway is called: "http://…".
+    fn gateway(&self) -> String;
+
+    /// Moves every clock to `to` (microseconds since the epoch), where they stand still; all have acknowledged.
+    async fn advance(&self, to: i64) -> anyhow::Result<()>;
+
+    /// Returns once every service has mirrored every other one up to its head.
+    async fn caught_up(&self) -> anyhow::Result<()>;
+
+    /// All changes of all services so far, in each service's order: (service, change).
+    async fn changes(&self) -> anyhow::Result<Vec<(String, Change)>>;
+}
