@@ -1,0 +1,159 @@
+//! Experts: assigned, scoring, stepping back.
+
+use super::on_both_engines;
+
+on_both_engines! {
+    scores_carry_an_approval
+    an_expert_judges_nothing_of_his_own
+    who_steps_back_counts_no_more
+    a_late_approval_is_published_at_once
+    only_experts_of_the_day_are_assigned
+}
+
+mod suite {
+    use proto::{
+        catalog::v1::*,
+        common::v1::{Reason, Role, RoleGrant},
+        roster::v1::{AccountFacts, RoleHeld, account},
+    };
+
+    use crate::tests::world::{
+        DECLARATION, PUBLICATION, REVIEW, State, TERM, World, clerk, expert, fields, officer, project, refusal, teacher,
+    };
+
+    fn assign(world: &World, name: &str, experts: &[&str]) -> AssignExpertsRequest {
+        let experts = experts.iter().map(|id| format!("accounts/{id}")).collect();
+        AssignExpertsRequest { name: name.into(), experts, request_id: world.request_id() }
+    }
+
+    fn score(world: &World, name: &str, points: i32) -> ScoreProjectRequest {
+        let criterion = |key: &str| Criterion { key: key.into(), points };
+        ScoreProjectRequest {
+            name: name.into(),
+            criteria: vec![criterion("content"), criterion("team")],
+            comment: "内容扎实".into(),
+            request_id: world.request_id(),
+        }
+    }
+
+    fn recuse(world: &World, name: &str, expert: &str) -> RecuseExpertRequest {
+        let (name, expert) = (name.into(), expert.into());
+        RecuseExpertRequest { name, expert, reason: "与项目有关".into(), request_id: world.request_id() }
+    }
+
+    pub async fn scores_carry_an_approval(world: &World) {
+        let name = world.accepted(project("评审")).await.name;
+        let bureau = officer("bureau");
+        assert_eq!(refusal(world.approve(&name, REVIEW, "").await), Reason::ScoresMissing);
+        let seen = world.assign_experts(&bureau, REVIEW, assign(world, &name, &["one", "two"])).await.unwrap();
+        assert_eq!(seen.project.unwrap().scores.len(), 2, "assigned, not scored yet");
+        // Naming one again does nothing.
+        world.assign_experts(&bureau, REVIEW, assign(world, &name, &["two"])).await.unwrap();
+        let bad = ScoreProjectRequest {
+            criteria: vec![Criterion { key: "team".into(), points: 101 }],
+            ..score(world, &name, 0)
+        };
+        assert_eq!(fields(world.score_project(&expert("one"), REVIEW, bad).await), ["criteria[0]", "criteria"]);
+        let scored = world.score_project(&expert("one"), REVIEW, score(world, &name, 55)).await.unwrap().score.unwrap();
+        assert_eq!((scored.total_hundredths, scored.expert.as_str()), (5_500, "accounts/one"));
+        assert_eq!(refusal(world.approve(&name, REVIEW, "").await), Reason::ScoresMissing);
+        world.score_project(&expert("two"), REVIEW, score(world, &name, 64)).await.unwrap();
+        assert_eq!(refusal(world.approve(&name, REVIEW, "").await), Reason::ScoreTooLow);
+        // An expert thinks again: his last score counts.
+        world.score_project(&expert("one"), REVIEW, score(world, &name, 56)).await.unwrap();
+        let of_expert = world.get(&expert("one"), REVIEW, &name).await.unwrap();
+        assert_eq!(of_expert.scores.iter().map(|score| score.total_hundredths).collect::<Vec<_>>(), [5_600]);
+        assert!(world.get(&clerk(), REVIEW, &name).await.unwrap().scores.is_empty());
+        let approved = world.approve(&name, REVIEW, "").await.unwrap();
+        assert_eq!((approved.state(), approved.scores.len()), (State::Approved, 2));
+        let late = world.score_project(&expert("two"), REVIEW, score(world, &name, 10)).await;
+        assert_eq!(refusal(late), Reason::StateConflict);
+        assert_eq!(world.verbs(&format!("{name}/scores/one")).await, ["assigned", "scored", "scored"]);
+        for (actor, count) in [(expert("one"), 1), (expert("three"), 0), (bureau, 1), (officer("elsewhere"), 0)] {
+            let request = ListAssignmentsRequest { parent: TERM.into(), ..ListAssignmentsRequest::default() };
+            let found = world.list_assignments(&actor, REVIEW, request).await.unwrap();
+            assert_eq!(found.projects.len(), count, "{}", actor.account);
+        }
+        assert_eq!(refusal(world.get(&teacher(), REVIEW, &name).await), Reason::NotFound);
+    }
+
+    pub async fn an_expert_judges_nothing_of_his_own(world: &World) {
+        let name = world.accepted(project("回避")).await.name;
+        let bureau = officer("bureau");
+        let inside = world.assign_experts(&bureau, REVIEW, assign(world, &name, &["one", "inside"])).await;
+        assert_eq!(refusal(inside), Reason::ExpertConflict);
+        let unknown =
+            world.assign_experts(&bureau, REVIEW, assign(world, &name, &["clerk", "one", "one", "unheard"])).await;
+        assert_eq!(fields(unknown), ["experts[0]", "experts[2]", "experts[3]"]);
+        let unasked = world.score_project(&expert("one"), REVIEW, score(world, &name, 90)).await;
+        assert_eq!(refusal(unasked), Reason::OutOfScope, "nothing of the refused assignments was kept");
+        world.assign_experts(&bureau, REVIEW, assign(world, &name, &["one"])).await.unwrap();
+        // He joins the provider after he was assigned.
+        world.account("one", Role::Expert, "provider").await;
+        let own = world.score_project(&expert("one"), REVIEW, score(world, &name, 90)).await;
+        assert_eq!(refusal(own), Reason::ExpertConflict);
+        let submitted = world.submitted(project("未受理")).await.name;
+        let early = world.assign_experts(&bureau, REVIEW, assign(world, &submitted, &["two"])).await;
+        assert_eq!(refusal(early), Reason::StateConflict);
+        let before = world.assign_experts(&bureau, DECLARATION, assign(world, &name, &["two"])).await;
+        assert_eq!(refusal(before), Reason::WindowClosed);
+    }
+
+    pub async fn who_steps_back_counts_no_more(world: &World) {
+        let name = world.accepted(project("退出")).await.name;
+        let bureau = officer("bureau");
+        world.assign_experts(&bureau, REVIEW, assign(world, &name, &["one", "two", "three"])).await.unwrap();
+        for id in ["one", "two"] {
+            world.score_project(&expert(id), REVIEW, score(world, &name, 90)).await.unwrap();
+        }
+        world.recuse_expert(&expert("one"), REVIEW, recuse(world, &name, "")).await.unwrap();
+        assert_eq!(refusal(world.approve(&name, REVIEW, "").await), Reason::ScoresMissing);
+        let again = world.score_project(&expert("one"), REVIEW, score(world, &name, 90)).await;
+        assert_eq!(refusal(again), Reason::ExpertConflict);
+        let back = world.assign_experts(&bureau, REVIEW, assign(world, &name, &["one"])).await;
+        assert_eq!(refusal(back), Reason::ExpertConflict);
+        // The bureau takes one off; an expert cannot.
+        let other = world.recuse_expert(&expert("two"), REVIEW, recuse(world, &name, "accounts/three")).await;
+        assert_eq!(refusal(other), Reason::OutOfScope);
+        let off = world
+            .recuse_expert(&bureau, REVIEW, recuse(world, &name, "accounts/three"))
+            .await
+            .unwrap()
+            .project
+            .unwrap();
+        assert_eq!(off.scores.iter().map(|score| score.recused).collect::<Vec<_>>(), [true, true, false]);
+        assert_eq!(refusal(world.get(&expert("three"), REVIEW, &name).await), Reason::NotFound);
+    }
+
+    pub async fn only_experts_of_the_day_are_assigned(world: &World) {
+        let name = world.accepted(project("在任专家")).await.name;
+        let on = |day| Some(jiff::civil::date(1970, 1, day).into());
+        // REVIEW is the 12th of January.
+        let cases = [
+            ("former", account::State::Active, on(1), on(11), false),
+            ("coming", account::State::Active, on(13), None, false),
+            ("present", account::State::Active, on(12), on(12), true),
+            ("suspended", account::State::Suspended, None, None, false),
+        ];
+        for (id, state, from, until, assignable) in cases {
+            let grant = RoleGrant { role: Role::Expert.into(), organization: "organizations/school".into() };
+            let facts = AccountFacts {
+                name: format!("accounts/{id}"),
+                roles: vec![RoleHeld { grant: Some(grant), from, until }],
+                state: state.into(),
+                ..AccountFacts::default()
+            };
+            world.mirror(&facts).await;
+            let assigned = world.assign_experts(&officer("bureau"), REVIEW, assign(world, &name, &[id])).await;
+            assert_eq!(assigned.is_ok(), assignable, "{id}");
+        }
+    }
+
+    pub async fn a_late_approval_is_published_at_once(world: &World) {
+        let name = world.accepted(project("迟到的决定")).await.name;
+        let late = world.approve(&name, PUBLICATION, "评审延期").await.unwrap();
+        assert_eq!(late.state(), State::Published);
+        let verbs = world.verbs(&name).await;
+        assert_eq!(verbs.iter().rev().take(2).collect::<Vec<_>>(), ["published", "approved"]);
+    }
+}
