@@ -1,5 +1,7 @@
 //! The command line of every service: `serve`, `migrate`, `check-config`, `verify`.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to its terminal")]
+
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;

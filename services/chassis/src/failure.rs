@@ -12,6 +12,9 @@ use tonic_types::{
 
 use crate::contract::{self, ReasonText};
 
+/// Bytes of violations that an answer carries.
+const VIOLATION_BYTES: usize = 5000;
+
 /// The domain of our `ErrorInfo`s.
 pub const DOMAIN: &str = "shixun";
 
@@ -91,6 +94,12 @@ impl Failure {
         Self::new(Reason::StateConflict).with("resource", resource).with("state", state).with("event", event)
     }
 
+    /// The database cannot be asked now.
+    fn away(cause: &sqlx::Error) -> Self {
+        tracing::warn!(%cause, "the database is away");
+        Self::new(Reason::Unavailable).with("service", "database").retry_after(Duration::from_secs(1))
+    }
+
     pub(crate) fn replayed(reply: Vec<u8>) -> Self {
         Self(Box::new(Kind::Replayed(reply)))
     }
@@ -165,10 +174,18 @@ impl std::error::Error for Failure {}
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error::{Io, PoolClosed, PoolTimedOut, WorkerCrashed};
+        if matches!(error, Io(_) | PoolClosed | PoolTimedOut | WorkerCrashed) {
+            return Self::away(&error);
+        }
         // 40001: serialization failure, 40P01: deadlock; 5: SQLITE_BUSY. Running the transaction again resolves them.
+        // 57P…: the server ends, or ended the session; 57014, 25P03: our bounds on statements and idle transactions; 08…:
+        // the connection broke; 53300: no connection left. Another try, with the same request id, is safe.
         let code = error.as_database_error().and_then(|error| error.code());
         match code.as_deref() {
-            Some("40001" | "40P01" | "5" | "517") => Self::conflict(),
+            Some("40001" | "40P01" | "5" | "261" | "517" | "773") => Self::conflict(),
+            Some("57014" | "25P03" | "53300") => Self::away(&error),
+            Some(code) if code.starts_with("57P") || code.starts_with("08") => Self::away(&error),
             _ => Self::internal(format!("database: {error}")),
         }
     }
@@ -196,8 +213,20 @@ fn bare(reason: Reason) -> Status {
     Failure::new(reason).into()
 }
 
+/// As many of the first as the trailers of an answer hold: peers refuse headers of more than 16 KiB.
+fn fitting(violations: &mut Vec<Violation>) {
+    let mut bytes = 0;
+    // A field is told thrice: in the violation, among the metadata's `fields`, and in the text that names these.
+    violations.retain(|violation| {
+        let size = 3 * violation.field.len() + violation.zh.len() + violation.en.len();
+        bytes += size;
+        bytes <= VIOLATION_BYTES || bytes == size
+    });
+}
+
 impl From<Refusal> for Status {
-    fn from(refusal: Refusal) -> Self {
+    fn from(mut refusal: Refusal) -> Self {
+        fitting(&mut refusal.violations);
         let text = contract::reason_text(refusal.reason);
         let mut metadata = refusal.metadata;
         if !refusal.violations.is_empty() {
@@ -262,12 +291,22 @@ pub fn localized(reason: Reason, metadata: &Metadata) -> (String, String) {
     (fill(&text.zh, metadata), fill(&text.en, metadata))
 }
 
+/// Puts values for `{keys}`, once: what stands in a value is left as it is.
 fn fill(template: &str, metadata: &Metadata) -> String {
-    let mut text = template.to_owned();
-    for (key, value) in metadata {
-        text = text.replace(&format!("{{{key}}}"), value);
+    let mut text = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        text.push_str(before);
+        let value = after.split_once('}').and_then(|(key, behind)| Some((metadata.get(key)?, behind)));
+        if let Some((value, behind)) = value {
+            text.push_str(value);
+            rest = behind;
+        } else {
+            text.push('{');
+            rest = after;
+        }
     }
-    text
+    text + rest
 }
 
 /// Faults of a request, collected so that all are told at once.

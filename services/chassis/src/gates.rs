@@ -108,10 +108,10 @@ impl TermGates {
     /// # Errors
     /// Internal, if the document that was checked when it was put can no longer be read.
     pub fn policy<P: Policy>(&self) -> Result<Arc<P>, Failure> {
-        if let Some(known) = self.policy.get() {
-            if let Ok(policy) = Arc::clone(known).downcast::<P>() {
-                return Ok(policy);
-            }
+        if let Some(known) = self.policy.get()
+            && let Ok(policy) = Arc::clone(known).downcast::<P>()
+        {
+            return Ok(policy);
         }
         let table: toml::Table =
             self.gates.policy.parse().map_err(|error| Failure::internal(format!("policy document: {error}")))?;
@@ -195,7 +195,7 @@ pub fn admit(
         }
     }
     if !any && windows.is_empty() {
-        return Err(refusal(gates, admission.at, &phases, None));
+        return Err(refusal(gates, admission.at, &phases, None, positions));
     }
     roles.sort();
     roles.dedup();
@@ -233,7 +233,13 @@ fn waits_for(term: &TermGates, window: &Window, positions: &BTreeMap<String, i64
 
 /// Why no window of these phases lets a call in at `at`.
 #[must_use]
-pub fn refusal(gates: &[Arc<TermGates>], at: i64, phases: &[Phase], round: Option<i32>) -> Failure {
+pub fn refusal(
+    gates: &[Arc<TermGates>],
+    at: i64,
+    phases: &[Phase],
+    round: Option<i32>,
+    positions: &BTreeMap<String, i64>,
+) -> Failure {
     let of_phase =
         |window: &&Window| phases.contains(&window.phase()) && round.is_none_or(|round| window.round == round);
     let names: Vec<_> = phases.iter().map(Phase::as_str_name).collect();
@@ -242,7 +248,7 @@ pub fn refusal(gates: &[Arc<TermGates>], at: i64, phases: &[Phase], round: Optio
             if term.is_settled(&window.id) {
                 return Failure::new(Reason::WindowSettled).with("window", &window.id);
             }
-            if let Some(waits_for) = waits_for(term, window, &BTreeMap::new()) {
+            if let Some(waits_for) = waits_for(term, window, positions) {
                 let failure = Failure::new(Reason::WindowNotReady).with("window", &window.id);
                 return failure.with("waits_for", waits_for).retry_after(std::time::Duration::from_secs(30));
             }

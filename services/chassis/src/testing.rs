@@ -1,29 +1,41 @@
 //! For the store suites of the services: the same suite runs on a fresh database of each engine.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use cluster::Cluster;
 use prost::Message as _;
 use proto::{
     Actor, Held,
-    common::v1::{Gates, Role},
+    common::v1::{Gates, Role, WatchResponse, change_service_server::ChangeService, gate_service_server::GateService},
 };
+
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Status};
 
 use crate::{
     call::{Admission, Call},
+    changes::ChangeApi,
     config::DatabaseConfig,
     contract,
     db::{Db, Migrations, args},
     env::Env,
     failure::Failure,
+    gates::TermGates,
+    server::gate_api::GateApi,
 };
+
+/// What a watcher gets.
+pub type Changes = ReceiverStream<Result<WatchResponse, Status>>;
 
 /// A database that ends with the value.
 #[derive(Debug)]
 pub struct TestDatabase {
     /// Migrated and empty.
     pub db: Db,
+    /// Where it is: for a second replica's handle, on PostgreSQL.
+    pub url: String,
     _cluster: Option<Cluster>,
     _folder: Option<Folder>,
 }
@@ -51,17 +63,18 @@ pub async fn databases(
     let mark = hex::encode(env.random::<8>()?);
     let folder = Folder(std::env::temp_dir().join(format!("shixun-{service}-{mark}")));
     std::fs::create_dir_all(&folder.0)?;
-    let sqlite = open(service, format!("sqlite:{}/{service}.db", folder.0.display()), env.clone(), migrations).await?;
+    let path = format!("sqlite:{}/{service}.db", folder.0.display());
+    let sqlite = open(service, path.clone(), env.clone(), migrations).await?;
     let (cluster, url) = tokio::task::spawn_blocking(move || {
         let cluster = Cluster::shared()?;
         let url = cluster.fresh_url(service)?;
         anyhow::Ok((cluster, url))
     })
     .await??;
-    let postgres = open(service, url, env, migrations).await?;
+    let postgres = open(service, url.clone(), env, migrations).await?;
     Ok(vec![
-        TestDatabase { db: sqlite, _cluster: None, _folder: Some(folder) },
-        TestDatabase { db: postgres, _cluster: Some(cluster), _folder: None },
+        TestDatabase { db: sqlite, url: path, _cluster: None, _folder: Some(folder) },
+        TestDatabase { db: postgres, url, _cluster: Some(cluster), _folder: None },
     ])
 }
 
@@ -119,4 +132,33 @@ pub async fn put_gates(db: &Db, mut gates: Gates) -> Result<(), Failure> {
     .await?;
     tx.finish().await?;
     Ok(())
+}
+
+/// A call on the wire's side of a handler, as the rules' layer hands it on.
+#[must_use]
+pub fn request<M>(call: Call<M>) -> Request<M> {
+    let mut request = Request::new(call.message);
+    request.extensions_mut().insert(call.admission);
+    request
+}
+
+/// The gates of a term as of a moment, for `gates::admit`.
+///
+/// # Errors
+/// If the zone is none.
+pub fn term_gates(gates: Gates, settled: &[&str]) -> Result<Arc<TermGates>, Failure> {
+    let settled = settled.iter().map(|window| (*window).to_owned()).collect();
+    TermGates::new(gates, settled, 1).map(Arc::new)
+}
+
+/// `GateService` over a database, without a server before it.
+#[must_use]
+pub fn gate_service(db: &Db) -> impl GateService + Clone + use<> {
+    GateApi { db: db.clone(), policy: None }
+}
+
+/// `ChangeService` over a database, without a server before it.
+#[must_use]
+pub fn change_service(db: &Db) -> impl ChangeService<WatchStream = Changes> + Clone + use<> {
+    ChangeApi { db: db.clone(), shutdown: CancellationToken::new() }
 }

@@ -57,7 +57,9 @@ CREATE TABLE mirror_cursor (
 CREATE TABLE rehearsal_clock (
     id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
     at BIGINT NOT NULL,
-    running BIGINT NOT NULL
+    running BIGINT NOT NULL,
+    -- The wall clock when it was set.
+    since BIGINT NOT NULL
 );
 
 -- One SQL text for both engines: what SQLite calls json_each and unhex, under the same names.

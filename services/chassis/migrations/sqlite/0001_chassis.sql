@@ -57,5 +57,7 @@ CREATE TABLE mirror_cursor (
 CREATE TABLE rehearsal_clock (
     id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
     at INTEGER NOT NULL,
-    running INTEGER NOT NULL
+    running INTEGER NOT NULL,
+    -- The wall clock when it was set.
+    since INTEGER NOT NULL
 ) STRICT;

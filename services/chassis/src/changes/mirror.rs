@@ -15,8 +15,10 @@ use crate::{
     peer::Peer,
 };
 
-/// Messages taken into one transaction when many wait.
+/// Messages taken from the stream at once when many wait.
 const TOGETHER: usize = 64;
+/// Changes after which a transaction ends: other writers wait for it.
+const RUN: usize = 1000;
 
 /// What a service keeps of a neighbour's facts.
 #[tonic::async_trait]
@@ -107,7 +109,9 @@ async fn follow(db: &Db, mirror: &dyn Mirror, peer: &Peer) -> Result<bool, Failu
             }
         }
         if !whole.is_empty() {
-            take(db, mirror, &whole).await?;
+            for some in runs(&whole) {
+                take(db, mirror, some).await?;
+            }
             moved = true;
         }
         if broken {
@@ -115,6 +119,19 @@ async fn follow(db: &Db, mirror: &dyn Mirror, peer: &Peer) -> Result<bool, Failu
         }
     }
     Ok(moved)
+}
+
+/// Cuts messages into runs, a transaction each.
+fn runs(messages: &[WatchResponse]) -> impl Iterator<Item = &[WatchResponse]> {
+    let mut changes = 0;
+    messages.chunk_by(move |message, next| {
+        changes += message.changes.len();
+        let fits = changes + next.changes.len() <= RUN;
+        if !fits {
+            changes = 0;
+        }
+        fits
+    })
 }
 
 /// From the first moment on the database tells that it mirrors this source, though nothing has come yet.

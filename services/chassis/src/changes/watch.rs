@@ -16,6 +16,8 @@ use crate::{
 
 /// Changes read at a time; a message holds at most this many.
 const PAGE: i64 = 500;
+/// Bytes of changes after which a message ends: well below the 4 MiB that a message may have.
+const BYTES: usize = 1 << 20;
 /// Messages waiting for a slow watcher.
 const AHEAD: usize = 16;
 
@@ -98,19 +100,25 @@ async fn read(db: &Db, after: &Cursor) -> Result<Vec<WatchResponse>, Failure> {
         )
         .await?;
     let mut messages: Vec<WatchResponse> = Vec::new();
+    let mut bytes = 0;
     for row in &rows {
         let position: i64 = row.get("position")?;
-        let change = Change::decode(row.get::<Vec<u8>>("body")?.as_slice()).map_err(Failure::internal)?;
+        let body: Vec<u8> = row.get("body")?;
+        let change = Change::decode(body.as_slice()).map_err(Failure::internal)?;
+        bytes += body.len();
         match messages.last_mut() {
-            Some(message) if message.position == position => message.changes.push(change),
-            _ => messages.push(WatchResponse {
-                position,
-                first: i32::try_from(row.get::<i64>("idx")?).map_err(Failure::internal)?,
-                changes: vec![change],
-                count: i32::try_from(row.get::<i64>("count")?).map_err(Failure::internal)?,
-                digest: row.get("digest")?,
-                chain: row.get("chain")?,
-            }),
+            Some(message) if message.position == position && bytes <= BYTES => message.changes.push(change),
+            _ => {
+                bytes = body.len();
+                messages.push(WatchResponse {
+                    position,
+                    first: i32::try_from(row.get::<i64>("idx")?).map_err(Failure::internal)?,
+                    changes: vec![change],
+                    count: i32::try_from(row.get::<i64>("count")?).map_err(Failure::internal)?,
+                    digest: row.get("digest")?,
+                    chain: row.get("chain")?,
+                });
+            }
         }
     }
     Ok(messages)

@@ -13,12 +13,13 @@ use std::{
     collections::BTreeMap,
     path::Path,
     str::FromStr,
-    sync::{Arc, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
 use anyhow::Context as _;
 use sqlx::{
+    Executor as _,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
@@ -73,7 +74,7 @@ pub(crate) struct Inner {
     pub head: watch::Sender<i64>,
     /// Rises when a mirror of this process has moved.
     pub mirrored: watch::Sender<u64>,
-    _lock: Option<lock::FileLock>,
+    lock: Mutex<Option<lock::FileLock>>,
 }
 
 #[derive(Debug)]
@@ -114,7 +115,7 @@ impl Db {
             gates: RwLock::default(),
             head: watch::Sender::new(0),
             mirrored: watch::Sender::new(0),
-            _lock: lock,
+            lock: Mutex::new(lock),
         })))
     }
 
@@ -165,7 +166,7 @@ impl Db {
         &self.0
     }
 
-    /// Closes all connections.
+    /// Closes all connections, and frees an embedded file for another process.
     pub async fn close(&self) {
         match &self.0.pool {
             Pool::Sqlite { writer, readers } => {
@@ -174,6 +175,7 @@ impl Db {
             }
             Pool::Postgres { pool } => pool.close().await,
         }
+        self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -210,6 +212,11 @@ async fn open_postgres(service: &str, config: &DatabaseConfig) -> anyhow::Result
     let pool = PgPoolOptions::new()
         .max_connections(config.connections)
         .acquire_timeout(Duration::from_secs(30))
+        .after_connect(|connection, _| {
+            // A lost client must not hold the fence or the feed's head until TCP notices.
+            let bound = "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'";
+            Box::pin(async move { connection.execute(bound).await.map(|_| ()) })
+        })
         .connect_with(options)
         .await
         .context("connecting to PostgreSQL")?;

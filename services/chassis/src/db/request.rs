@@ -1,6 +1,6 @@
 //! Request ids: every mutation is safe to repeat. The row is written in the transaction of the write, on success only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 use proto::{Actor, RequestId, common::v1::Reason};
@@ -24,6 +24,9 @@ pub struct Claim {
     pub body_digest: String,
 }
 
+/// Caller, method, request id.
+pub(super) type Key = (String, String, String);
+
 /// What became of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claimed {
@@ -33,6 +36,8 @@ pub enum Claimed {
     Replay(Vec<u8>),
     /// The id was used for another body.
     Reused,
+    /// The same request as the fresh one at this index of the batch: its answer is that one's.
+    Twin(usize),
 }
 
 impl Claim {
@@ -85,8 +90,9 @@ impl Tx {
             return Ok(Vec::new());
         }
         let mut sorted: Vec<_> = claims.iter().collect();
-        sorted.sort();
-        sorted.dedup_by(|a, b| key(a) == key(b));
+        // Stable, so that of two with one key the first given is kept: it is the one that is carried out.
+        sorted.sort_by_key(|claim| key(claim));
+        sorted.dedup_by_key(|claim| key(claim));
         let mut rows = Rows::new();
         for claim in sorted {
             rows.push(row![
@@ -108,13 +114,13 @@ impl Tx {
                 args![&json, term, at],
             )
             .await?;
-        let mut known: BTreeMap<(String, String, String), Claimed> = BTreeMap::new();
+        let mut known: BTreeSet<Key> = BTreeSet::new();
         for row in &fresh {
-            known.insert((row.get("caller")?, row.get("method")?, row.get("request_id")?), Claimed::Fresh);
+            known.insert((row.get("caller")?, row.get("method")?, row.get("request_id")?));
         }
-        let mut taken: BTreeMap<(String, String, String), &str> = BTreeMap::new();
+        let mut taken: BTreeMap<Key, (usize, &str)> = BTreeMap::new();
         let mut old = BTreeMap::new();
-        if claims.iter().any(|claim| !known.contains_key(&owned_key(claim))) {
+        if claims.iter().any(|claim| !known.contains(&owned_key(claim))) {
             let rows = self
                 .all(
                     "SELECT r.caller AS caller, r.method AS method, r.request_id AS request_id,
@@ -125,28 +131,42 @@ impl Tx {
                 )
                 .await?;
             for row in &rows {
-                let key: (String, String, String) = (row.get("caller")?, row.get("method")?, row.get("request_id")?);
+                let key: Key = (row.get("caller")?, row.get("method")?, row.get("request_id")?);
                 old.insert(key, (row.get::<String>("body_digest")?, row.get::<Option<Vec<u8>>>("reply")?));
             }
         }
+        self.claimed.extend(known.iter().cloned());
         Ok(claims
             .iter()
-            .map(|claim| {
+            .enumerate()
+            .map(|(index, claim)| {
                 let key = owned_key(claim);
-                match (known.get(&key), taken.get(&key)) {
-                    (Some(_), None) => {
-                        taken.insert(key, &claim.body_digest);
+                match (known.contains(&key), taken.get(&key)) {
+                    (true, None) => {
+                        taken.insert(key, (index, &claim.body_digest));
                         Claimed::Fresh
                     }
-                    // Twice in one batch: the second runs again by itself and finds the first one's reply.
-                    (Some(_), Some(_)) => Claimed::Reused,
-                    (None, _) => match old.get(&key) {
+                    (true, Some((first, digest))) if *digest == claim.body_digest => Claimed::Twin(*first),
+                    (true, Some(_)) => Claimed::Reused,
+                    (false, _) => match old.get(&key) {
                         Some((digest, Some(reply))) if *digest == claim.body_digest => Claimed::Replay(reply.clone()),
                         _ => Claimed::Reused,
                     },
                 }
             })
             .collect())
+    }
+
+    /// The first reply of a request that was answered before, whatever has closed since.
+    pub(super) async fn answered(&mut self, claim: &Claim) -> Result<Option<Vec<u8>>, Failure> {
+        let row = self
+            .one(
+                "SELECT reply FROM request
+                 WHERE caller = $1 AND method = $2 AND request_id = $3 AND body_digest = $4",
+                args![&claim.caller, &claim.method, &claim.request_id, &claim.body_digest],
+            )
+            .await?;
+        row.map_or(Ok(None), |row| row.get("reply"))
     }
 
     /// Notes the reply of a claimed request; it is stored with the commit.
@@ -156,22 +176,36 @@ impl Tx {
 
     pub(super) async fn write_replies(&mut self) -> Result<(), Failure> {
         let replies = std::mem::take(&mut self.replies);
-        if replies.is_empty() {
-            return Ok(());
+        let mut refused = std::mem::take(&mut self.claimed);
+        if !replies.is_empty() {
+            let mut rows = Rows::new();
+            for (claim, reply) in replies {
+                refused.remove(&owned_key(&claim));
+                rows.push(row![claim.caller, claim.method, claim.request_id, hex::encode(reply)]);
+            }
+            self.execute(
+                "UPDATE request SET reply = unhex(answered.reply)
+                 FROM (SELECT value ->> 0 AS caller, value ->> 1 AS method, value ->> 2 AS request_id,
+                              value ->> 3 AS reply FROM json_each($1)) AS answered
+                 WHERE request.caller = answered.caller AND request.method = answered.method
+                   AND request.request_id = answered.request_id",
+                args![rows.json()],
+            )
+            .await?;
         }
-        let mut rows = Rows::new();
-        for (claim, reply) in replies {
-            rows.push(row![claim.caller, claim.method, claim.request_id, hex::encode(reply)]);
+        if !refused.is_empty() {
+            // On success only: what this batch refused may be tried again under its id.
+            let mut rows = Rows::new();
+            for (caller, method, request_id) in refused {
+                rows.push(row![caller, method, request_id]);
+            }
+            self.execute(
+                "DELETE FROM request WHERE reply IS NULL AND (caller, method, request_id) IN
+                     (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1))",
+                args![rows.json()],
+            )
+            .await?;
         }
-        self.execute(
-            "UPDATE request SET reply = unhex(answered.reply)
-             FROM (SELECT value ->> 0 AS caller, value ->> 1 AS method, value ->> 2 AS request_id, value ->> 3 AS reply
-                   FROM json_each($1)) AS answered
-             WHERE request.caller = answered.caller AND request.method = answered.method
-               AND request.request_id = answered.request_id",
-            args![rows.json()],
-        )
-        .await?;
         Ok(())
     }
 }
@@ -185,6 +219,6 @@ fn key(claim: &Claim) -> (&str, &str, &str) {
     (&claim.caller, &claim.method, &claim.request_id)
 }
 
-fn owned_key(claim: &Claim) -> (String, String, String) {
+fn owned_key(claim: &Claim) -> Key {
     (claim.caller.clone(), claim.method.clone(), claim.request_id.clone())
 }

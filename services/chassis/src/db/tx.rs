@@ -1,12 +1,15 @@
 //! A writing transaction: admitted at the fence, recorded as changes, safe to repeat.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures::future::BoxFuture;
 use prost::{Message, Name};
 use proto::{
     Actor, Held, RequestId,
-    common::v1::{Change, Phase, Reason, Window},
+    common::v1::{Change, Phase, Reason, RunStepRequest, Window},
 };
 use sha2::{Digest as _, Sha256};
 use sqlx::{Postgres, Sqlite, Transaction};
@@ -41,6 +44,9 @@ pub struct Tx {
     counter: u64,
     changes: Vec<Change>,
     pub(super) replies: Vec<(Claim, Vec<u8>)>,
+    /// Claimed for the first time here, and not answered yet.
+    pub(super) claimed: BTreeSet<request::Key>,
+    positions: BTreeMap<String, i64>,
 }
 
 /// A change to be recorded.
@@ -114,11 +120,15 @@ impl Db {
 
     async fn begin_claimed(&self, admission: &Admission, scope: Scope<'_>, claim: Claim) -> Result<Tx, Failure> {
         let mut tx = self.open_tx(scope, admission.at, Some(claim.clone()), Lock::Shared).await?;
-        tx.admitted = tx.admit(admission).await?;
+        tx.admitted = match tx.admit(admission).await {
+            Ok(admitted) => admitted,
+            // The window may have closed between the first answer, which was lost, and this call.
+            Err(refusal) => return Err(tx.answered(&claim).await?.map_or(refusal, Failure::replayed)),
+        };
         match tx.claim(std::slice::from_ref(&claim)).await?.pop() {
             Some(Claimed::Fresh) => Ok(tx),
             Some(Claimed::Replay(reply)) => Err(Failure::replayed(reply)),
-            Some(Claimed::Reused) | None => Err(request::reused()),
+            Some(Claimed::Reused | Claimed::Twin(_)) | None => Err(request::reused()),
         }
     }
 
@@ -143,11 +153,12 @@ impl Db {
     }
 
     /// Begins a step's transaction: idempotent by the request id, admitted at the step's due instant.
-    pub(crate) async fn begin_step<M>(&self, call: &Call<M>, term: &str, due: i64) -> Result<Tx, Failure>
-    where
-        M: Message + RequestId + Clone,
-    {
-        let mut tx = self.begin(call, Scope::Term(term)).await?;
+    pub(crate) async fn begin_step(&self, call: &Call<RunStepRequest>, due: i64) -> Result<Tx, Failure> {
+        let mut body = call.message.clone();
+        // A step that is resumed under a newer calendar is the same step.
+        body.gate_version = 0;
+        let claim = Claim::of(&call.admission.actor, &call.admission.method.path, &body)?;
+        let mut tx = self.begin_claimed(&call.admission, Scope::Term(&call.message.term), claim).await?;
         tx.at = due;
         Ok(tx)
     }
@@ -200,6 +211,8 @@ impl Db {
             counter: 0,
             changes: Vec::new(),
             replies: Vec::new(),
+            claimed: BTreeSet::new(),
+            positions: BTreeMap::new(),
         };
         let db = self.clone();
         tx.gates = match (lock, scope) {
@@ -239,8 +252,13 @@ impl Tx {
     /// A closed or settled window, or one that still waits.
     pub async fn admit(&mut self, admission: &Admission) -> Result<Admitted, Failure> {
         let gates = self.gates.clone();
-        let positions = gates::mirror_positions(self, &gates).await?;
-        gates::admit(admission, &gates, &positions)
+        self.positions = gates::mirror_positions(self, &gates).await?;
+        gates::admit(admission, &gates, &self.positions)
+    }
+
+    /// The engine that it runs on.
+    pub(crate) fn engine(&self) -> super::Engine {
+        self.db.engine()
     }
 
     /// Who acts, with the roles that allow it now; the service itself in a transaction of its own.
@@ -312,7 +330,7 @@ impl Tx {
         self.admitted
             .window(phase, round, organizations)
             .cloned()
-            .ok_or_else(|| gates::refusal(&self.gates, self.at, &[phase], Some(round)))
+            .ok_or_else(|| gates::refusal(&self.gates, self.at, &[phase], Some(round), &self.positions))
     }
 
     /// A fresh id, the same whenever the same request is carried out: "«kind»/«id»".
@@ -369,7 +387,7 @@ impl Tx {
         Ok(reply)
     }
 
-    /// Appends the changes and commits. Returns the feed position of this batch, or the head if nothing changed.
+    /// Appends the changes and commits. Returns the feed position of this batch; 0 if nothing changed.
     ///
     /// # Errors
     /// Those of the database; then nothing was written.

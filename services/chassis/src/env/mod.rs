@@ -34,6 +34,11 @@ impl Env {
         Ok(bytes)
     }
 
+    /// The wall clock in microseconds since the epoch: what a running rehearsal's clock runs on by.
+    pub(crate) fn wall_micros(&self) -> i64 {
+        clock::wall_micros()
+    }
+
     /// Seconds since the epoch by the wall clock: for tokens and certificates only, never for business time.
     #[must_use]
     pub fn wall_seconds(&self) -> i64 {

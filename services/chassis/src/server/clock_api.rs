@@ -34,9 +34,10 @@ async fn advance(api: &ClockApi, call: Call<AdvanceRequest>) -> Result<AdvanceRe
     let to = to.max(clock.now());
     let mut tx = api.db.begin_own(to, "clock").await?;
     tx.execute(
-        "INSERT INTO rehearsal_clock (id, at, running) VALUES (1, $1, $2)
-         ON CONFLICT (id) DO UPDATE SET at = excluded.at, running = excluded.running",
-        args![to, i64::from(call.message.running)],
+        "INSERT INTO rehearsal_clock (id, at, running, since) VALUES (1, $1, $2, $3)
+         ON CONFLICT (id) DO UPDATE SET running = excluded.running, since = excluded.since,
+             at = CASE WHEN excluded.at > rehearsal_clock.at THEN excluded.at ELSE rehearsal_clock.at END",
+        args![to, i64::from(call.message.running), api.db.env().wall_micros()],
     )
     .await?;
     tx.finish().await?;
@@ -44,10 +45,12 @@ async fn advance(api: &ClockApi, call: Call<AdvanceRequest>) -> Result<AdvanceRe
     Ok(AdvanceResponse { now: Some(proto::timestamp(now)) })
 }
 
-/// Puts the clock where the database last had it.
+/// Puts the clock where the database last had it; one that ran has run on meanwhile, so that it never goes back.
 pub(super) async fn restore(db: &Db, clock: &RehearsalClock) -> Result<(), Failure> {
-    if let Some(row) = db.reader().one("SELECT at, running FROM rehearsal_clock WHERE id = 1", args![]).await? {
-        let _ = clock.advance(row.get("at")?, row.get::<i64>("running")? == 1);
+    if let Some(row) = db.reader().one("SELECT at, running, since FROM rehearsal_clock WHERE id = 1", args![]).await? {
+        let running = row.get::<i64>("running")? == 1;
+        let run = if running { db.env().wall_micros().saturating_sub(row.get("since")?).max(0) } else { 0 };
+        let _ = clock.advance(row.get::<i64>("at")?.saturating_add(run), running);
     }
     Ok(())
 }

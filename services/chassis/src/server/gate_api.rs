@@ -1,6 +1,6 @@
 //! `GateService` of every server: gates come in, windows are settled on the fence, status goes out.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use prost::Message as _;
 use proto::common::v1::{
@@ -23,7 +23,7 @@ use crate::{
 pub type PolicyCheck = fn(&toml::Table) -> Vec<PolicyFault>;
 
 #[derive(Debug, Clone)]
-pub(super) struct GateApi {
+pub(crate) struct GateApi {
     pub db: Db,
     pub policy: Option<PolicyCheck>,
 }
@@ -56,7 +56,11 @@ fn check(api: &GateApi, gates: &proto::common::v1::Gates) -> Result<(), Failure>
     if jiff::tz::TimeZone::get(&gates.zone).is_err() {
         faults.add("gates.zone", "不是 IANA 时区", "is no IANA zone");
     }
+    let mut ids = BTreeSet::new();
     for (index, window) in gates.windows.iter().enumerate() {
+        if !ids.insert(&window.id) {
+            faults.add(format!("gates.windows[{index}].id"), "编号重复", "is another window's id, too");
+        }
         if window.opens.is_none() || window.closes.is_none() || window.id.is_empty() {
             faults.add(format!("gates.windows[{index}]"), "缺少编号或时间", "needs an id and both instants");
         }

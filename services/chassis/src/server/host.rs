@@ -190,20 +190,21 @@ impl Host {
             }
             health.set_service_status("", tonic_health::ServingStatus::Serving).await;
             ending.cancelled().await;
-            health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+            for service in served.iter().chain([&""]) {
+                health.set_service_status(*service, tonic_health::ServingStatus::NotServing).await;
+            }
         });
-        self.routes.add_service(
-            tonic_reflection::server::Builder::configure()
+        // Only what is served is listed; the gateway, which passes everything on, lists everything.
+        let listed = if self.fallback.is_some() { Vec::new() } else { self.served.clone() };
+        let reflection = || {
+            let all = tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(proto::DESCRIPTOR)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                .build_v1()?,
-        );
-        self.routes.add_service(
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(proto::DESCRIPTOR)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                .build_v1alpha()?,
-        );
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+            let standard = if listed.is_empty() { None } else { Some("grpc.health.v1.Health") };
+            listed.iter().copied().chain(standard).fold(all, |builder, name| builder.with_service_name(name))
+        };
+        self.routes.add_service(reflection().build_v1()?);
+        self.routes.add_service(reflection().build_v1alpha()?);
         let mut routes = self.routes.routes();
         if let Some(fallback) = self.fallback {
             routes = routes.into_axum_router().fallback_service(fallback).into();

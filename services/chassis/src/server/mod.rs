@@ -1,20 +1,23 @@
 //! A server of the house: one way to start it, for every service, in production and in tests.
 
 mod clock_api;
-mod gate_api;
+pub(crate) mod gate_api;
 mod host;
 mod rules;
+mod severable;
 mod step_api;
 
 use std::{future::Future, time::Duration};
 
 use anyhow::Context as _;
+use futures::TryStreamExt as _;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
 
 pub use host::Host;
+use severable::Severable;
 pub use step_api::{StepOutcome, Steps};
 
 use crate::{
@@ -23,6 +26,9 @@ use crate::{
     env::{Clock, Env},
     telemetry::TraceLayer,
 };
+
+/// What the tasks of a service and its database get to end, once its connections are gone.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// A service of the house.
 pub trait Program: 'static {
@@ -56,6 +62,7 @@ pub async fn serve<P: Program>(
     }
     // Everything that the service runs beside its server ends with it.
     let ending = shutdown.child_token();
+    let _ends_with_us = ending.clone().drop_guard();
     let mut host = Host::new(P::NAME, db.clone(), common, ending.clone())?;
     P::build(&mut host, &config).await?;
     if common.clock == ClockConfig::Rehearsal {
@@ -66,32 +73,43 @@ pub async fn serve<P: Program>(
     let identity = host.identity();
     let (routes, tasks) = host.finish()?;
 
+    let cut = CancellationToken::new();
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let serving = Server::builder()
-        .max_connection_age(Duration::from_secs(bounds.max_connection_age_seconds))
-        .max_concurrent_streams(bounds.max_concurrent_streams)
-        .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .layer(TraceLayer)
-        .layer(rules::RuleLayer::new(identity, env))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
-    let server = tokio::spawn(serving);
-    let abort = server.abort_handle();
-
+    let incoming = incoming.map_ok({
+        let cut = cut.clone();
+        move |connection| Severable::new(connection, &cut)
+    });
+    let mut server = tokio::spawn(
+        Server::builder()
+            .max_connection_age(Duration::from_secs(bounds.max_connection_age_seconds))
+            .max_concurrent_streams(bounds.max_concurrent_streams)
+            .http2_keepalive_interval(Some(Duration::from_secs(20)))
+            .layer(TraceLayer)
+            .layer(rules::RuleLayer::new(identity, env))
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned()),
+    );
+    let limit = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(drain).await;
+    };
     let outcome = tokio::select! {
-        outcome = server => outcome.context("the server's task")?.context("serving"),
-        () = async { shutdown.cancelled().await; tokio::time::sleep(drain).await } => {
+        outcome = &mut server => outcome,
+        () = limit => {
             // An idle or half-open peer would hold the graceful end for ever.
-            abort.abort();
-            tracing::info!(service = P::NAME, "drain limit reached; connections were cut");
-            Ok(())
+            tracing::info!(service = P::NAME, "drain limit reached; connections are cut");
+            cut.cancel();
+            server.await
         }
     };
     ending.cancel();
-    for task in tasks {
-        // A task that does not see its token within the limit is cut as well.
-        let _ = tokio::time::timeout(drain, task).await;
+    let grace = tokio::time::Instant::now() + GRACE;
+    for mut task in tasks {
+        if tokio::time::timeout_at(grace, &mut task).await.is_err() {
+            task.abort();
+        }
     }
-    db.close().await;
-    outcome
+    // A statement that the database does not answer must not hold the process.
+    let _ = tokio::time::timeout_at(grace, db.close()).await;
+    outcome.context("the server's task")?.context("serving")
 }

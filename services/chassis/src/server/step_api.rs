@@ -53,7 +53,7 @@ async fn run(api: &StepApi, call: Call<RunStepRequest>) -> Result<RunStepRespons
         faults.add("due", "必填", "required");
         return Err(faults.check().err().unwrap_or_else(|| Failure::internal("no fault")));
     };
-    let mut tx = api.db.begin_step(&call, &step.term, due).await?;
+    let mut tx = api.db.begin_step(&call, due).await?;
     let outcome = api.steps.run(&mut tx, step).await?;
     // The position that the caller may wait for is the one that this very page commits.
     let position = match tx.write_changes().await? {
