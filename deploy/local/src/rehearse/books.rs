@@ -60,8 +60,8 @@ pub struct Books(Mutex<Pages>);
 /// What the books hold.
 #[derive(Debug, Default, Clone)]
 pub struct Pages {
-    /// Calls made.
-    pub calls: u64,
+    /// Acts: what people did or tried.
+    pub acts: u64,
     /// Refused calls by reason; each reason of a refusal with several counts.
     pub refusals: BTreeMap<String, u64>,
     /// Deliberate mistakes: what was tried, how it was refused, how often.
@@ -83,16 +83,9 @@ impl Books {
         pages
     }
 
-    /// How much went otherwise than meant so far.
-    #[must_use]
-    pub fn surprises(&self) -> usize {
-        self.pages().surprises.len()
-    }
-
-    /// Counts a call.
-    pub fn called(&self) {
+    fn acted(&self) {
         let mut pages = self.pages();
-        pages.calls = pages.calls.saturating_add(1);
+        pages.acts = pages.acts.saturating_add(1);
     }
 
     /// Notes something that should not have happened.
@@ -104,6 +97,7 @@ impl Books {
 
     /// An act that has to succeed.
     pub fn must<R>(&self, what: &str, outcome: Result<R, Refusal>) -> Option<R> {
+        self.acted();
         match outcome {
             Ok(reply) => Some(reply),
             Err(refusal) => {
@@ -119,6 +113,7 @@ impl Books {
     pub fn may<R>(&self, what: &str, reasons: &[Reason], outcome: Result<R, Refusal>) -> Option<R> {
         match outcome {
             Err(refusal) if reasons.iter().any(|reason| refusal.is(*reason)) => {
+                self.acted();
                 self.refused(&refusal);
                 None
             }
@@ -128,6 +123,7 @@ impl Books {
 
     /// A deliberate mistake, which has to be refused for one of these reasons.
     pub fn mistake<R>(&self, what: &str, reasons: &[Reason], outcome: Result<R, Refusal>) {
+        self.acted();
         let refusal = match outcome {
             Ok(_) => return self.surprise(format!("{what}: was allowed")),
             Err(refusal) => refusal,

@@ -10,7 +10,7 @@ use proto::gateway::v1::{LoginRequest, Session};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::books::{Books, Refusal};
+use super::books::Refusal;
 
 /// How long a person waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,7 +29,6 @@ pub struct Caller(Arc<Inner>);
 
 struct Inner {
     channel: Channel,
-    books: Arc<Books>,
     login: String,
     password: String,
     session: Mutex<Session>,
@@ -40,12 +39,10 @@ impl Caller {
     ///
     /// # Errors
     /// The refusal.
-    pub async fn log_in(channel: Channel, books: Arc<Books>, login: &str, password: &str) -> Result<Self, Refusal> {
-        books.called();
+    pub async fn log_in(channel: Channel, login: &str, password: &str) -> Result<Self, Refusal> {
         let session = authenticate(&channel, login, password).await?;
         Ok(Self(Arc::new(Inner {
             channel,
-            books,
             login: login.to_owned(),
             password: password.to_owned(),
             session: Mutex::new(session),
@@ -78,7 +75,6 @@ impl Caller {
         Send: Fn(Channel, Request<M>) -> Sent,
         Sent: Future<Output = Result<Response<R>, Status>>,
     {
-        self.0.books.called();
         let once = || async {
             let mut request = Request::new(message.clone());
             request.set_timeout(PATIENCE);
@@ -123,7 +119,6 @@ impl Caller {
     pub fn nobody(&self) -> Self {
         Self(Arc::new(Inner {
             channel: self.0.channel.clone(),
-            books: Arc::clone(&self.0.books),
             login: String::new(),
             password: String::new(),
             session: Mutex::default(),

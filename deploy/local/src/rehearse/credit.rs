@@ -49,7 +49,10 @@ pub async fn open_balances(stage: &Stage<'_>) -> Option<()> {
 /// Schools record school-based training (校本研修).
 pub async fn school_based(stage: &Stage<'_>) {
     let today = proto::jiff_instant(stage.now()).to_zoned_datetime(stage.folder.zone.clone()).date();
+    let orphaned = super::roster::orphaned(stage);
+    let reviewed = |school: &str| Some(school) != orphaned;
     let recorded = stage.county.teachers.iter().filter(|person| person.school_based > 0);
+    let recorded = recorded.filter(|person| reviewed(&person.teacher.school));
     stage
         .all(recorded.map(|person| async move {
             let me = stage.reviewer(&person.teacher.school, Role::SchoolAdmin).await?;

@@ -18,6 +18,7 @@ mod script;
 mod select;
 mod stage;
 mod train;
+mod windows;
 mod world;
 
 // pub use options::{EngineKind, RehearseOptions, run};

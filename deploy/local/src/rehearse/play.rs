@@ -42,7 +42,7 @@ pub async fn play_until(
         Some(at) => at.as_microsecond(),
         None => first_morning(&stage)?,
     };
-    let waves: Vec<Wave> = waves(&stage).into_iter().filter(|wave| wave.at < at).collect();
+    let waves: Vec<Wave> = waves(&stage.calendar).into_iter().filter(|wave| wave.at < at).collect();
     perform(&stage, &waves, progress).await?;
     stage.move_to(at).await?;
     let surprises = stage.books.closed().surprises;
@@ -51,10 +51,10 @@ pub async fn play_until(
 }
 
 fn first_morning(stage: &Stage<'_>) -> anyhow::Result<i64> {
-    let rounds = stage.rounds();
-    let first = rounds.first().and_then(|round| stage.window(Phase::Selection, *round));
-    let opens = first.and_then(|window| window.opens).context("the calendar has no SELECTION window")?;
-    let day = proto::jiff_instant(proto::instant(&opens)).to_zoned_datetime(stage.folder.zone.clone()).date();
+    let rounds = stage.calendar.rounds();
+    let first = rounds.first().and_then(|round| stage.calendar.opens(Phase::Selection, *round));
+    let opens = first.context("the calendar has no SELECTION window")?;
+    let day = proto::jiff_instant(opens).to_zoned_datetime(stage.folder.zone.clone()).date();
     Ok(stage.folder.zone.to_timestamp(day.at(9, 0, 0, 0))?.as_microsecond())
 }
 
@@ -71,7 +71,7 @@ pub async fn play(
 ) -> anyhow::Result<Report> {
     let began = Instant::now();
     let stage = Stage::set(world, folder, county).await?;
-    let waves = waves(&stage);
+    let waves = waves(&stage.calendar);
     perform(&stage, &waves, progress).await?;
     draw_up(&stage, began.elapsed().as_secs_f64()).await
 }

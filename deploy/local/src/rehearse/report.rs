@@ -50,8 +50,8 @@ pub struct Report {
     pub changes: BTreeMap<String, Counts>,
     /// What went otherwise than the rehearsal meant it to; empty when all is well.
     pub surprises: Vec<String>,
-    /// Calls made at the gateway.
-    pub calls: u64,
+    /// What people did or tried.
+    pub acts: u64,
     /// From the first wave to the report.
     pub duration_seconds: f64,
 }
@@ -184,7 +184,7 @@ pub async fn draw_up(stage: &Stage<'_>, duration_seconds: f64) -> anyhow::Result
         compliance,
         changes: by_service,
         surprises: pages.surprises,
-        calls: pages.calls,
+        acts: pages.acts,
         duration_seconds,
     })
 }
@@ -219,7 +219,7 @@ fn states() -> impl Iterator<Item = selection::State> {
 
 async fn selections(stage: &Stage<'_>, officer: &Caller) -> Option<BTreeMap<String, Counts>> {
     let mut all = BTreeMap::new();
-    for round in stage.rounds() {
+    for round in stage.calendar.rounds() {
         let mut counts = Counts::new();
         for state in states() {
             let request = ListSelectionsRequest {
@@ -243,7 +243,7 @@ async fn selections(stage: &Stage<'_>, officer: &Caller) -> Option<BTreeMap<Stri
 
 async fn barred(stage: &Stage<'_>, officer: &Caller) -> Option<BTreeMap<String, Counts>> {
     let mut all = BTreeMap::new();
-    for round in stage.rounds().into_iter().filter(|round| *round > 1) {
+    for round in stage.calendar.rounds().into_iter().filter(|round| *round > 1) {
         let barred = stage.pages(|page_token| {
             let request = ListBarredRequest {
                 parent: stage.term.clone(),
@@ -417,10 +417,7 @@ impl Report {
         } else {
             format!("{} SURPRISES:\n  {}", self.surprises.len(), self.surprises.join("\n  "))
         };
-        text.push(format!(
-            "{} teachers, {} calls in {:.1} s: {well}",
-            self.teachers, self.calls, self.duration_seconds
-        ));
+        text.push(format!("{} teachers, {} acts in {:.1} s: {well}", self.teachers, self.acts, self.duration_seconds));
         text.join("\n\n")
     }
 

@@ -8,6 +8,7 @@ use proto::common::v1::Phase;
 
 use super::stage::Stage;
 use super::train::Which;
+use super::windows::Windows;
 use super::{appraise, confirm, credit, declare, expand, notice, roster, school, select, train};
 
 /// What a wave does.
@@ -52,7 +53,7 @@ macro_rules! acts {
 }
 
 /// The whole piece for a calendar, in order of time. A wave whose window the calendar does not have falls away.
-pub fn waves(stage: &Stage<'_>) -> Vec<Wave> {
+pub fn waves(calendar: &Windows) -> Vec<Wave> {
     use Edge::{Closes, Opens};
     use Phase::{
         Browsing, Declaration, ExpansionDecision, ExpansionRequest, ProjectReview, ProviderConfirmation, Publication,
@@ -62,12 +63,11 @@ pub fn waves(stage: &Stage<'_>) -> Vec<Wave> {
     let mut wave =
         |round: i32, edge: Edge, after: i64, name: &str, acts: for<'a> fn(&'a Stage<'_>, i32) -> Acts<'a>| {
             let at = match edge {
-                Opens(phase) => stage.window(phase, round).and_then(|window| window.opens),
-                Closes(phase) => stage.window(phase, round).and_then(|window| window.closes),
+                Opens(phase) => calendar.opens(phase, round),
+                Closes(phase) => calendar.closes(phase, round),
             };
             if let Some(at) = at {
-                let at = proto::instant(&at).saturating_add(after);
-                all.push(Wave { at, name: name.to_owned(), round, acts });
+                all.push(Wave { at: at.saturating_add(after), name: name.to_owned(), round, acts });
             }
         };
 
@@ -121,7 +121,7 @@ pub fn waves(stage: &Stage<'_>) -> Vec<Wave> {
     wave(0, Opens(ExpansionRequest), 10 * HOUR, "too small", acts!(s, r => expand::cancel_small(s)));
     wave(0, Opens(ExpansionDecision), DAY + 9 * HOUR, "expansion decided", acts!(s, r => expand::decide(s)));
 
-    for round in stage.rounds() {
+    for round in calendar.rounds() {
         if round > 1 {
             wave(round, Opens(Selection), 8 * HOUR, "override", acts!(s, r => select::pardon(s, r)));
             wave(
@@ -144,7 +144,7 @@ pub fn waves(stage: &Stage<'_>) -> Vec<Wave> {
     }
     wave(1, Closes(SchoolReview), -2 * DAY + 10 * HOUR, "events took effect", acts!(s, r => roster::check_events(s)));
 
-    if let Some(last) = stage.rounds().last().copied() {
+    if let Some(last) = calendar.rounds().last().copied() {
         wave(last, Opens(ProviderConfirmation), DAY + 9 * HOUR, "notices", acts!(s, r => notice::issue(s)));
         wave(
             last,
@@ -165,4 +165,105 @@ pub fn waves(stage: &Stage<'_>) -> Vec<Wave> {
     // In order of time; at one instant in the order of the script.
     all.sort_by_key(|wave| wave.at);
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::Date;
+    use proto::common::v1::Window;
+
+    use super::*;
+    use crate::people::TermFolder;
+
+    /// The sample's calendar, read as far as this test needs it: days are inclusive, in the zone.
+    fn sample() -> Windows {
+        let folder = TermFolder::sample().unwrap();
+        let document: toml::Table = folder.calendar.parse().unwrap();
+        let windows = document["window"].as_array().unwrap().iter().map(|window| {
+            let midnight = |key: &str, days: i64| {
+                let day: Date = window[key].as_datetime().unwrap().to_string().parse().unwrap();
+                let day = day.saturating_add(jiff::Span::new().days(days));
+                proto::timestamp(folder.zone.to_timestamp(day.at(0, 0, 0, 0)).unwrap().as_microsecond())
+            };
+            let phase = format!("PHASE_{}", window["phase"].as_str().unwrap());
+            Window {
+                id: window["id"].as_str().unwrap().to_owned(),
+                phase: Phase::from_str_name(&phase).unwrap().into(),
+                round: window.get("round").map_or(0, |round| i32::try_from(round.as_integer().unwrap()).unwrap()),
+                opens: Some(midnight("first_day", 0)),
+                closes: Some(midnight("last_day", 1)),
+                ..Window::default()
+            }
+        });
+        Windows(windows.collect())
+    }
+
+    #[test]
+    fn every_wave_falls_when_its_acts_are_allowed() {
+        let calendar = sample();
+        let open: &[(&str, Phase)] = &[
+            ("opening balances", Phase::RosterUpdate),
+            ("declaration", Phase::Declaration),
+            ("formal check", Phase::Declaration),
+            ("corrections", Phase::Declaration),
+            ("second check", Phase::Declaration),
+            ("experts assigned", Phase::ProjectReview),
+            ("scores", Phase::ProjectReview),
+            ("decisions", Phase::ProjectReview),
+            ("publication", Phase::Publication),
+            ("browsing", Phase::Browsing),
+            ("a second too early", Phase::Browsing),
+            ("early birds", Phase::Selection),
+            ("first morning", Phase::Selection),
+            ("selection", Phase::Selection),
+            ("urging", Phase::Selection),
+            ("last evening", Phase::Selection),
+            ("supplementary selection", Phase::Selection),
+            ("school review", Phase::SchoolReview),
+            ("the bureau's and district's review", Phase::SchoolReview),
+            ("the second after", Phase::SchoolReview),
+            ("transfer, leave, retirement", Phase::SchoolReview),
+            ("events took effect", Phase::SchoolReview),
+            ("expansion", Phase::ExpansionRequest),
+            ("expansion decided", Phase::ExpansionDecision),
+            ("confirmation", Phase::ProviderConfirmation),
+            ("notices", Phase::ProviderConfirmation),
+            ("after the notice", Phase::ProviderConfirmation),
+            ("acknowledged", Phase::Training),
+            ("results", Phase::Training),
+            ("more results", Phase::Training),
+            ("late results", Phase::Results),
+            ("put right", Phase::Results),
+        ];
+        let waves = waves(&calendar);
+        for (name, phase) in open {
+            let here: Vec<&Wave> = waves.iter().filter(|wave| wave.name == *name).collect();
+            assert!(!here.is_empty(), "{name}");
+            for wave in here {
+                // A phase without rounds may be asked of a wave that has one.
+                let round = if calendar.of(*phase, wave.round).is_some() { wave.round } else { 0 };
+                let (opens, closes) = (calendar.opens(*phase, round).unwrap(), calendar.closes(*phase, round).unwrap());
+                assert!(opens <= wave.at && wave.at < closes, "{name} of round {round}");
+            }
+        }
+    }
+
+    #[test]
+    fn waves_are_in_order_and_the_term_is_seen_through() {
+        let calendar = sample();
+        let waves = waves(&calendar);
+        assert!(waves.is_sorted_by_key(|wave| wave.at));
+        assert!(waves.last().unwrap().at > calendar.closes(Phase::Results, 0).unwrap());
+        let round = |name: &str| waves.iter().filter(|wave| wave.name == name).count();
+        assert_eq!((round("school review"), round("confirmation"), round("supplementary selection")), (2, 2, 1));
+    }
+
+    #[test]
+    fn a_calendar_without_expansion_plays_on_without_it() {
+        let mut calendar = sample();
+        calendar.0.retain(|window| !matches!(window.phase(), Phase::ExpansionRequest | Phase::ExpansionDecision));
+        let waves = waves(&calendar);
+        assert!(!waves.iter().any(|wave| wave.name.starts_with("expansion")));
+        assert!(waves.iter().any(|wave| wave.name == "confirmation"));
+    }
 }

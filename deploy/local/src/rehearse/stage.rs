@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use proto::catalog::v1::Project;
-use proto::common::v1::{Phase, Role, Window};
+use proto::common::v1::Role;
 use proto::enrollment::v1::Selection;
 use proto::gateway::v1::calendar_service_client::CalendarServiceClient;
 use proto::gateway::v1::step_service_client::StepServiceClient;
@@ -18,6 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::books::{Books, Refusal};
 use super::caller::{Caller, call};
+use super::windows::Windows;
 use super::world::World;
 use crate::people::{County, Person, TermFolder};
 
@@ -41,9 +42,9 @@ pub struct Stage<'a> {
     /// "terms/…"
     pub term: String,
     /// What is kept book of.
-    pub books: Arc<Books>,
+    pub books: Books,
     /// The calendar in force when the play began.
-    pub windows: Vec<Window>,
+    pub calendar: Windows,
     channels: Vec<Channel>,
     seed: u64,
     memory: Mutex<Memory>,
@@ -79,8 +80,8 @@ impl<'a> Stage<'a> {
             folder,
             county,
             term: folder.name(),
-            books: Arc::default(),
-            windows: Vec::new(),
+            books: Books::default(),
+            calendar: Windows::default(),
             channels,
             seed: county.seed,
             memory: Mutex::default(),
@@ -89,7 +90,7 @@ impl<'a> Stage<'a> {
         let request = GetCalendarRequest { name: format!("{}/calendar", stage.term), version: 0 };
         let reply = call!(officer, CalendarServiceClient.get_calendar(request));
         let reply = reply.map_err(|refusal| anyhow::anyhow!("no calendar of {}: {refusal:?}", stage.term))?;
-        stage.windows = reply.calendar.context("no calendar in the reply")?.windows;
+        stage.calendar = Windows(reply.calendar.context("no calendar in the reply")?.windows);
         Ok(stage)
     }
 
@@ -102,19 +103,6 @@ impl<'a> Stage<'a> {
     #[must_use]
     pub fn now(&self) -> i64 {
         self.memory().now
-    }
-
-    /// The ordinary window of a phase and round.
-    #[must_use]
-    pub fn window(&self, phase: Phase, round: i32) -> Option<&Window> {
-        let ordinary = |window: &&Window| window.organizations.is_empty();
-        self.windows.iter().filter(ordinary).find(|window| window.phase() == phase && window.round == round)
-    }
-
-    /// The rounds of selection.
-    #[must_use]
-    pub fn rounds(&self) -> BTreeSet<i32> {
-        self.windows.iter().filter(|window| window.phase() == Phase::Selection).map(|window| window.round).collect()
     }
 
     /// Moves the clocks to a wave: its edges' steps are done and their consequences known everywhere.
@@ -243,7 +231,7 @@ impl<'a> Stage<'a> {
         }
         let channel = self.channels.get(usize::from(mark(login) as u8) % CONNECTIONS)?.clone();
         let password = &self.county.password;
-        let outcome = Caller::log_in(channel, Arc::clone(&self.books), login, password).await;
+        let outcome = Caller::log_in(channel, login, password).await;
         let caller = self.books.must(&format!("log in as {login}"), outcome)?;
         self.memory().callers.insert(login.to_owned(), caller.clone());
         Some(caller)
