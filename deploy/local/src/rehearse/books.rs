@@ -153,3 +153,53 @@ impl Books {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(reason: &str, preconditions: &[&str]) -> Refusal {
+        Refusal {
+            code: Code::FailedPrecondition,
+            reason: reason.to_owned(),
+            preconditions: preconditions.iter().map(|&one| one.to_owned()).collect(),
+            message: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_refused_for_its_reason_or_it_is_a_surprise() {
+        let books = Books::default();
+        let several = refusal("NOT_ELIGIBLE", &["FULL", "SELECTION_LIMIT"]);
+        books.mistake::<()>("a fourth", &[Reason::SelectionLimit], Err(several));
+        books.mistake::<()>("too late", &[Reason::WindowClosed], Err(refusal("OUT_OF_SCOPE", &[])));
+        books.mistake("allowed", &[Reason::WindowClosed], Ok(()));
+        let pages = books.closed();
+        assert_eq!(pages.mistakes, BTreeMap::from([(("a fourth".to_owned(), "SELECTION_LIMIT".to_owned()), 1)]));
+        assert_eq!(pages.surprises.len(), 2);
+        let counted =
+            [("FULL", 1), ("SELECTION_LIMIT", 1), ("OUT_OF_SCOPE", 1)].map(|(reason, n)| (reason.to_owned(), n));
+        assert_eq!(pages.refusals, BTreeMap::from(counted));
+        assert_eq!(pages.acts, 3);
+    }
+
+    #[test]
+    fn what_may_be_refused_is_no_surprise_and_what_must_not_is_one() {
+        let books = Books::default();
+        assert_eq!(books.may::<()>("try", &[Reason::Full], Err(refusal("FULL", &[]))), None);
+        assert_eq!(books.may("try", &[Reason::Full], Ok(1)), Some(1));
+        assert!(books.closed().surprises.is_empty());
+        assert_eq!(books.must::<()>("do", Err(refusal("FULL", &[]))), None);
+        assert_eq!(books.closed().surprises.len(), 1);
+        assert_eq!(books.closed().acts, 3);
+    }
+
+    #[test]
+    fn only_what_passes_is_tried_again() {
+        assert!(!refusal("FULL", &[]).is_passing());
+        assert!(Refusal { code: Code::Unavailable, ..refusal("UNAVAILABLE", &[]) }.is_passing());
+        assert!(Refusal { code: Code::Unknown, ..refusal("", &[]) }.is_passing());
+        assert!(!Refusal { code: Code::Internal, ..refusal("INTERNAL", &[]) }.is_passing());
+        assert!(Refusal { code: Code::ResourceExhausted, ..refusal("OVERLOADED", &[]) }.is_passing());
+    }
+}
