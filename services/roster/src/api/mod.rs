@@ -1,6 +1,7 @@
 //! The roster's gRPC services: decode, ask the domain, store, reply.
 
 mod accounts;
+mod appointments;
 pub(crate) mod facts;
 mod import;
 mod organizations;

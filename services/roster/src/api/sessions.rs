@@ -11,11 +11,7 @@ use proto::{
     },
 };
 
-use super::{
-    Service,
-    accounts::{scoped, write},
-    told, wire,
-};
+use super::{Service, accounts::write, appointments::scoped, told, wire};
 use crate::{
     domain::{
         account::is_password,

@@ -28,8 +28,9 @@ use crate::{
         teacher::Teacher,
     },
     store::{
-        accounts, organizations,
-        teachers::{self, StatusEvent},
+        accounts,
+        history::{self, StatusEvent},
+        organizations, teachers,
     },
 };
 
@@ -91,7 +92,7 @@ pub async fn record(
         recorded_at: tx.at(),
         recorded_by: actor.account.clone(),
     };
-    teachers::insert_event(&mut tx, &recorded).await?;
+    history::insert_event(&mut tx, &recorded).await?;
     teachers::put_leaves(&mut tx, &teacher.name, &teacher.leaves).await?;
     write(&mut tx, &mut teacher, &school.path, (verb(kind), &recorded.reason), Some(&held), today).await?;
     move_account(&mut tx, &teacher, kind, &before.school).await?;
@@ -170,6 +171,6 @@ pub async fn list(service: &Service, call: Call<ListStatusEventsRequest>) -> Res
     if !scope::reads(db.actor(), &teacher.name, &school.path) {
         return Err(Failure::out_of_scope(&teacher.name));
     }
-    let events = teachers::events(&mut db, &teacher.name).await?;
+    let events = history::events(&mut db, &teacher.name).await?;
     Ok(ListStatusEventsResponse { events: events.iter().map(wire::status_event).collect() })
 }

@@ -29,7 +29,7 @@ use crate::{
         scope,
         teacher::{Sealed, Teacher, check, check_changes},
     },
-    store::{organizations, teachers},
+    store::{history, organizations, teachers},
 };
 
 #[tonic::async_trait]
@@ -188,6 +188,8 @@ pub async fn create(service: &Service, call: Call<CreateTeacherRequest>) -> Resu
     let teacher = fresh(service, name, &school.name, entry, term.today)?;
     identity_is_free(&mut tx, &teacher).await?;
     if teachers::insert(&mut tx, std::slice::from_ref(&teacher)).await? != 1 {
+        // Another request was first with the name, the staff number or the person.
+        identity_is_free(&mut tx, &teacher).await?;
         return Err(Failure::new(Reason::AlreadyExists).with("resource", &teacher.name));
     }
     let facts = facts::teacher(&teacher, &school.path, term.today);
@@ -279,8 +281,8 @@ pub async fn confirm(
     }
     let policy_version = tx.gates().map_or(0, |gates| gates.policy_version());
     let decision =
-        teachers::Decision { accepted: message.accepted, reason: &message.reason, policy_version, by: &actor.account };
-    teachers::insert_decision(&mut tx, &teacher, decision).await?;
+        history::Decision { accepted: message.accepted, reason: &message.reason, policy_version, by: &actor.account };
+    history::insert_decision(&mut tx, &teacher, decision).await?;
     let Corrected { entry, pending } = correction::decide(&teacher.entry, &teacher.pending, message.accepted);
     (teacher.entry, teacher.pending) = (entry, pending);
     let verb = if message.accepted { "correction_confirmed" } else { "correction_refused" };

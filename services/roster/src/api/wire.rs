@@ -23,7 +23,7 @@ use crate::{
         scope,
         teacher::Teacher,
     },
-    store::{accounts::Account, teachers::StatusEvent},
+    store::{accounts::Account, history::StatusEvent},
 };
 
 /// A teacher's fields as entered.

@@ -1,0 +1,198 @@
+//! A roster file: whole or not at all, every fault at once, once whatever happens.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use chassis::testing::{person, service};
+use http_body_util::Full;
+use prost::Message as _;
+use proto::{
+    Actor,
+    common::v1::{Reason, Role},
+    roster::v1::{
+        AccountFacts, AuthenticateRequest, ImportTeachersRequest, ImportTeachersResponse, Teacher, TeacherFacts,
+        UpdateTeacherRequest,
+        account_service_server::AccountService as _,
+        import_teachers_request::{Frame, Header, Rows},
+        teacher_service_server::TeacherService as _,
+    },
+};
+use sha2::{Digest as _, Sha256};
+use tonic::{Code, Status, Streaming, codec::Codec as _};
+use tonic_types::StatusExt as _;
+
+use crate::world::{OTHER_SCHOOL, PASSWORD, SCHOOL, World, day, fields, on_both, reason, teacher};
+
+fn header(request_id: &str, teachers: &[Teacher]) -> Header {
+    let mut digest = Sha256::new();
+    teachers.iter().for_each(|teacher| digest.update(teacher.encode_to_vec()));
+    Header {
+        request_id: request_id.into(),
+        digest: digest.finalize().to_vec(),
+        row_count: i32::try_from(teachers.len()).unwrap(),
+        create_accounts: true,
+        initial_password: PASSWORD.into(),
+        ..Header::default()
+    }
+}
+
+fn frames(header: Header, teachers: &[Teacher]) -> Vec<ImportTeachersRequest> {
+    let rows = teachers.chunks(500).map(|teachers| Frame::Rows(Rows { teachers: teachers.to_vec() }));
+    [Frame::Header(header)].into_iter().chain(rows).map(|frame| ImportTeachersRequest { frame: Some(frame) }).collect()
+}
+
+async fn send(
+    world: &World,
+    actor: &Actor,
+    frames: Vec<ImportTeachersRequest>,
+) -> Result<ImportTeachersResponse, Status> {
+    let mut body = BytesMut::new();
+    for frame in frames {
+        let frame = frame.encode_to_vec();
+        body.put_u8(0);
+        body.put_u32(u32::try_from(frame.len()).unwrap());
+        body.extend_from_slice(&frame);
+    }
+    let decoder = tonic_prost::ProstCodec::<ImportTeachersRequest, ImportTeachersRequest>::default().decoder();
+    let stream = Streaming::new_request(decoder, Full::new(Bytes::from(body)), None, None);
+    let request = world.request("TeacherService/ImportTeachers", actor, stream);
+    Ok(world.service.import_teachers(request).await?.into_inner())
+}
+
+async fn import(
+    world: &World,
+    actor: &Actor,
+    id: &str,
+    teachers: &[Teacher],
+) -> Result<ImportTeachersResponse, Status> {
+    send(world, actor, frames(header(id, teachers), teachers)).await
+}
+
+#[tokio::test]
+async fn a_file_makes_teachers_and_accounts_and_a_change_for_each() {
+    on_both(async |world| {
+        let rows: Vec<_> = (1..=1200).map(|n| teacher(if n % 2 == 0 { SCHOOL } else { OTHER_SCHOOL }, n)).collect();
+        let before = world.changes().await.len();
+        let done = import(&world, &world.officer, "a", &rows).await.unwrap();
+        assert_eq!((done.created, done.updated, done.dry_run, done.fault_count), (1200, 0, false, 0));
+        let changes = world.changes().await;
+        assert_eq!(changes.len() - before, 2400);
+        let facts: Vec<TeacherFacts> =
+            changes.iter().filter_map(|change| chassis::changes::decode(change).unwrap()).collect();
+        assert_eq!(facts.len(), 1200);
+        assert!(facts.iter().all(|facts| facts.account.starts_with("accounts/") && facts.path.len() >= 3));
+
+        let again = import(&world, &world.officer, "a", &rows).await.unwrap();
+        assert_eq!(again, done, "the same file again gets its first reply");
+        assert_eq!(world.changes().await.len(), changes.len());
+        assert_eq!(reason(import(&world, &world.officer, "a", &rows[1..]).await), Reason::RequestIdReused);
+
+        let message = AuthenticateRequest { login: "school-a-T00002".into(), password: PASSWORD.into() };
+        let request = world.request("AccountService/Authenticate", &service("gateway"), message);
+        let identity = world.service.authenticate(request).await.unwrap().into_inner().identity.unwrap();
+        assert_eq!(identity.roles.len(), 1);
+        assert_eq!(identity.roles[0].role(), Role::Teacher);
+        assert_eq!(world.last::<AccountFacts>(&identity.account).await.1.teacher, identity.teacher);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_file_updates_and_keeps_what_is_kept() {
+    on_both(async |world| {
+        let rows: Vec<_> = (1..=3).map(|n| teacher(SCHOOL, n)).collect();
+        import(&world, &world.admin, "a", &rows).await.unwrap();
+        let facts = world
+            .changes()
+            .await
+            .iter()
+            .filter_map(|change| chassis::changes::decode::<TeacherFacts>(change).unwrap())
+            .next()
+            .unwrap();
+        // One of them has asked for another tier meanwhile.
+        let me = person("accounts/me", &facts.name, &[(Role::Teacher, SCHOOL)]);
+        let given = Teacher { name: facts.name.clone(), tier: "backbone".into(), ..Teacher::default() };
+        let message =
+            UpdateTeacherRequest { teacher: Some(given), update_mask: vec!["tier".into()], request_id: "t".into() };
+        world.service.update_teacher(world.request("TeacherService/UpdateTeacher", &me, message)).await.unwrap();
+
+        let again: Vec<_> =
+            (1..=4).map(|n| Teacher { title: "414".into(), platform_entered_on: None, ..teacher(SCHOOL, n) }).collect();
+        let done = import(&world, &world.admin, "b", &again).await.unwrap();
+        assert_eq!((done.created, done.updated), (1, 3));
+        let after = world.get_teacher(&world.admin, &facts.name).await.unwrap();
+        assert_eq!((after.title.as_str(), after.platform_entered_on), ("414", Some(day(2016, 9, 1))));
+        assert_eq!(after.pending_fields, ["tier"], "what he asked for still waits");
+        let accounts = world.changes().await.iter().filter(|change| change.resource.starts_with("accounts/")).count();
+        assert_eq!(accounts, 4, "who has an account keeps it");
+
+        let fixed = Teacher { platform_entered_on: Some(day(2018, 1, 1)), ..teacher(SCHOOL, 1) };
+        let outcome = import(&world, &world.admin, "c", &[fixed]).await;
+        assert_eq!(fields(outcome), ["rows[1].platform_entered_on"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_faulty_row_and_nothing_is_taken() {
+    on_both(async |world| {
+        let mut rows: Vec<_> = (1..=100).map(|n| teacher(SCHOOL, n)).collect();
+        rows[2].stage = "tertiary".into();
+        rows[2].identity_number = "70001".into();
+        rows[6].school = OTHER_SCHOOL.into();
+        rows[8].teacher_number = rows[7].teacher_number.clone();
+        let before = world.changes().await.len();
+        let outcome = import(&world, &world.admin, "a", &rows).await;
+        let Err(status) = &outcome else { panic!("it was taken") };
+        assert_eq!(status.get_details_error_info().unwrap().metadata.get("count").map(String::as_str), Some("4"));
+        assert_eq!(reason(outcome.clone()), Reason::ImportFaults);
+        assert_eq!(
+            fields(outcome),
+            ["rows[3].identity_number", "rows[3].stage", "rows[7].school", "rows[9].teacher_number"]
+        );
+        assert_eq!(world.changes().await.len(), before);
+
+        let header = Header { dry_run: true, ..header("a", &rows) };
+        let dry = send(&world, &world.admin, frames(header.clone(), &rows)).await.unwrap();
+        assert_eq!((dry.dry_run, dry.created, dry.fault_count), (true, 100, 4));
+        assert_eq!(dry.faults[1].fault, "stage.unknown_code");
+        assert_eq!(dry.faults[1].row, 3);
+        assert_eq!(world.changes().await.len(), before);
+        // Neither the refusal nor the dry run has used up the id.
+        let good: Vec<_> = (1..=100).map(|n| teacher(SCHOOL, n)).collect();
+        assert_eq!(import(&world, &world.admin, "a", &good).await.unwrap().created, 100);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_full_of_faults_is_counted_whole_and_listed_in_part() {
+    on_both(async |world| {
+        let rows: Vec<_> = (1..=1500).map(|n| Teacher { sex: "x".into(), ..teacher(SCHOOL, n) }).collect();
+        let dry = Header { dry_run: true, ..header("a", &rows) };
+        let dry = send(&world, &world.admin, frames(dry, &rows)).await.unwrap();
+        assert_eq!((dry.faults.len(), dry.fault_count), (1000, 1500));
+        let outcome = import(&world, &world.admin, "a", &rows).await;
+        assert_eq!(fields(outcome.clone()).len(), 40);
+        let details = outcome.unwrap_err();
+        assert!(details.details().len() < 8192, "it has to fit in a header: {}", details.details().len());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_whole_is_refused() {
+    on_both(async |world| {
+        let rows: Vec<_> = (1..=3).map(|n| teacher(SCHOOL, n)).collect();
+        let good = header("a", &rows);
+        let cut = send(&world, &world.admin, frames(good.clone(), &rows[..2])).await;
+        assert_eq!(fields(cut), ["header.row_count", "header.digest"]);
+        let no_header = frames(good.clone(), &rows).split_off(1);
+        assert_eq!(fields(send(&world, &world.admin, no_header).await), ["frame"]);
+        assert_eq!(fields(send(&world, &world.admin, vec![]).await), ["header"]);
+        let weak = Header { initial_password: "short".into(), ..good.clone() };
+        assert_eq!(fields(send(&world, &world.admin, frames(weak, &rows)).await), ["header.initial_password"]);
+        let nameless = Header { request_id: String::new(), ..good };
+        let outcome = send(&world, &world.admin, frames(nameless, &rows)).await;
+        assert_eq!(outcome.unwrap_err().code(), Code::InvalidArgument);
+    })
+    .await;
+}
