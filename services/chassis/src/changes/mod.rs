@@ -12,6 +12,7 @@ pub use mirror::Mirror;
 pub(crate) use mirror::run as run_mirror;
 pub use verify::{Verified, verify};
 pub(crate) use watch::ChangeApi;
+pub use watch::since;
 
 use crate::failure::Failure;
 

@@ -67,7 +67,7 @@ async fn stream(
     };
     loop {
         head.mark_unchanged();
-        let messages = read(db, &after).await?;
+        let messages = since(db, &after).await?;
         let idle = messages.is_empty();
         for message in messages {
             let taken = message.first + i32::try_from(message.changes.len()).unwrap_or(i32::MAX);
@@ -87,7 +87,10 @@ async fn stream(
 }
 
 /// One page of the feed after a cursor, a message for each batch or part of one.
-async fn read(db: &Db, after: &Cursor) -> Result<Vec<WatchResponse>, Failure> {
+///
+/// # Errors
+/// Those of the database.
+pub async fn since(db: &Db, after: &Cursor) -> Result<Vec<WatchResponse>, Failure> {
     let rows = db
         .reader()
         .all(

@@ -13,7 +13,7 @@ use sqlx::{
 use super::{Db, Pool, Row, Sql, Value};
 use crate::{
     failure::Failure,
-    gates::{Admitted, TermGates},
+    gates::{self, Admitted, TermGates},
     policy::Policy,
 };
 
@@ -49,7 +49,8 @@ pub(super) fn postgres(sql: Sql, args: Vec<Value>) -> Query<'static, Postgres, P
 pub struct Reader {
     pub(super) db: Db,
     pub(super) admitted: Admitted,
-    pub(super) gates: Option<Arc<TermGates>>,
+    pub(super) gates: Vec<Arc<TermGates>>,
+    pub(super) scoped: bool,
     pub(super) at: i64,
 }
 
@@ -66,12 +67,19 @@ impl Reader {
         self.at
     }
 
-    /// The gates of the scope's term.
+    /// The gates of the scope's term; of no term, those with the newest policy.
     ///
     /// # Errors
-    /// `TERM_UNKNOWN` if the scope is of no term.
-    pub fn gates(&self) -> Result<&Arc<TermGates>, Failure> {
-        self.gates.as_ref().ok_or_else(|| Failure::new(proto::common::v1::Reason::TermUnknown).with("term", ""))
+    /// `TERM_UNKNOWN` if no gates were ever put.
+    pub fn gates(&self) -> Result<Arc<TermGates>, Failure> {
+        let gates = if self.scoped { self.gates.first().cloned() } else { gates::newest_policy(&self.gates) };
+        gates.ok_or_else(|| Failure::new(proto::common::v1::Reason::TermUnknown).with("term", ""))
+    }
+
+    /// The gates of every term in scope.
+    #[must_use]
+    pub fn all_gates(&self) -> &[Arc<TermGates>] {
+        &self.gates
     }
 
     /// The policy of the scope's term, as this service reads it.

@@ -177,7 +177,8 @@ impl Db {
         let gates = gates::load_for_reading(&mut reader, self, scope).await?;
         let positions = gates::mirror_positions(&mut reader, &gates).await?;
         reader.admitted = gates::admit(&call.admission, &gates, &positions)?;
-        reader.gates = if scope == Scope::AnyTerm { gates::newest_policy(&gates) } else { gates.into_iter().next() };
+        reader.scoped = scope != Scope::AnyTerm;
+        reader.gates = gates;
         reader.at = call.admission.at;
         Ok(reader)
     }
@@ -187,7 +188,7 @@ impl Db {
     pub fn reader(&self) -> Reader {
         let actor = Actor { service: self.service().to_owned(), ..Actor::default() };
         let admitted = Admitted { actor, windows: Vec::new() };
-        Reader { db: self.clone(), admitted, gates: None, at: self.env().clock.now() }
+        Reader { db: self.clone(), admitted, gates: Vec::new(), scoped: false, at: self.env().clock.now() }
     }
 
     async fn open_tx(&self, scope: Scope<'_>, at: i64, claim: Option<Claim>, lock: Lock) -> Result<Tx, Failure> {

@@ -117,7 +117,7 @@ async fn settle(api: &GateApi, call: Call<SettleWindowRequest>) -> Result<Settle
     let SettleWindowRequest { term, window, gate_version } = call.message;
     let mut tx = api.db.begin_exclusive(&term, call.admission.at).await?;
     let gates = tx.gates()?;
-    if gates.version() > gate_version {
+    if gates.version() != gate_version {
         let failure = Failure::new(Reason::VersionOutdated).with("version", gate_version);
         return Err(failure.with("current", gates.version()));
     }

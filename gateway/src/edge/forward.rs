@@ -1,0 +1,149 @@
+//! Passing calls on by path, without decoding them: who calls was checked by the rules' layer, and the last service decides
+//! again. The person's token goes on beside the gateway's own identity.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use chassis::{
+    Admission, Failure, Host,
+    contract::Method,
+    peer::{SERVICE_HEADER, channel},
+};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use proto::common::v1::{Idempotency, Reason};
+use tonic::{Code, Status, body::Body, transport::Channel};
+use tower::{Service as _, ServiceExt as _};
+
+/// What is left to the next hop is less by this much.
+const SHAVE: Duration = Duration::from_millis(20);
+/// With less than this left, nothing is begun.
+const TOO_LATE: Duration = Duration::from_millis(100);
+/// For a caller who set no deadline.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
+/// Attempts at a unary call that a neighbour's absence failed.
+const ATTEMPTS: u32 = 3;
+
+/// Services behind the gateway.
+const BEHIND: [&str; 4] = ["roster", "catalog", "enrollment", "credit"];
+
+#[derive(Clone)]
+struct Forward {
+    channels: BTreeMap<&'static str, Channel>,
+    identity: chassis::identity::Identity,
+    max_message: usize,
+}
+
+/// The router of everything that is not the gateway's own.
+///
+/// # Errors
+/// If `peers` has no address of a service.
+pub fn router(host: &Host, peers: &BTreeMap<String, String>) -> anyhow::Result<axum::Router> {
+    let mut channels = BTreeMap::new();
+    for service in BEHIND {
+        let address =
+            peers.get(service).ok_or_else(|| anyhow::anyhow!("peers.{service} is missing in the configuration"))?;
+        channels.insert(service, channel(address)?);
+    }
+    let forward = Forward { channels, identity: host.identity(), max_message: host.max_message_bytes() };
+    Ok(axum::Router::new().fallback(move |request: Request<axum::body::Body>| {
+        let forward = forward.clone();
+        async move { forward.pass(request.map(Body::new)).await }
+    }))
+}
+
+impl Forward {
+    async fn pass(&self, request: Request<Body>) -> Response<Body> {
+        match self.try_pass(request).await {
+            Ok(response) => response,
+            Err(failure) => Status::from(failure).into_http(),
+        }
+    }
+
+    async fn try_pass(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
+        let unknown = || Failure::not_found(request.uri().path());
+        // Without an admission the path is of no contract.
+        let admission = request.extensions().get::<Admission>().cloned().ok_or_else(unknown)?;
+        let method = admission.method;
+        let channel = self.channels.get(method.package.as_str()).cloned().ok_or_else(unknown)?;
+        let (parts, body) = request.into_parts();
+        let mut headers = parts.headers;
+        let own = HeaderValue::try_from(self.identity.own_token()?).map_err(Failure::internal)?;
+        headers.insert(SERVICE_HEADER, own);
+        if !method.is_unary() {
+            return send(channel, method, &headers, body).await.map_err(|_| away(method));
+        }
+        let deadline = admission.deadline.unwrap_or_else(|| tokio::time::Instant::now() + DEFAULT_DEADLINE);
+        let body = Limited::new(body, self.max_message).collect().await.map_err(|_| too_large(self.max_message))?;
+        self.unary(channel, method, headers, body.to_bytes(), deadline).await
+    }
+
+    /// A unary call: its few bytes are kept, so that it can be tried again where the contract says that this is safe.
+    async fn unary(
+        &self,
+        channel: Channel,
+        method: &Method,
+        mut headers: HeaderMap,
+        body: Bytes,
+        deadline: tokio::time::Instant,
+    ) -> Result<Response<Body>, Failure> {
+        let safe = matches!(
+            method.rule.as_ref().map(|rule| rule.idempotency),
+            Some(Idempotency::ReadOnly | Idempotency::RequestId)
+        );
+        for attempt in 1..=ATTEMPTS {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now()).saturating_sub(SHAVE);
+            if left < TOO_LATE {
+                return Err(Failure::new(Reason::DeadlineExceeded));
+            }
+            let timeout = HeaderValue::try_from(format!("{}m", left.as_millis())).map_err(Failure::internal)?;
+            headers.insert("grpc-timeout", timeout);
+            let sent = send(channel.clone(), method, &headers, Body::new(Full::new(body.clone())));
+            let absent = match tokio::time::timeout(left, sent).await {
+                Err(_) => return Err(Failure::new(Reason::DeadlineExceeded)),
+                Ok(Err(_)) => true,
+                Ok(Ok(response)) => {
+                    let status = Status::from_header_map(response.headers());
+                    // A service that is there and says UNAVAILABLE says so with a reason of its own.
+                    let absent = status.is_some_and(|status| status.code() == Code::Unavailable);
+                    if !absent || !safe || attempt == ATTEMPTS {
+                        return Ok(response);
+                    }
+                    absent
+                }
+            };
+            if absent && (!safe || attempt == ATTEMPTS) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50) * attempt).await;
+        }
+        Err(away(method))
+    }
+}
+
+fn away(method: &Method) -> Failure {
+    Failure::new(Reason::Unavailable).with("service", &method.package).retry_after(Duration::from_secs(1))
+}
+
+fn too_large(limit: usize) -> Failure {
+    let mut faults = chassis::Faults::new();
+    faults.add("body", format!("请求不得超过 {limit} 字节"), format!("a request has at most {limit} bytes"));
+    faults.check().err().unwrap_or_else(|| Failure::new(Reason::InvalidArgument))
+}
+
+async fn send(
+    mut channel: Channel,
+    method: &Method,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response<Body>, tonic::transport::Error> {
+    let mut request = Request::new(body);
+    *request.method_mut() = http::Method::POST;
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.uri_mut() = Uri::try_from(method.path.as_str()).unwrap_or_default();
+    *request.headers_mut() = headers.clone();
+    // The body's length may have changed by being passed on in frames of our own.
+    request.headers_mut().remove(http::header::CONTENT_LENGTH);
+    request.headers_mut().remove(http::header::HOST);
+    channel.ready().await?.call(request).await
+}

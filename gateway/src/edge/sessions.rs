@@ -1,0 +1,154 @@
+//! Sessions: the roster says who someone is; the gateway signs short-lived tokens, renewed by one-use refresh tokens.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chassis::{
+    Call, Env, Failure, Faults, answer,
+    db::Db,
+    identity::Identity,
+    peer::{Peer, within},
+};
+use proto::{
+    common::v1::Reason,
+    gateway::v1::{
+        LoginRequest, LoginResponse, LogoutRequest, LogoutResponse, RefreshRequest, RefreshResponse, Session,
+        session_service_server::SessionService,
+    },
+    roster::v1::{
+        self as roster, AuthenticateRequest, ResolveAccountRequest, account_service_client::AccountServiceClient,
+    },
+};
+use sha2::{Digest as _, Sha256};
+use tonic::{Code, Request, Response, Status};
+
+use crate::store::sessions as store;
+
+/// How long the roster may take to check a password.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// `SessionService`.
+#[derive(Debug, Clone)]
+pub struct Sessions {
+    /// The gateway's database.
+    pub db: Db,
+    /// Signs the tokens.
+    pub identity: Identity,
+    /// The outside world.
+    pub env: Env,
+    /// The roster.
+    pub roster: Peer,
+    /// Seconds for which an access token is good.
+    pub access_seconds: i64,
+    /// Seconds for which a refresh token is good.
+    pub refresh_seconds: i64,
+}
+
+#[tonic::async_trait]
+impl SessionService for Sessions {
+    async fn login(&self, request: Request<LoginRequest>) -> Result<Response<LoginResponse>, Status> {
+        answer(request, |call| login(self, call)).await
+    }
+
+    async fn refresh(&self, request: Request<RefreshRequest>) -> Result<Response<RefreshResponse>, Status> {
+        answer(request, |call| refresh(self, call)).await
+    }
+
+    async fn logout(&self, request: Request<LogoutRequest>) -> Result<Response<LogoutResponse>, Status> {
+        answer(request, |call| logout(self, call)).await
+    }
+}
+
+async fn login(api: &Sessions, call: Call<LoginRequest>) -> Result<LoginResponse, Failure> {
+    let LoginRequest { login, password } = call.message;
+    let mut faults = Faults::new();
+    faults.required("login", &login);
+    faults.required("password", &password);
+    faults.check()?;
+    let mut roster = AccountServiceClient::new(api.roster.clone());
+    let reply = roster.authenticate(within(PATIENCE, AuthenticateRequest { login, password })).await;
+    let identity = reply.map_err(|status| refused(&status))?.into_inner().identity.unwrap_or_default();
+    let session = hex::encode(api.env.random::<16>().map_err(Failure::internal)?);
+    let session = open(api, &identity, &session, None).await?;
+    Ok(LoginResponse { session: Some(session) })
+}
+
+async fn refresh(api: &Sessions, call: Call<RefreshRequest>) -> Result<RefreshResponse, Failure> {
+    let digest = digest(&call.message.refresh_token);
+    let ended = || Failure::new(Reason::SessionEnded);
+    let known = store::by_token(&mut api.db.reader(), &digest).await?.ok_or_else(ended)?;
+    if known.ended || known.expires_at <= api.env.wall_seconds() {
+        return Err(ended());
+    }
+    let mut roster = AccountServiceClient::new(api.roster.clone());
+    let reply = roster.resolve_account(within(PATIENCE, ResolveAccountRequest { account: known.account })).await;
+    let identity = reply.map_err(|status| refused(&status))?.into_inner().identity.unwrap_or_default();
+    let session = open(api, &identity, &known.id, Some(&digest)).await?;
+    Ok(RefreshResponse { session: Some(session) })
+}
+
+async fn logout(api: &Sessions, call: Call<LogoutRequest>) -> Result<LogoutResponse, Failure> {
+    let mut tx = api.db.begin_own(call.at(), "logout").await?;
+    store::end(&mut tx, &digest(&call.message.refresh_token)).await?;
+    tx.finish().await?;
+    Ok(LogoutResponse {})
+}
+
+/// Signs an access token and stores the next refresh token, in the place of `replaces` where there was one.
+async fn open(
+    api: &Sessions,
+    identity: &roster::Identity,
+    id: &str,
+    replaces: Option<&str>,
+) -> Result<Session, Failure> {
+    let roles = identity.roles.iter().map(|grant| (grant.role, grant.organization.clone())).collect();
+    let (access_token, access_until) =
+        api.identity.issue(&identity.account, &identity.teacher, roles, api.access_seconds)?;
+    let refresh_token = URL_SAFE_NO_PAD.encode(api.env.random::<32>().map_err(Failure::internal)?);
+    let refresh_until = api.env.wall_seconds() + api.refresh_seconds;
+    let mut tx = api.db.begin_own(api.env.clock.now(), "session").await?;
+    let row = store::Session {
+        id: id.to_owned(),
+        account: identity.account.clone(),
+        expires_at: refresh_until,
+        ended: false,
+    };
+    let taken = store::put(&mut tx, &row, &digest(&refresh_token), replaces).await?;
+    if !taken {
+        // Another call has used this refresh token in between.
+        return Err(Failure::new(Reason::SessionEnded));
+    }
+    tx.finish().await?;
+    Ok(Session {
+        access_token,
+        access_expires_at: Some(proto::timestamp(access_until.saturating_mul(1_000_000))),
+        refresh_token,
+        refresh_expires_at: Some(proto::timestamp(refresh_until.saturating_mul(1_000_000))),
+        account: identity.account.clone(),
+        teacher: identity.teacher.clone(),
+        roles: identity.roles.clone(),
+    })
+}
+
+fn digest(token: &str) -> String {
+    hex::encode(Sha256::digest(token))
+}
+
+/// The roster's refusal as the person sees it.
+fn refused(status: &Status) -> Failure {
+    use tonic_types::StatusExt as _;
+    let reason = status.get_details_error_info().and_then(|info| Reason::from_str_name(&info.reason));
+    let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let failure = match (reason, status.code()) {
+        (Some(reason @ (Reason::BadCredentials | Reason::AccountSuspended | Reason::Overloaded)), _) => {
+            Failure::new(reason)
+        }
+        (_, Code::NotFound) => Failure::new(Reason::SessionEnded),
+        (_, Code::Unavailable | Code::DeadlineExceeded) => Failure::new(Reason::Unavailable).with("service", "roster"),
+        _ => Failure::internal(format!("the roster answered {:?}", status.code())),
+    };
+    match retry_after {
+        Some(delay) => failure.retry_after(delay),
+        None => failure,
+    }
+}

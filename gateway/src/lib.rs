@@ -1,0 +1,88 @@
+//! The gateway: one address for everyone. It logs people in and passes their calls on by path; it owns terms and their
+//! calendars, and has the services do what is due when a window opens or closes. It knows no service's business.
+
+pub mod calendar;
+pub mod edge;
+pub mod sequencer;
+pub mod store;
+
+use std::collections::BTreeMap;
+
+use proto::gateway::v1::{
+    calendar_service_server::CalendarServiceServer, session_service_server::SessionServiceServer,
+    step_service_server::StepServiceServer,
+};
+use serde::Deserialize;
+
+/// What `gateway` is configured with.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Config {
+    /// What every service is configured with.
+    #[serde(flatten)]
+    pub chassis: chassis::Config,
+    /// How long sessions last.
+    #[serde(default)]
+    pub session: SessionConfig,
+}
+
+/// How long sessions last, in seconds by the wall clock.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionConfig {
+    /// Access tokens.
+    pub access_seconds: i64,
+    /// Refresh tokens.
+    pub refresh_seconds: i64,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self { access_seconds: 15 * 60, refresh_seconds: 12 * 3600 }
+    }
+}
+
+impl AsRef<chassis::Config> for Config {
+    fn as_ref(&self) -> &chassis::Config {
+        &self.chassis
+    }
+}
+
+/// The gateway as a program of the house.
+#[derive(Debug, Clone, Copy)]
+pub struct Gateway;
+
+impl chassis::Program for Gateway {
+    const NAME: &'static str = "gateway";
+    type Config = Config;
+
+    fn migrations() -> chassis::db::Migrations {
+        chassis::db::Migrations {
+            sqlite: sqlx::migrate!("./migrations/sqlite"),
+            postgres: sqlx::migrate!("./migrations/postgres"),
+        }
+    }
+
+    async fn build(host: &mut chassis::Host, config: &Config) -> anyhow::Result<()> {
+        host.add(SessionServiceServer::new(edge::Sessions {
+            db: host.db(),
+            identity: host.identity(),
+            env: host.env(),
+            roster: host.peer("roster")?,
+            access_seconds: config.session.access_seconds,
+            refresh_seconds: config.session.refresh_seconds,
+        }));
+        let mut peers = BTreeMap::new();
+        for service in ["roster", "catalog", "enrollment", "credit"] {
+            peers.insert(service.to_owned(), host.peer(service)?);
+        }
+        host.add(CalendarServiceServer::new(calendar::CalendarApi { db: host.db(), peers }));
+        let steps = sequencer::StepApi { db: host.db(), shutdown: host.shutdown() };
+        host.add(StepServiceServer::new(steps));
+        host.mirror(sequencer::ClassResultsMirror)?;
+        let sequencer = sequencer::Sequencer::new(host)?;
+        host.spawn(sequencer.work());
+        let passing_on = edge::router(host, &config.chassis.peers)?;
+        host.fallback(passing_on);
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! The binary of the gateway.
+
+fn main() -> std::process::ExitCode {
+    chassis::cli::<gateway::Gateway>()
+}

@@ -1,0 +1,169 @@
+//! `StepService` of the gateway: what the sequencer has done and has to do; trying again, and giving up.
+
+use std::time::Duration;
+
+use chassis::{
+    Call, CancellationToken, Failure, Faults, Page, admission, answer,
+    changes::{self, decode},
+    db::{Db, Record, Scope},
+};
+use proto::{
+    common::v1::{Cursor, Reason, StepCount},
+    gateway::v1::{
+        self as pb, ListStepsRequest, ListStepsResponse, RetryStepRequest, RetryStepResponse, SkipStepRequest,
+        SkipStepResponse, WatchStepsRequest, WatchStepsResponse, step_service_server::StepService,
+    },
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::store::steps::{self, Step};
+
+/// `StepService`.
+#[derive(Debug, Clone)]
+pub struct StepApi {
+    /// The gateway's database.
+    pub db: Db,
+    /// Cancelled when the gateway ends.
+    pub shutdown: CancellationToken,
+}
+
+/// A step on the wire.
+#[must_use]
+pub fn wire(step: &Step) -> pb::Step {
+    pb::Step {
+        name: step.planned.name.clone(),
+        title: step.planned.title.clone(),
+        due: Some(proto::timestamp(step.planned.due)),
+        state: step.state.into(),
+        attempts: i32::try_from(step.attempts).unwrap_or(i32::MAX),
+        outcome: step.outcome.iter().map(|(key, value)| StepCount { key: key.clone(), value: *value }).collect(),
+        error: step.error.clone(),
+        after: step.planned.after.clone(),
+        skip_reason: step.skip_reason.clone(),
+        done_at: step.done_at.map(proto::timestamp),
+    }
+}
+
+#[tonic::async_trait]
+impl StepService for StepApi {
+    async fn list_steps(&self, request: Request<ListStepsRequest>) -> Result<Response<ListStepsResponse>, Status> {
+        answer(request, |call| list(self, call)).await
+    }
+
+    type WatchStepsStream = ReceiverStream<Result<WatchStepsResponse, Status>>;
+
+    async fn watch_steps(
+        &self,
+        request: Request<WatchStepsRequest>,
+    ) -> Result<Response<Self::WatchStepsStream>, Status> {
+        let _admitted = admission(&request)?;
+        let term = request.into_inner().parent;
+        let head = changes::feed::head(&mut self.db.reader()).await?;
+        let (sender, receiver) = mpsc::channel(16);
+        let api = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = api.shutdown.cancelled() => {}
+                result = follow(&api.db, &term, head, &sender) => {
+                    if let Err(failure) = result {
+                        let _ = sender.send(Err(failure.into())).await;
+                    }
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn retry_step(&self, request: Request<RetryStepRequest>) -> Result<Response<RetryStepResponse>, Status> {
+        answer(request, |call| retry(self, call)).await
+    }
+
+    async fn skip_step(&self, request: Request<SkipStepRequest>) -> Result<Response<SkipStepResponse>, Status> {
+        answer(request, |call| skip(self, call)).await
+    }
+}
+
+async fn list(api: &StepApi, call: Call<ListStepsRequest>) -> Result<ListStepsResponse, Failure> {
+    let mut db = api.db.read(&call, Scope::AnyTerm).await?;
+    let message = call.message;
+    let bound = ListStepsRequest { page_size: 0, page_token: String::new(), ..message.clone() };
+    let page = Page::read(message.page_size, &message.page_token, &bound)?;
+    // The key of a page: due, ordinal and name, parted by a blank.
+    let mut key = page.after().splitn(3, ' ');
+    let mut number = || key.next().and_then(|text| text.parse().ok()).unwrap_or(i64::MIN);
+    let (due, ordinal) = (number(), number());
+    let name = page.after().splitn(3, ' ').nth(2).unwrap_or_default();
+    let mut found =
+        steps::list(&mut db, &message.parent, message.state(), (due, ordinal, name), page.limit() + 1).await?;
+    let count = found.len();
+    found.truncate(page.limit());
+    let next_page_token = page.next(count, || {
+        found
+            .last()
+            .map(|step| format!("{} {} {}", step.planned.due, step.planned.ordinal, step.planned.name))
+            .unwrap_or_default()
+    });
+    Ok(ListStepsResponse { steps: found.iter().map(wire).collect(), next_page_token })
+}
+
+/// Steps of a term as they change, from the feed: it has those of other processes too.
+async fn follow(
+    db: &Db,
+    term: &str,
+    head: i64,
+    sender: &mpsc::Sender<Result<WatchStepsResponse, Status>>,
+) -> Result<(), Failure> {
+    let mut after = Cursor { position: head, index: i32::MAX };
+    loop {
+        let messages = changes::since(db, &after).await?;
+        let idle = messages.is_empty();
+        for message in messages {
+            let taken = message.first + i32::try_from(message.changes.len()).unwrap_or(i32::MAX);
+            after = Cursor { position: message.position, index: taken };
+            for change in message.changes.iter().filter(|change| term.is_empty() || change.term == term) {
+                if let Some(step) = decode::<pb::Step>(change)? {
+                    if sender.send(Ok(WatchStepsResponse { step: Some(step) })).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        if idle {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+                () = sender.closed() => return Ok(()),
+            }
+        }
+    }
+}
+
+async fn retry(api: &StepApi, call: Call<RetryStepRequest>) -> Result<RetryStepResponse, Failure> {
+    let mut tx = api.db.begin(&call, Scope::AnyTerm).await?;
+    let name = call.message.name;
+    let Some(step) = steps::find(&mut tx, &name).await? else { return Err(Failure::not_found(&name)) };
+    if !steps::retry(&mut tx, &name).await? {
+        return Err(Failure::state(&name, step.state.as_str_name(), "retry"));
+    }
+    tx.record(Record::of(&name, "retried", &wire(&step)).term(&step.term));
+    tx.commit(RetryStepResponse { step: Some(wire(&step)) }).await
+}
+
+async fn skip(api: &StepApi, call: Call<SkipStepRequest>) -> Result<SkipStepResponse, Failure> {
+    let mut tx = api.db.begin(&call, Scope::AnyTerm).await?;
+    let SkipStepRequest { name, reason, .. } = call.message;
+    let mut faults = Faults::new();
+    faults.required("reason", &reason);
+    faults.check()?;
+    let Some(step) = steps::find(&mut tx, &name).await? else { return Err(Failure::not_found(&name)) };
+    let at = tx.at();
+    if !steps::skip(&mut tx, &name, &reason, at).await? {
+        return Err(Failure::state(&name, step.state.as_str_name(), "skip"));
+    }
+    let step = steps::find(&mut tx, &name).await?.ok_or_else(|| Failure::new(Reason::NotFound))?;
+    // The reason is a person's text: it stays in the table.
+    let after = pb::Step { skip_reason: String::new(), ..wire(&step) };
+    tx.record(Record::of(&name, "skipped", &after).term(&step.term));
+    tx.commit(SkipStepResponse { step: Some(wire(&step)) }).await
+}

@@ -1,0 +1,67 @@
+//! Sessions: one row each, with the digest of the one refresh token that is good now.
+
+use chassis::{
+    Failure,
+    db::{Queries, Tx, args},
+};
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Stays the same over refreshes.
+    pub id: String,
+    /// "accounts/…"
+    pub account: String,
+    /// Seconds since the epoch, by the wall clock.
+    pub expires_at: i64,
+    /// Logged out.
+    pub ended: bool,
+}
+
+/// The session whose refresh token has this digest.
+///
+/// # Errors
+/// Those of the database.
+pub async fn by_token(db: &mut impl Queries, digest: &str) -> Result<Option<Session>, Failure> {
+    let sql = "SELECT id, account, expires_at, ended FROM session WHERE token_digest = $1";
+    let Some(row) = db.one(sql, args![digest]).await? else { return Ok(None) };
+    Ok(Some(Session {
+        id: row.get("id")?,
+        account: row.get("account")?,
+        expires_at: row.get("expires_at")?,
+        ended: row.get::<i64>("ended")? == 1,
+    }))
+}
+
+/// Opens a session, or gives it the next token in the place of `replaces`. False if that token is no longer the good one.
+///
+/// # Errors
+/// Those of the database.
+pub async fn put(tx: &mut Tx, session: &Session, digest: &str, replaces: Option<&str>) -> Result<bool, Failure> {
+    let written = match replaces {
+        None => {
+            tx.execute(
+                "INSERT INTO session (id, account, token_digest, expires_at, ended) VALUES ($1, $2, $3, $4, 0)",
+                args![&session.id, &session.account, digest, session.expires_at],
+            )
+            .await?
+        }
+        Some(old) => {
+            tx.execute(
+                "UPDATE session SET token_digest = $3, expires_at = $4 WHERE id = $1 AND token_digest = $2 AND ended = 0",
+                args![&session.id, old, digest, session.expires_at],
+            )
+            .await?
+        }
+    };
+    Ok(written == 1)
+}
+
+/// Ends the session whose refresh token has this digest, if there is one.
+///
+/// # Errors
+/// Those of the database.
+pub async fn end(tx: &mut Tx, digest: &str) -> Result<(), Failure> {
+    tx.execute("UPDATE session SET ended = 1 WHERE token_digest = $1", args![digest]).await?;
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! The chassis, on both engines and over the wire. One program, so that it is linked once.
+
+mod fixture;
+
+mod clock;
+mod contract;
+mod failure;
+mod feed;
+mod gates;
+mod mirror;
+mod page;
+mod requests;
+mod server;
+mod shutdown;
+mod verify;
+mod watch;

@@ -1,0 +1,72 @@
+//! `verify` finds whatever was done to a feed behind the service's back.
+
+use chassis::{
+    changes::verify,
+    db::{Db, args},
+};
+
+use crate::fixture::{AT, databases, write};
+
+/// Ways to tamper with five batches of three changes, and what is found.
+const TAMPERINGS: [(&str, &str); 10] = [
+    ("UPDATE change SET body = unhex('00') WHERE resource = 'organizations/3-00001'", "position 3: a change was altered"),
+    ("DELETE FROM change WHERE resource = 'organizations/3-00001'", "position 3: a change is missing"),
+    ("DELETE FROM change WHERE resource = 'organizations/3-00002'", "position 3: changes were added or cut off"),
+    ("DELETE FROM change_batch WHERE position = 3", "position 4: the batch before it is missing"),
+    ("DELETE FROM change_batch WHERE position = 5", "the head is not at the end of the chain"),
+    ("UPDATE feed SET position = 4", "the head is not at the end of the chain"),
+    ("UPDATE feed SET chain = unhex('00')", "the head is not at the end of the chain"),
+    ("UPDATE change_batch SET chain = unhex('00') WHERE position = 2", "position 2: the chain was altered"),
+    ("UPDATE change_batch SET digest = unhex('00') WHERE position = 2", "position 2: a change was altered"),
+    (
+        "INSERT INTO change (batch, idx, resource, body) VALUES ('stray', 0, 'organizations/stray', unhex('00'))",
+        "there are changes that are not in the chain",
+    ),
+];
+
+async fn tamper(db: &Db, sql: &'static str) -> anyhow::Result<()> {
+    let mut tx = db.begin_own(AT, "tampering").await?;
+    assert_eq!(tx.execute(sql, args![]).await?, 1, "{sql}");
+    tx.finish().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_tampering_is_found() -> anyhow::Result<()> {
+    for (sql, expected) in TAMPERINGS {
+        for database in databases().await? {
+            let db = &database.db;
+            for n in 1..=5 {
+                write(db, &n.to_string(), 3).await?;
+            }
+            assert_eq!(verify(db).await?.fault, None);
+            tamper(db, sql).await?;
+            let fault = verify(db).await?.fault.unwrap_or_default();
+            assert!(fault.starts_with(expected), "{sql} gave: {fault}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_meanwhile_is_no_fault() -> anyhow::Result<()> {
+    for database in databases().await? {
+        let db = &database.db;
+        write(db, "before", 3).await?;
+        let writing = tokio::spawn({
+            let db = db.clone();
+            async move {
+                for n in 0..100 {
+                    write(&db, &n.to_string(), 1).await?;
+                }
+                Ok::<_, chassis::Failure>(())
+            }
+        });
+        while !writing.is_finished() {
+            assert_eq!(verify(db).await?.fault, None);
+        }
+        writing.await??;
+        assert_eq!(verify(db).await?.batches, 101);
+    }
+    Ok(())
+}
