@@ -32,6 +32,11 @@ fn recused(stage: &Stage<'_>) -> Option<usize> {
     accepted(stage).find(|(_, plan, _)| plan.course == Course::Published).map(|(n, ..)| n)
 }
 
+/// The project on which its bureau decides late: on the day of publication.
+fn late<'a>(stage: &'a Stage<'_>) -> Option<(usize, &'a Plan, String)> {
+    accepted(stage).filter(|(_, plan, _)| plan.course == Course::Published).nth(1)
+}
+
 /// Bureaus assign two experts to each project.
 pub async fn assign(stage: &Stage<'_>) {
     stage
@@ -102,11 +107,13 @@ pub async fn score(stage: &Stage<'_>) {
 pub async fn decide(stage: &Stage<'_>) {
     decide_mistakes(stage).await;
     let recused = recused(stage);
+    let late = late(stage).map(|(n, ..)| n);
     stage
         .all(accepted(stage).map(|(n, plan, name)| async move {
             let me = stage.staff_of(&plan.project.accepting_bureau).await?;
             match plan.course {
                 Course::Undecided => None,
+                _ if late == Some(n) => None,
                 Course::Rejected => {
                     let approved = approve(&me, &name, "", "approve-poor").await;
                     stage.books.mistake("approve a project with poor scores", &[Reason::ScoreTooLow], approved);
@@ -147,6 +154,13 @@ async fn decide_mistakes(stage: &Stage<'_>) -> Option<()> {
         approved,
     );
     Some(())
+}
+
+/// A late decision is still taken on the day of publication, and published at once.
+pub async fn decide_late(stage: &Stage<'_>) -> Option<()> {
+    let (_, plan, name) = late(stage)?;
+    let me = stage.staff_of(&plan.project.accepting_bureau).await?;
+    stage.books.must("approve a project on the day of publication", approve(&me, &name, "", "approve").await)
 }
 
 /// The menu of the day of publication holds what was approved, and nothing else.

@@ -92,7 +92,13 @@ pub fn waves(calendar: &Windows) -> Vec<Wave> {
     wave(0, Opens(ProjectReview), DAY + 9 * HOUR, "experts assigned", acts!(s, r => appraise::assign(s)));
     wave(0, Opens(ProjectReview), 3 * DAY + 9 * HOUR, "scores", acts!(s, r => appraise::score(s)));
     wave(0, Opens(ProjectReview), 7 * DAY + 9 * HOUR, "decisions", acts!(s, r => appraise::decide(s)));
-    wave(0, Opens(Publication), 9 * HOUR, "publication", acts!(s, r => appraise::published(s)));
+    wave(
+        0,
+        Opens(Publication),
+        9 * HOUR,
+        "publication",
+        acts!(s, r => appraise::decide_late(s), appraise::published(s)),
+    );
     wave(0, Opens(Browsing), 5 * DAY + 10 * HOUR, "browsing", acts!(s, r => select::browse(s)));
 
     wave(
