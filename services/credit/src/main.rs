@@ -1,0 +1,7 @@
+//! The credit service.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chassis::cli::<credit::Credit>()
+}

@@ -1,0 +1,103 @@
+//! From the roster: organisations, and teachers with where they were.
+
+use std::collections::BTreeMap;
+
+use chassis::{
+    Failure, Mirror,
+    changes::decode,
+    db::{Rows, Tx},
+};
+use jiff::civil::Date;
+use proto::{
+    common::v1::Change,
+    roster::v1::{OrganizationFacts, TeacherFacts, teacher::Status},
+};
+
+use crate::{
+    books::Books,
+    domain::{
+        cycle::Leave,
+        teacher::{Profile, Stay, Teacher},
+    },
+    rules::Rules,
+    store::{
+        organizations,
+        teachers::{self, Kept},
+    },
+    wire,
+};
+
+/// Mirrors organisations and teachers.
+#[derive(Debug)]
+pub struct RosterMirror;
+
+#[tonic::async_trait]
+impl Mirror for RosterMirror {
+    fn source(&self) -> &'static str {
+        "roster"
+    }
+
+    async fn apply(&self, tx: &mut Tx, change: &Change) -> Result<(), Failure> {
+        self.apply_all(tx, std::slice::from_ref(change)).await
+    }
+
+    async fn apply_all(&self, tx: &mut Tx, changes: &[Change]) -> Result<(), Failure> {
+        let mut told = Vec::new();
+        for change in changes {
+            // What follows from the change carries its instant.
+            let at = change.at.as_ref().map_or_else(|| tx.at(), proto::instant);
+            tx.set_at(at);
+            if let Some(facts) = decode::<TeacherFacts>(change)? {
+                told.push((at, facts));
+            } else if let Some(facts) = decode::<OrganizationFacts>(change)? {
+                organizations::put(tx, &facts).await?;
+            }
+        }
+        if told.is_empty() { Ok(()) } else { keep(tx, told).await }
+    }
+}
+
+/// Keeps teachers as they were told, then draws up their books anew: the cycle or the school may have changed.
+async fn keep(tx: &mut Tx, told: Vec<(i64, TeacherFacts)>) -> Result<(), Failure> {
+    let rules = Rules::of_mirror(tx).await?;
+    let names = Rows::texts(told.iter().map(|(_, facts)| &facts.name));
+    teachers::lock(tx, &names).await?;
+    let mut kept = teachers::load(tx, &names).await?;
+    for (at, facts) in told {
+        take(&mut kept, facts, rules.day(at));
+    }
+    teachers::put(tx, kept.values()).await?;
+    let books = Books::open(tx, kept.keys().map(String::as_str)).await?;
+    books.close(tx, &rules, None).await
+}
+
+fn take(kept: &mut BTreeMap<String, Kept>, facts: TeacherFacts, today: Date) {
+    let before = kept.remove(&facts.name);
+    let on_roster = matches!(facts.status(), Status::Active | Status::OnLeave | Status::Unspecified);
+    let (mut stays, told) = before.map(|before| (before.teacher.stays, before.told)).unwrap_or_default();
+    move_to(&mut stays, today, if on_roster { &facts.school } else { "" });
+    let leaves = facts
+        .leaves
+        .iter()
+        .filter_map(|leave| Some(Leave { first_on: wire::day(leave.first_on)?, last_on: wire::day(leave.last_on) }));
+    let teacher = Teacher {
+        entered_on: wire::day(facts.platform_entered_on),
+        employed_on: wire::day(facts.employed_on),
+        joined_on: wire::day(facts.joined_on),
+        leaves: leaves.collect(),
+        name: facts.name.clone(),
+        employment: facts.employment,
+        stays,
+        profile: Profile { tier: facts.tier, category: facts.category, stage: facts.stage, subject: facts.subject },
+    };
+    kept.insert(facts.name, Kept { teacher, school: facts.school, path: facts.path, told });
+}
+
+/// From `today` on at `school`: a second move on a day replaces the first.
+fn move_to(stays: &mut Vec<Stay>, today: Date, school: &str) {
+    if stays.last().is_some_and(|last| last.school == school) {
+        return;
+    }
+    stays.retain(|stay| stay.from_on < today);
+    stays.push(Stay { from_on: today, school: school.to_owned() });
+}

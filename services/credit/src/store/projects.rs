@@ -1,0 +1,75 @@
+//! Training projects, as the catalog tells them.
+
+use std::collections::BTreeMap;
+
+use chassis::{
+    Failure,
+    db::{Queries, Rows, Tx, args},
+};
+use proto::{Credit, catalog::v1::ProjectFacts};
+
+use super::{flag, from_list, list};
+use crate::domain::matching::Audience;
+
+/// What credit needs to know of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Base credit as published.
+    pub base: Credit,
+    /// 限定选修
+    pub restricted_elective: bool,
+    /// Whom it is for.
+    pub audience: Audience,
+}
+
+/// Keeps a project.
+pub async fn put(tx: &mut Tx, facts: &ProjectFacts) -> Result<(), Failure> {
+    let audience = facts.audience.clone().unwrap_or_default();
+    tx.execute(
+        "INSERT INTO project (name, term, level, form, base, restricted_elective, tiers, categories, stages, subjects)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (name) DO UPDATE SET level = excluded.level, form = excluded.form, base = excluded.base,
+            restricted_elective = excluded.restricted_elective, tiers = excluded.tiers,
+            categories = excluded.categories, stages = excluded.stages, subjects = excluded.subjects",
+        args![
+            &facts.name,
+            &facts.term,
+            facts.level,
+            facts.form,
+            facts.base_credit.unwrap_or_default().hundredths,
+            i64::from(facts.restricted_elective),
+            list(&audience.tiers)?,
+            list(&audience.categories)?,
+            list(&audience.stages)?,
+            list(&audience.subjects)?
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Those of `names` that are known.
+pub async fn load(db: &mut impl Queries, names: &Rows) -> Result<BTreeMap<String, Project>, Failure> {
+    let rows = db
+        .all(
+            "SELECT name, base, restricted_elective, tiers, categories, stages, subjects FROM project
+             WHERE name IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY name",
+            args![names.json()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let project = Project {
+                base: Credit(row.get("base")?),
+                restricted_elective: flag(row, "restricted_elective")?,
+                audience: Audience {
+                    tiers: from_list(row, "tiers")?,
+                    categories: from_list(row, "categories")?,
+                    stages: from_list(row, "stages")?,
+                    subjects: from_list(row, "subjects")?,
+                },
+            };
+            Ok((row.get("name")?, project))
+        })
+        .collect()
+}

@@ -1,0 +1,202 @@
+//! Teachers' years, and what they add up to: one aggregate statement a question, whatever the size of the area.
+
+use std::collections::BTreeMap;
+
+use chassis::{
+    Failure,
+    db::{Queries, Rows, Tx, args, row},
+};
+
+use crate::domain::{compliance::Tally, policy::Policy, standing::Standing};
+
+/// Replaces all years of these teachers.
+pub async fn replace(tx: &mut Tx, teachers: &Rows, standings: &[(&str, Standing)]) -> Result<(), Failure> {
+    tx.execute("DELETE FROM standing WHERE teacher IN (SELECT value ->> 0 FROM json_each($1))", args![teachers.json()])
+        .await?;
+    let mut rows = Rows::new();
+    for (teacher, standing) in standings {
+        let member = standing.member.clone().unwrap_or_default();
+        let ended = member.ended.unwrap_or_default();
+        rows.push(row![
+            *teacher,
+            standing.year,
+            standing.school.as_str(),
+            standing.months,
+            standing.awarded.0,
+            standing.participations,
+            standing.matched,
+            i64::from(standing.member.is_some()),
+            member.year_awarded.0,
+            member.electives,
+            member.cycle_from_year,
+            i64::from(member.ended.is_some()),
+            ended.awarded.0,
+            ended.intensive
+        ]);
+    }
+    tx.execute(
+        "INSERT INTO standing (teacher, year, school, months, awarded, participations, matched, member, year_awarded,
+            electives, cycle_from_year, cycle_ended, cycle_awarded, intensive)
+         SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, CAST(value ->> 3 AS BIGINT),
+                CAST(value ->> 4 AS BIGINT), CAST(value ->> 5 AS BIGINT), CAST(value ->> 6 AS BIGINT),
+                CAST(value ->> 7 AS BIGINT), CAST(value ->> 8 AS BIGINT), CAST(value ->> 9 AS BIGINT),
+                CAST(value ->> 10 AS BIGINT), CAST(value ->> 11 AS BIGINT), CAST(value ->> 12 AS BIGINT),
+                CAST(value ->> 13 AS BIGINT)
+         FROM json_each($1)",
+        args![rows.json()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// A year's tallies by school, of the schools under `organization`; of all schools if that is empty.
+pub async fn tallies(
+    db: &mut impl Queries,
+    year: i16,
+    organization: &str,
+    policy: &Policy,
+) -> Result<BTreeMap<String, Tally>, Failure> {
+    let rows = db
+        .all(
+            "SELECT school, CAST(SUM(member) AS BIGINT) AS teachers, CAST(SUM(months) AS BIGINT) AS months,
+                    CAST(SUM(awarded) AS BIGINT) AS awarded,
+                    CAST(SUM(CASE WHEN member = 1 AND year_awarded >= $3 THEN 1 ELSE 0 END) AS BIGINT) AS year_met,
+                    CAST(SUM(cycle_ended) AS BIGINT) AS cycles,
+                    CAST(SUM(CASE WHEN cycle_ended = 1 AND cycle_awarded >= $4 THEN 1 ELSE 0 END) AS BIGINT)
+                        AS cycle_met,
+                    CAST(SUM(CASE WHEN cycle_ended = 1 AND intensive > 0 THEN 1 ELSE 0 END) AS BIGINT)
+                        AS intensive_met,
+                    CAST(SUM(CASE WHEN electives > 0 THEN 1 ELSE 0 END) AS BIGINT) AS elective_year,
+                    CAST(SUM(participations) AS BIGINT) AS participations, CAST(SUM(matched) AS BIGINT) AS matched
+             FROM standing
+             WHERE year = $1 AND ($2 = '' OR school IN (SELECT organization FROM ancestor WHERE ancestor = $2))
+             GROUP BY school ORDER BY school",
+            args![i64::from(year), organization, policy.year_each.0, policy.cycle_credits.0],
+        )
+        .await?;
+    let mut tallies = BTreeMap::new();
+    for row in &rows {
+        let tally = Tally {
+            teachers: row.get("teachers")?,
+            months: row.get("months")?,
+            awarded: row.get("awarded")?,
+            year_met: row.get("year_met")?,
+            cycles: row.get("cycles")?,
+            cycle_met: row.get("cycle_met")?,
+            intensive_met: row.get("intensive_met")?,
+            elective_year: row.get("elective_year")?,
+            participations: row.get("participations")?,
+            matched: row.get("matched")?,
+            ..Tally::default()
+        };
+        tallies.insert(row.get::<String>("school")?, tally);
+    }
+    // The elapsed years of each teacher's cycle, each at the school where he was then.
+    let rows = db
+        .all(
+            "SELECT past.school AS school, CAST(COUNT(*) AS BIGINT) AS elapsed,
+                    CAST(SUM(CASE WHEN past.electives > 0 THEN 1 ELSE 0 END) AS BIGINT) AS elapsed_elective
+             FROM standing past
+             JOIN standing now ON now.teacher = past.teacher AND now.year = $1 AND now.member = 1
+             WHERE past.member = 1 AND past.year BETWEEN now.cycle_from_year AND $1
+               AND ($2 = '' OR past.school IN (SELECT organization FROM ancestor WHERE ancestor = $2))
+             GROUP BY past.school ORDER BY past.school",
+            args![i64::from(year), organization],
+        )
+        .await?;
+    for row in &rows {
+        let tally = tallies.entry(row.get("school")?).or_default();
+        tally.elapsed = row.get("elapsed")?;
+        tally.elapsed_elective = row.get("elapsed_elective")?;
+    }
+    Ok(tallies)
+}
+
+/// One teacher behind a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    /// "teachers/…"
+    pub teacher: String,
+    /// What he has.
+    pub numerator: i64,
+    /// Of what.
+    pub denominator: i64,
+}
+
+/// Which teachers are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// "organizations/…"
+    pub organization: &'a str,
+    /// Calendar year.
+    pub year: i16,
+    /// Key of the requirement.
+    pub requirement: &'a str,
+    /// numerator × scale ≥ required × denominator: met.
+    pub scale: i64,
+    /// See `scale`.
+    pub required: i64,
+    /// Those who meet it, or those who do not.
+    pub met: bool,
+}
+
+/// The teachers to whom a requirement applies, with what they have of it ($3: its key).
+macro_rules! behind {
+    ($select:literal, $rest:literal) => {
+        concat!(
+            "WITH behind AS (
+                SELECT s.teacher AS teacher,
+                    CAST(SUM(CASE $3 WHEN 'cycle_360' THEN s.cycle_awarded WHEN 'year_24' THEN s.year_awarded
+                        WHEN 'year_mean_72' THEN s.awarded WHEN 'intensive_90' THEN s.intensive
+                        WHEN 'match_75' THEN s.matched ELSE s.electives END) AS BIGINT) AS numerator,
+                    CAST(SUM(CASE $3 WHEN 'cycle_360' THEN s.cycle_ended WHEN 'intensive_90' THEN s.cycle_ended
+                        WHEN 'year_mean_72' THEN s.months WHEN 'match_75' THEN s.participations
+                        ELSE s.member END) AS BIGINT) AS denominator
+                FROM standing s
+                WHERE s.year = $1 AND s.school IN (SELECT organization FROM ancestor WHERE ancestor = $2)
+                GROUP BY s.teacher)
+             SELECT ",
+            $select,
+            " FROM behind WHERE denominator > 0
+               AND CASE WHEN numerator * $4 >= denominator * $5 THEN 1 ELSE 0 END = $6 ",
+            $rest
+        )
+    };
+}
+
+/// The teachers behind a number, by name, after `after`.
+pub async fn behind(
+    db: &mut impl Queries,
+    question: Question<'_>,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<Behind>, Failure> {
+    let Question { organization, year, requirement, scale, required, met } = question;
+    let rows = db
+        .all(
+            behind!("teacher, numerator, denominator", "AND teacher > $7 ORDER BY teacher LIMIT $8"),
+            args![i64::from(year), organization, requirement, scale, required, i64::from(met), after, limit],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Behind {
+                teacher: row.get("teacher")?,
+                numerator: row.get("numerator")?,
+                denominator: row.get("denominator")?,
+            })
+        })
+        .collect()
+}
+
+/// How many there are.
+pub async fn count_behind(db: &mut impl Queries, question: Question<'_>) -> Result<i64, Failure> {
+    let Question { organization, year, requirement, scale, required, met } = question;
+    let row = db
+        .one(
+            behind!("CAST(COUNT(*) AS BIGINT) AS found", ""),
+            args![i64::from(year), organization, requirement, scale, required, i64::from(met)],
+        )
+        .await?;
+    row.map_or(Ok(0), |row| row.get("found"))
+}

@@ -1,0 +1,197 @@
+//! Teachers, as the roster tells them, and what was last told of each.
+
+use std::collections::BTreeMap;
+
+use chassis::{
+    Failure,
+    db::{Queries, Row, Rows, Tx, args, row},
+};
+use jiff::civil::Date;
+use proto::Credit;
+
+use super::{day, dialect::LOCK_TEACHERS, flag, from_list, known_day, text};
+use crate::domain::{
+    cycle::Leave,
+    statement::Position,
+    teacher::{Profile, Stay, Teacher},
+};
+
+/// A teacher as this database keeps him.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// What the rules need.
+    pub teacher: Teacher,
+    /// The present school, or the last one.
+    pub school: String,
+    /// The school's ancestors and itself, root first.
+    pub path: Vec<String>,
+    /// The position last told; none yet of a new teacher.
+    pub told: Option<Position>,
+}
+
+/// Takes teachers for this transaction alone.
+pub async fn lock(tx: &mut Tx, names: &Rows) -> Result<(), Failure> {
+    tx.all(LOCK_TEACHERS, args![names.json()]).await?;
+    Ok(())
+}
+
+/// Those of `names` that are known.
+pub async fn load(db: &mut impl Queries, names: &Rows) -> Result<BTreeMap<String, Kept>, Failure> {
+    let names = names.json();
+    let rows = db
+        .all(
+            "SELECT t.name AS name, t.school AS school, t.tier AS tier, t.category AS category, t.stage AS stage,
+                    t.subject AS subject, t.employment AS employment, t.entered_on AS entered_on,
+                    t.employed_on AS employed_on, t.joined_on AS joined_on, t.leaves AS leaves,
+                    t.position_ends_on AS position_ends_on,
+                    t.position_awarded AS position_awarded, t.position_intensive AS position_intensive,
+                    COALESCE(o.path, '[]') AS path
+             FROM teacher t LEFT JOIN organization o ON o.name = t.school
+             WHERE t.name IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY t.name",
+            args![&names],
+        )
+        .await?;
+    let mut kept = BTreeMap::new();
+    for row in &rows {
+        kept.insert(row.get::<String>("name")?, read(row)?);
+    }
+    let stays = db
+        .all(
+            "SELECT teacher, from_on, school FROM stay WHERE teacher IN (SELECT value ->> 0 FROM json_each($1))
+             ORDER BY teacher, from_on",
+            args![&names],
+        )
+        .await?;
+    for row in &stays {
+        if let Some(kept) = kept.get_mut(&row.get::<String>("teacher")?) {
+            kept.teacher.stays.push(Stay { from_on: known_day(row, "from_on")?, school: row.get("school")? });
+        }
+    }
+    Ok(kept)
+}
+
+fn read(row: &Row) -> Result<Kept, Failure> {
+    let leaves: Vec<(Date, Option<Date>)> =
+        serde_json::from_str(&row.get::<String>("leaves")?).map_err(Failure::internal)?;
+    let told = match row.get::<Option<String>>("position_ends_on")? {
+        Some(_) => Some(Position {
+            cycle_ends_on: day(row, "position_ends_on")?,
+            cycle_awarded: Credit(row.get("position_awarded")?),
+            has_intensive: flag(row, "position_intensive")?,
+        }),
+        None => None,
+    };
+    Ok(Kept {
+        teacher: Teacher {
+            name: row.get("name")?,
+            entered_on: day(row, "entered_on")?,
+            employed_on: day(row, "employed_on")?,
+            joined_on: day(row, "joined_on")?,
+            employment: row.get("employment")?,
+            leaves: leaves.into_iter().map(|(first_on, last_on)| Leave { first_on, last_on }).collect(),
+            stays: Vec::new(),
+            profile: Profile {
+                tier: row.get("tier")?,
+                category: row.get("category")?,
+                stage: row.get("stage")?,
+                subject: row.get("subject")?,
+            },
+        },
+        school: row.get("school")?,
+        path: from_list(row, "path")?,
+        told,
+    })
+}
+
+/// Keeps teachers as the roster describes them now, no teacher twice; their stays too.
+pub async fn put<'a>(tx: &mut Tx, kept: impl Iterator<Item = &'a Kept> + Send) -> Result<(), Failure> {
+    let (mut rows, mut stays) = (Rows::new(), Rows::new());
+    for Kept { teacher, school, .. } in kept {
+        let leaves: Vec<_> = teacher.leaves.iter().map(|leave| (leave.first_on, leave.last_on)).collect();
+        rows.push(row![
+            teacher.name.as_str(),
+            school.as_str(),
+            teacher.profile.tier.as_str(),
+            teacher.profile.category.as_str(),
+            teacher.profile.stage.as_str(),
+            teacher.profile.subject.as_str(),
+            teacher.employment.as_str(),
+            text(teacher.entered_on),
+            text(teacher.employed_on),
+            text(teacher.joined_on),
+            serde_json::to_string(&leaves).map_err(Failure::internal)?
+        ]);
+        for stay in &teacher.stays {
+            stays.push(row![teacher.name.as_str(), stay.from_on.to_string(), stay.school.as_str()]);
+        }
+    }
+    tx.execute(
+        "INSERT INTO teacher (name, school, tier, category, stage, subject, employment, entered_on, employed_on,
+            joined_on, leaves)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+                value ->> 8, value ->> 9, value ->> 10
+         FROM json_each($1) WHERE TRUE
+         ON CONFLICT (name) DO UPDATE SET school = excluded.school, tier = excluded.tier, category = excluded.category,
+            stage = excluded.stage, subject = excluded.subject, employment = excluded.employment,
+            entered_on = excluded.entered_on, employed_on = excluded.employed_on, joined_on = excluded.joined_on,
+            leaves = excluded.leaves",
+        args![rows.json()],
+    )
+    .await?;
+    tx.execute(
+        "INSERT INTO stay (teacher, from_on, school)
+         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1) WHERE TRUE
+         ON CONFLICT (teacher, from_on) DO UPDATE SET school = excluded.school",
+        args![stays.json()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Notes what of these teachers was told: their positions, and standings through `through` on `basis`.
+pub async fn note<'a>(
+    tx: &mut Tx,
+    positions: impl Iterator<Item = (&'a str, Position)> + Send,
+    through: i16,
+    basis: &str,
+) -> Result<(), Failure> {
+    let mut rows = Rows::new();
+    for (teacher, position) in positions {
+        rows.push(row![
+            teacher,
+            text(position.cycle_ends_on),
+            position.cycle_awarded.0,
+            i64::from(position.has_intensive)
+        ]);
+    }
+    tx.execute(
+        "UPDATE teacher SET position_ends_on = told.ends_on, position_awarded = told.awarded,
+            position_intensive = told.intensive, standing_through = $2, basis = $3
+         FROM (SELECT value ->> 0 AS name, value ->> 1 AS ends_on, CAST(value ->> 2 AS BIGINT) AS awarded,
+                      CAST(value ->> 3 AS BIGINT) AS intensive FROM json_each($1)) AS told
+         WHERE teacher.name = told.name",
+        args![rows.json(), i64::from(through), basis],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Teachers whose standings do not reach `through`, stand on another basis than `basis`, or whose cycle ended before
+/// `today`: what was told of them is no longer so.
+pub async fn stale(
+    db: &mut impl Queries,
+    through: i16,
+    basis: &str,
+    today: Date,
+    limit: usize,
+) -> Result<Vec<String>, Failure> {
+    let rows = db
+        .all(
+            "SELECT name FROM teacher
+             WHERE standing_through < $1 OR basis <> $2 OR (position_ends_on <> '' AND position_ends_on < $3)
+             ORDER BY name LIMIT $4",
+            args![i64::from(through), basis, today.to_string(), limit],
+        )
+        .await?;
+    rows.iter().map(|row| row.get("name")).collect()
+}
