@@ -142,7 +142,7 @@ async fn import(service: &Service, call: Call<Arc<File>>) -> Result<ImportTeache
     }
     // Faults are found, and passwords made, before anybody has to wait for this file's transaction.
     let mut reader = service.db.read(&call, Scope::AnyTerm).await?;
-    let term = service.term(reader.gates().ok().map(AsRef::as_ref), reader.at())?;
+    let term = service.term(reader.gates().ok().as_deref(), reader.at())?;
     let actor = reader.actor().clone();
     let prepared = prepare(&mut reader, service, &actor, &term, &file).await?;
     if file.header.dry_run {

@@ -63,7 +63,7 @@ pub async fn authenticate(service: &Service, call: Call<AuthenticateRequest>) ->
     service.check_password(login, account.as_ref(), password, call.at()).await?;
     let account = account.ok_or_else(|| Failure::new(Reason::BadCredentials))?;
     active(&account)?;
-    let today = service.term(db.gates().ok().map(AsRef::as_ref), db.at())?.today;
+    let today = service.term(db.gates().ok().as_deref(), db.at())?.today;
     Ok(AuthenticateResponse { identity: Some(wire::identity(&account, today)) })
 }
 
@@ -72,7 +72,7 @@ pub async fn resolve(service: &Service, call: Call<ResolveAccountRequest>) -> Re
     let name = &call.message.account;
     let account = accounts::find(&mut db, name).await?.ok_or_else(|| Failure::not_found(name))?;
     active(&account)?;
-    let today = service.term(db.gates().ok().map(AsRef::as_ref), db.at())?.today;
+    let today = service.term(db.gates().ok().as_deref(), db.at())?.today;
     Ok(ResolveAccountResponse { identity: Some(wire::identity(&account, today)) })
 }
 

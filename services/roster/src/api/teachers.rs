@@ -298,7 +298,7 @@ pub async fn get(service: &Service, call: Call<GetTeacherRequest>) -> Result<Get
     if !scope::reads(db.actor(), &teacher.name, &school.path) {
         return Err(Failure::out_of_scope(&teacher.name));
     }
-    let today = service.term(db.gates().ok().map(AsRef::as_ref), db.at())?.today;
+    let today = service.term(db.gates().ok().as_deref(), db.at())?.today;
     Ok(GetTeacherResponse { teacher: Some(wire::teacher(&teacher, &service.vault, db.actor(), today)) })
 }
 
@@ -312,7 +312,7 @@ pub async fn list(service: &Service, call: Call<ListTeachersRequest>) -> Result<
     };
     let mut db = service.db.read(&call, Scope::AnyTerm).await?;
     let actor = db.actor().clone();
-    let today = service.term(db.gates().ok().map(AsRef::as_ref), db.at())?.today;
+    let today = service.term(db.gates().ok().as_deref(), db.at())?.today;
     let under = match message.organization.as_str() {
         "" => organizations::find_all(&mut db, scope::reading_roots(&actor)).await?,
         name => {
