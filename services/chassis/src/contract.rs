@@ -1,10 +1,14 @@
 //! What the contracts say, read once from the embedded descriptor: method rules and reason texts.
 
+mod docs;
+
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 use proto::common::v1::{Idempotency, Phase, Reason, Role};
 use tonic::Code;
+
+pub use docs::{errors_markdown, methods_markdown};
 
 /// A method of one of our services, with its rule.
 #[derive(Debug, Clone)]
@@ -201,7 +205,7 @@ mod tests {
         assert!(methods().count() > 50);
         for method in methods() {
             let rule = method.rule.as_ref().unwrap_or_else(|| panic!("{} has no rule", method.path));
-            assert!(rule.public != !rule.grants.is_empty() || rule.grants.is_empty() == rule.public, "{}", method.path);
+            assert_eq!(rule.public, rule.grants.is_empty(), "{}", method.path);
             assert_ne!(rule.idempotency, Idempotency::Unspecified, "{}", method.path);
             for grant in &rule.grants {
                 assert!(!grant.roles.is_empty() && !grant.phases.is_empty(), "{}", method.path);

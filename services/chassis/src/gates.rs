@@ -332,11 +332,11 @@ async fn reload(queries: &mut impl Queries, db: &Db, term: &str) -> Result<Arc<T
 }
 
 /// Of several terms' gates, those with the policy that was put last.
-pub(crate) fn newest_policy(gates: &[Arc<TermGates>]) -> Option<Arc<TermGates>> {
+pub(crate) fn newest_policy(gates: &[Arc<TermGates>]) -> Option<&Arc<TermGates>> {
     let latest_opening = |gates: &Arc<TermGates>| {
         gates.windows().iter().filter_map(|window| window.opens.as_ref().map(proto::instant)).max()
     };
-    gates.iter().max_by_key(|gates| latest_opening(gates)).cloned()
+    gates.iter().max_by_key(|gates| latest_opening(gates))
 }
 
 /// Positions of the mirrors, if any window asks for one.

@@ -1,6 +1,6 @@
 //! Under which policy, and in which zone, something is decided.
 
-use std::sync::Arc;
+use std::{borrow::Borrow, sync::Arc};
 
 use chassis::{Failure, db::Tx, gates::TermGates};
 use jiff::{civil::Date, tz::TimeZone};
@@ -27,9 +27,10 @@ impl Rules {
     ///
     /// # Errors
     /// Internal, if the policy cannot be read.
-    pub fn of(gates: Result<Arc<TermGates>, Failure>) -> Result<Self, Failure> {
+    pub fn of<G: Borrow<Arc<TermGates>>>(gates: Result<G, Failure>) -> Result<Self, Failure> {
         match gates {
             Ok(gates) => {
+                let gates = gates.borrow();
                 Ok(Self { policy: gates.policy()?, version: gates.policy_version(), zone: gates.zone().clone() })
             }
             Err(failure) if failure.reason() == Some(Reason::TermUnknown) => {

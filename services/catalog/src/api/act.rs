@@ -73,8 +73,8 @@ pub async fn publish(tx: &mut Tx, project: &mut Project, held: Option<&Held>) ->
 }
 
 /// Whether a window of one of these phases has opened by now, be it closed again.
-pub fn has_opened(gates: &TermGates, phases: &[Phase], at: i64) -> bool {
-    gates.windows().iter().any(|window| {
+pub fn has_opened(gates: impl AsRef<TermGates>, phases: &[Phase], at: i64) -> bool {
+    gates.as_ref().windows().iter().any(|window| {
         phases.contains(&window.phase()) && window.opens.as_ref().is_some_and(|opens| proto::instant(opens) <= at)
     })
 }

@@ -123,6 +123,11 @@ mod suite {
             .unwrap();
         assert_eq!(off.scores.iter().map(|score| score.recused).collect::<Vec<_>>(), [true, true, false]);
         assert_eq!(refusal(world.get(&expert("three"), REVIEW, &name).await), Reason::NotFound);
+        for (id, size) in [("two", 1), ("three", 0)] {
+            let list = ListProjectsRequest { parent: TERM.into(), ..ListProjectsRequest::default() };
+            let seen = world.list_projects(&expert(id), REVIEW, list).await.unwrap();
+            assert_eq!((seen.total_size, seen.projects.len()), (size, usize::try_from(size).unwrap()), "{id}");
+        }
     }
 
     pub async fn only_experts_of_the_day_are_assigned(world: &World) {

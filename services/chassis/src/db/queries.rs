@@ -71,8 +71,8 @@ impl Reader {
     ///
     /// # Errors
     /// `TERM_UNKNOWN` if no gates were ever put.
-    pub fn gates(&self) -> Result<Arc<TermGates>, Failure> {
-        let gates = if self.scoped { self.gates.first().cloned() } else { gates::newest_policy(&self.gates) };
+    pub fn gates(&self) -> Result<&Arc<TermGates>, Failure> {
+        let gates = if self.scoped { self.gates.first() } else { gates::newest_policy(&self.gates) };
         gates.ok_or_else(|| Failure::new(proto::common::v1::Reason::TermUnknown).with("term", ""))
     }
 

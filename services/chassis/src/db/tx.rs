@@ -290,8 +290,8 @@ impl Tx {
     /// # Errors
     /// `TERM_UNKNOWN` if no gates were ever put.
     pub fn gates(&self) -> Result<Arc<TermGates>, Failure> {
-        let gates = if self.scoped { self.gates.first().cloned() } else { gates::newest_policy(&self.gates) };
-        gates.ok_or_else(|| Failure::new(Reason::TermUnknown).with("term", ""))
+        let gates = if self.scoped { self.gates.first() } else { gates::newest_policy(&self.gates) };
+        gates.cloned().ok_or_else(|| Failure::new(Reason::TermUnknown).with("term", ""))
     }
 
     /// The gates of any term, e.g. in a mirror.

@@ -124,7 +124,7 @@ fn header<'a>(request: &'a http::Request<Body>, name: &str) -> Option<&'a str> {
 /// `grpc-timeout`: up to eight digits and a unit.
 pub(crate) fn parse_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.len() > 8 {
+    if digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
     let value: u64 = digits.parse().ok()?;
@@ -184,6 +184,37 @@ where
                 let refused = refused(failure);
                 Box::pin(async move { Ok(refused) })
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_the_protocol_has_them() {
+        let read = [
+            ("1H", Duration::from_secs(3600)),
+            ("2M", Duration::from_secs(120)),
+            ("3S", Duration::from_secs(3)),
+            ("99999999m", Duration::from_millis(99_999_999)),
+            ("5u", Duration::from_micros(5)),
+            ("6n", Duration::from_nanos(6)),
+        ];
+        for (text, expected) in read {
+            assert_eq!(parse_timeout(text), Some(expected), "{text}");
+        }
+        for text in ["", "S", "1", "1s", "-1S", "+1S", " 1S", "1 S", "1.5S", "123456789S", "1秒", "秒"] {
+            assert_eq!(parse_timeout(text), None, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_timeout_panics(text in ".*", number: u64, unit in "[HMSmun]") {
+            let _ = parse_timeout(&text);
+            let _ = parse_timeout(&format!("{number}{unit}"));
         }
     }
 }

@@ -109,8 +109,7 @@ fn a_window_waits_for_its_preconditions_and_says_for_which() {
     let mirrored = Condition::Mirrored(MirrorPosition { source: "catalog".to_owned(), position: 7 });
     let settled = Condition::SettledWindow("confirmation-1".to_owned());
     let mut waiting = window("selection-2", Phase::Selection, 2, 0, HOUR);
-    waiting.preconditions =
-        [settled, mirrored].map(|condition| Precondition { condition: Some(condition) }).to_vec();
+    waiting.preconditions = [settled, mirrored].map(|condition| Precondition { condition: Some(condition) }).to_vec();
     let admission = withdraw(&teacher(), AT, "x").expect("a call").admission;
     let decide = |settled: &[&str], position: i64| {
         let gates = term_gates(gates(1, vec![waiting.clone()]), settled).expect("gates");

@@ -9,7 +9,10 @@ use crate::fixture::{AT, databases, write};
 
 /// Ways to tamper with five batches of three changes, and what is found.
 const TAMPERINGS: [(&str, &str); 10] = [
-    ("UPDATE change SET body = unhex('00') WHERE resource = 'organizations/3-00001'", "position 3: a change was altered"),
+    (
+        "UPDATE change SET body = unhex('00') WHERE resource = 'organizations/3-00001'",
+        "position 3: a change was altered",
+    ),
     ("DELETE FROM change WHERE resource = 'organizations/3-00001'", "position 3: a change is missing"),
     ("DELETE FROM change WHERE resource = 'organizations/3-00002'", "position 3: changes were added or cut off"),
     ("DELETE FROM change_batch WHERE position = 3", "position 4: the batch before it is missing"),

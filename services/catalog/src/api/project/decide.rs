@@ -51,7 +51,7 @@ pub async fn approve(service: &Service, call: Call<ApproveProjectRequest>) -> Re
     project.fix_approved_places();
     act::decide(&mut tx, &mut project, Event::Approve.verb(), Some(&held), reason).await?;
     // A late decision: the day's publishing may have been already.
-    if act::has_opened(&*tx.gates()?, &[Phase::Publication], tx.at()) {
+    if act::has_opened(tx.gates()?, &[Phase::Publication], tx.at()) {
         act::publish(&mut tx, &mut project, Some(&held)).await?;
     }
     let project = act::shown_one(&mut tx, project).await?;
