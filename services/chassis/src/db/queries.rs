@@ -71,9 +71,9 @@ impl Reader {
     ///
     /// # Errors
     /// `TERM_UNKNOWN` if no gates were ever put.
-    pub fn gates(&self) -> Result<&Arc<TermGates>, Failure> {
+    pub fn gates(&self) -> Result<Arc<TermGates>, Failure> {
         let gates = if self.scoped { self.gates.first() } else { gates::newest_policy(&self.gates) };
-        gates.ok_or_else(|| Failure::new(proto::common::v1::Reason::TermUnknown).with("term", ""))
+        gates.cloned().ok_or_else(|| Failure::new(proto::common::v1::Reason::TermUnknown).with("term", ""))
     }
 
     /// The gates of every term in scope.

@@ -32,6 +32,10 @@ use crate::{
     policy::Policy,
 };
 
+/// What every server offers beside the contracts of ours.
+const STANDARD: [&str; 3] =
+    ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
+
 /// A server in the making.
 pub struct Host {
     name: &'static str,
@@ -200,8 +204,8 @@ impl Host {
             let all = tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(proto::DESCRIPTOR)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-            let standard = if listed.is_empty() { None } else { Some("grpc.health.v1.Health") };
-            listed.iter().copied().chain(standard).fold(all, |builder, name| builder.with_service_name(name))
+            let standard = if listed.is_empty() { &[][..] } else { &STANDARD };
+            listed.iter().chain(standard).fold(all, |builder, name| builder.with_service_name(*name))
         };
         self.routes.add_service(reflection().build_v1()?);
         self.routes.add_service(reflection().build_v1alpha()?);

@@ -3,6 +3,7 @@
 mod by_hand;
 mod compliance;
 mod model;
+mod perf;
 mod recognition;
 
 use chassis::{

@@ -21,7 +21,7 @@ use tonic_types::StatusExt as _;
 
 use crate::world::{OTHER_SCHOOL, PASSWORD, SCHOOL, World, day, fields, on_both, reason, teacher};
 
-fn header(request_id: &str, teachers: &[Teacher]) -> Header {
+pub fn header(request_id: &str, teachers: &[Teacher]) -> Header {
     let mut digest = Sha256::new();
     teachers.iter().for_each(|teacher| digest.update(teacher.encode_to_vec()));
     Header {
@@ -34,7 +34,7 @@ fn header(request_id: &str, teachers: &[Teacher]) -> Header {
     }
 }
 
-fn frames(header: Header, teachers: &[Teacher]) -> Vec<ImportTeachersRequest> {
+pub fn frames(header: Header, teachers: &[Teacher]) -> Vec<ImportTeachersRequest> {
     let rows = teachers.chunks(500).map(|teachers| Frame::Rows(Rows { teachers: teachers.to_vec() }));
     [Frame::Header(header)].into_iter().chain(rows).map(|frame| ImportTeachersRequest { frame: Some(frame) }).collect()
 }

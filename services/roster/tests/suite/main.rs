@@ -13,4 +13,5 @@ mod import;
 mod organizations;
 mod status_events;
 mod teachers;
+mod wire;
 mod world;
