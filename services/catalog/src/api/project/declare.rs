@@ -90,7 +90,7 @@ pub async fn update(service: &Service, call: Call<UpdateProjectRequest>) -> Resu
     let mut tx = service.db.begin(&call, Scope::of_name(&given.name)).await?;
     let (mut project, held) = act::of_provider(&mut tx, &given.name).await?;
     // The revision counts this write already.
-    let before = project.revision.to_string();
+    let before = project.revision.saturating_sub(1).to_string();
     if !given.etag.is_empty() && given.etag != before {
         return Err(Failure::new(Reason::EtagMismatch).with("resource", &project.name));
     }
