@@ -82,6 +82,13 @@ impl Vault {
         self.keyed("login", login)
     }
 
+    /// A keyed mark of a secret in a request: the request is recognised by it when it comes again, and what is kept of the
+    /// request gives nothing to guess at.
+    #[must_use]
+    pub fn mark(&self, secret: &str) -> String {
+        self.keyed("secret", secret)
+    }
+
     fn keyed(&self, kind: &str, text: &str) -> String {
         let mut mac = self.index.clone();
         mac.update(kind.as_bytes());

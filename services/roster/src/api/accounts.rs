@@ -112,8 +112,10 @@ pub(super) async fn write(
     Ok(())
 }
 
-pub async fn create(service: &Service, call: Call<CreateAccountRequest>) -> Result<CreateAccountResponse, Failure> {
+pub async fn create(service: &Service, mut call: Call<CreateAccountRequest>) -> Result<CreateAccountResponse, Failure> {
     let given = call.message.account.clone().unwrap_or_default();
+    let password = std::mem::take(&mut call.message.password);
+    call.message.password = service.vault.mark(&password);
     let mut faults = Vec::new();
     if !is_login(&given.login) {
         faults.push(Fault::of("account.login", Defect::Malformed));
@@ -121,7 +123,7 @@ pub async fn create(service: &Service, call: Call<CreateAccountRequest>) -> Resu
     if !is_name(&given.display_name) {
         faults.push(Fault::of("account.display_name", Defect::Malformed));
     }
-    if !is_password(&call.message.password) {
+    if !is_password(&password) {
         faults.push(Fault::of("password", Defect::Malformed));
     }
     if !given.name.is_empty() && !is_resource_name("accounts", &given.name) {
@@ -132,7 +134,7 @@ pub async fn create(service: &Service, call: Call<CreateAccountRequest>) -> Resu
     }
     told("", faults.clone()).check()?;
     // Before the transaction: it takes its time.
-    let password = service.passwords.hash(&call.message.password).await?;
+    let password = service.passwords.hash(&password).await?;
 
     let mut tx = service.db.begin(&call, Scope::AnyTerm).await?;
     let today = service.term(tx.gates().ok().as_deref(), tx.at())?.today;

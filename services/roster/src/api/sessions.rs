@@ -80,14 +80,19 @@ fn active(account: &Account) -> Result<(), Failure> {
     if account.state == State::Active { Ok(()) } else { Err(Failure::new(Reason::AccountSuspended)) }
 }
 
-pub async fn set_password(service: &Service, call: Call<SetPasswordRequest>) -> Result<SetPasswordResponse, Failure> {
+pub async fn set_password(
+    service: &Service,
+    mut call: Call<SetPasswordRequest>,
+) -> Result<SetPasswordResponse, Failure> {
+    let (old, new) = (std::mem::take(&mut call.message.old_password), std::mem::take(&mut call.message.new_password));
+    (call.message.old_password, call.message.new_password) = (service.vault.mark(&old), service.vault.mark(&new));
     let message = &call.message;
     let own = call.actor().account == message.name;
     let mut faults = Vec::new();
-    if !is_password(&message.new_password) {
+    if !is_password(&new) {
         faults.push(Fault::of("new_password", Defect::Malformed));
     }
-    match (own, message.old_password.is_empty()) {
+    match (own, old.is_empty()) {
         (true, true) => faults.push(Fault::of("old_password", Defect::Required)),
         (false, false) => faults.push(Fault::of("old_password", Defect::Fixed)),
         _ => {}
@@ -99,9 +104,9 @@ pub async fn set_password(service: &Service, call: Call<SetPasswordRequest>) -> 
     if own {
         let account = accounts::find(&mut service.db.reader(), &message.name).await?;
         let account = account.ok_or_else(|| Failure::not_found(&message.name))?;
-        service.check_password(&account.login, Some(&account), &message.old_password, call.at()).await?;
+        service.check_password(&account.login, Some(&account), &old, call.at()).await?;
     }
-    let password = service.passwords.hash(&message.new_password).await?;
+    let password = service.passwords.hash(&new).await?;
     let mut tx = service.db.begin(&call, Scope::AnyTerm).await?;
     let today = service.term(tx.gates().ok().as_deref(), tx.at())?.today;
     let scoped = scoped(&mut tx, &message.name).await?;
