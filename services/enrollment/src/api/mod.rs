@@ -1,0 +1,42 @@
+//! One file per gRPC service: decode, ask the domain, store, reply.
+
+mod confirmation;
+mod inbox;
+mod notice;
+pub(crate) mod refusal;
+mod review;
+pub(crate) mod scope;
+mod selection;
+mod steps;
+mod training;
+
+use chassis::db::Db;
+
+pub use steps::EnrollmentSteps;
+
+use crate::intake::Intake;
+
+/// What handlers work with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Api {
+    db: Db,
+    intake: Intake,
+}
+
+impl Api {
+    /// Handlers on a database and its intake.
+    #[must_use]
+    pub const fn new(db: Db, intake: Intake) -> Self {
+        Self { db, intake }
+    }
+}
+
+/// A project's name out of a class's; the whole text if it is none.
+fn project_of(class: &str) -> &str {
+    class.split_once("/classes/").map_or(class, |(project, _)| project)
+}
+
+/// The term's name out of a resource's.
+fn term_of(name: &str) -> &str {
+    chassis::db::Scope::of_name(name).term()
+}

@@ -1,0 +1,350 @@
+//! Whether a teacher may select a project in a round: every reason against it at once, and what should be known.
+
+use jiff::{civil::Date, tz::TimeZone};
+use proto::common::v1::Reason;
+
+use super::{
+    Ground, Policy, Projects,
+    audience::{Dimension, differences},
+    project::{Class, Project},
+    round2::{History, Outcome, may_select},
+    selection::Selection,
+    state::State,
+    teacher::{Status, Teacher},
+};
+
+/// All that decides.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// Who selects.
+    pub teacher: &'a Teacher,
+    /// What.
+    pub project: &'a Project,
+    /// In which round.
+    pub round: i32,
+    /// The teacher's selections of the term, of every round and state.
+    pub selections: &'a [&'a Selection],
+    /// The projects of his live selections.
+    pub projects: &'a Projects,
+    /// The bureau lifted the bar for this round.
+    pub overridden: bool,
+    /// Last day of the first round's selection window.
+    pub first_round_ends_on: Option<Date>,
+    /// Free places, where a seat is held at submission; `None` where it is not.
+    pub free: Option<i32>,
+    /// End of the teacher's five-year cycle, if known.
+    pub cycle_ends_on: Option<Date>,
+    /// The term's policy.
+    pub policy: &'a Policy,
+    /// The term's zone.
+    pub zone: &'a TimeZone,
+}
+
+/// Every reason against the selection; none: the teacher may select.
+#[must_use]
+pub fn refusals(case: &Case<'_>) -> Vec<Ground> {
+    let mut grounds = Vec::new();
+    let Case { teacher, project, policy, .. } = *case;
+    if teacher.status != Status::Active {
+        grounds.push(Ground::new(Reason::TeacherNotActive).with("status", teacher.status.word()));
+    }
+    if !project.open || project.active().next().is_none() {
+        grounds.push(Ground::new(Reason::ProjectNotOpen).with("project", &project.name));
+    }
+    let refusing: Vec<_> = differences(teacher, &project.audience)
+        .into_iter()
+        .filter(|dimension| !policy.matching.dimensions.contains(dimension))
+        .map(Dimension::word)
+        .collect();
+    if !refusing.is_empty() {
+        grounds.push(Ground::new(Reason::AudienceMismatch).with("dimension", refusing.join(", ")));
+    }
+    if let Some(bar) = bar(case) {
+        grounds.push(bar);
+    }
+    let live: Vec<_> = case.selections.iter().filter(|selection| selection.state.is_live()).collect();
+    if let Some(same) = live.iter().find(|selection| selection.project == project.name) {
+        grounds.push(Ground::new(Reason::AlreadySelected).with("selection", &same.name));
+    }
+    grounds.extend(limits(case));
+    for other in live.iter().filter(|selection| selection.project != project.name) {
+        let Some(other_project) = case.projects.get(&other.project) else { continue };
+        if !can_attend_both(project, other_project, &other.class) {
+            grounds.push(Ground::new(Reason::SessionsOverlap).with("other", &other.project));
+        }
+    }
+    if project.active().next().is_some() && !can_attend_beside_leave(teacher, project, "", case.zone) {
+        grounds.push(Ground::new(Reason::OnLeave));
+    }
+    if case.free.is_some_and(|free| free <= 0) {
+        grounds.push(Ground::full(&project.name));
+    }
+    grounds
+}
+
+/// What does not refuse but should be known: to the teacher at submission, to the reviewer after it.
+#[must_use]
+pub fn warnings(case: &Case<'_>) -> Vec<Ground> {
+    let mut grounds = Vec::new();
+    let differing: Vec<_> = differences(case.teacher, &case.project.audience)
+        .into_iter()
+        .filter(|dimension| case.policy.matching.dimensions.contains(dimension))
+        .map(Dimension::word)
+        .collect();
+    if !differing.is_empty() {
+        grounds.push(Ground::new(Reason::MatchDiffers).with("dimension", differing.join(", ")));
+    }
+    if let Some(end) = case.cycle_ends_on {
+        let mut ends = case.project.active().filter_map(|class| class.ends_on).peekable();
+        if ends.peek().is_some() && ends.all(|last| last > end) {
+            grounds.push(Ground::new(Reason::CycleEnds).with("cycle_ends_on", end));
+        }
+    }
+    grounds
+}
+
+/// The bar of a later round, if one stands.
+#[must_use]
+pub fn bar(case: &Case<'_>) -> Option<Ground> {
+    if case.round <= 1 {
+        return None;
+    }
+    let outcomes: Vec<_> = case
+        .selections
+        .iter()
+        .filter(|selection| selection.round < case.round)
+        .map(|selection| Outcome { state: selection.state, approved: selection.approved })
+        .collect();
+    let joined_later = joined_later(case.teacher, case.first_round_ends_on);
+    let history = History { outcomes: &outcomes, joined_later, overridden: case.overridden };
+    may_select(&history, &case.policy.round2).err().map(super::round2::Bar::ground)
+}
+
+/// Whether the teacher came onto the roster after the first round's last day.
+#[must_use]
+pub fn joined_later(teacher: &Teacher, first_round_ends_on: Option<Date>) -> bool {
+    matches!((teacher.joined_on, first_round_ends_on), (Some(joined), Some(ends)) if joined > ends)
+}
+
+/// Policy `selection.max_per_round` and `selection.max_intensive_per_round`.
+fn limits(case: &Case<'_>) -> Vec<Ground> {
+    let limits = &case.policy.selection;
+    let of_round = || {
+        let counts = |selection: &&&Selection| selection.round == case.round && selection.state.is_live();
+        case.selections.iter().filter(counts)
+    };
+    let mut grounds = Vec::new();
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    if count(of_round().count()) >= limits.max_per_round {
+        grounds.push(Ground::new(Reason::SelectionLimit).with("limit", limits.max_per_round));
+    }
+    let is_intensive = |name: &String| case.projects.get(name).is_some_and(|project| project.is_intensive(limits));
+    let intensive = of_round().filter(|selection| is_intensive(&selection.project)).count();
+    if case.project.is_intensive(limits) && count(intensive) >= limits.max_intensive_per_round {
+        grounds.push(Ground::new(Reason::IntensiveLimit).with("limit", limits.max_intensive_per_round));
+    }
+    grounds
+}
+
+/// Whether some class of `project` leaves time for some class (the placed one, if there is one) of `other`. What has no
+/// class left has no sessions to overlap with.
+#[must_use]
+pub fn can_attend_both(project: &Project, other: &Project, placed: &str) -> bool {
+    let (mut mine, mut theirs) = (project.active().peekable(), other.possible(placed).peekable());
+    if mine.peek().is_none() || theirs.peek().is_none() {
+        return true;
+    }
+    let theirs: Vec<&Class> = theirs.collect();
+    mine.any(|class| theirs.iter().any(|other| !class.overlaps(other)))
+}
+
+/// Whether some class (the placed one, if there is one) lies outside the teacher's leaves.
+#[must_use]
+pub fn can_attend_beside_leave(teacher: &Teacher, project: &Project, placed: &str, zone: &TimeZone) -> bool {
+    if teacher.leaves.is_empty() {
+        return true;
+    }
+    project.possible(placed).any(|class| !class.any_day(zone, |day| teacher.on_leave(day)))
+}
+
+/// Whether a selection in this state is one of the round's, for "who has not selected".
+#[must_use]
+pub const fn counts_as_selected(state: State) -> bool {
+    !matches!(state, State::Withdrawn)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::civil::date;
+    use proto::Credit;
+
+    use super::*;
+    use crate::domain::audience::Audience;
+
+    const DAY: i64 = 86_400_000_000;
+
+    fn project(name: &str, credits: i64, session: (i64, i64)) -> Project {
+        let class = Class {
+            name: format!("{name}/classes/1"),
+            places: 30,
+            sessions: vec![session],
+            active: true,
+            ends_on: Some(date(2019, 10, 1)),
+        };
+        Project {
+            name: name.to_owned(),
+            open: true,
+            base_credit: Credit::whole(credits),
+            classes: BTreeMap::from([(class.name.clone(), class)]),
+            ..Project::default()
+        }
+    }
+
+    fn selection(project: &str, round: i32, state: State) -> Selection {
+        let mut selection = Selection::submitted(&format!("s/{project}/{round}"), "t", project, round, 0);
+        selection.state = state;
+        selection
+    }
+
+    struct World {
+        teacher: Teacher,
+        projects: Projects,
+        selections: Vec<Selection>,
+        policy: Policy,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let projects = [
+                project("a", 30, (0, 10)),
+                project("b", 30, (5, 15)),
+                project("c", 90, (20, 30)),
+                project("d", 120, (40, 50)),
+                project("e", 30, (60, 70)),
+                project("f", 30, (80, 90)),
+            ];
+            let projects = projects.into_iter().map(|project| (project.name.clone(), project)).collect();
+            Self { teacher: Teacher::default(), projects, selections: Vec::new(), policy: Policy::default() }
+        }
+
+        fn case<R>(&self, project: &str, round: i32, judge: impl Fn(&Case<'_>) -> R) -> R {
+            let selections: Vec<_> = self.selections.iter().collect();
+            judge(&Case {
+                teacher: &self.teacher,
+                project: &self.projects[project],
+                round,
+                selections: &selections,
+                projects: &self.projects,
+                overridden: false,
+                first_round_ends_on: Some(date(2019, 9, 5)),
+                free: None,
+                cycle_ends_on: None,
+                policy: &self.policy,
+                zone: &TimeZone::UTC,
+            })
+        }
+
+        fn reasons(&self, project: &str, round: i32) -> Vec<Reason> {
+            self.case(project, round, |case| refusals(case).into_iter().map(|ground| ground.reason).collect())
+        }
+    }
+
+    #[test]
+    fn nothing_against_it() {
+        assert!(World::new().reasons("a", 1).is_empty());
+    }
+
+    #[test]
+    fn every_reason_is_told_at_once() {
+        let mut world = World::new();
+        world.teacher.status = Status::Retired;
+        world.selections = vec![
+            selection("a", 1, State::Submitted),
+            selection("c", 1, State::Submitted),
+            selection("e", 1, State::Submitted),
+        ];
+        let target = world.projects.get_mut("d").expect("d");
+        target.open = false;
+        target.audience = Audience { stages: vec!["senior".to_owned()], ..Audience::default() };
+        target.classes.values_mut().for_each(|class| class.sessions = vec![(0, 100)]);
+        world.teacher.stage = "primary".to_owned();
+        let reasons = world.case("d", 1, |case| {
+            let grounds = refusals(&Case { free: Some(0), ..*case });
+            grounds.into_iter().map(|ground| ground.reason).collect::<Vec<_>>()
+        });
+        assert_eq!(
+            reasons,
+            [
+                Reason::TeacherNotActive,
+                Reason::ProjectNotOpen,
+                Reason::AudienceMismatch,
+                Reason::SelectionLimit,
+                Reason::IntensiveLimit,
+                Reason::SessionsOverlap,
+                Reason::SessionsOverlap,
+                Reason::SessionsOverlap,
+                Reason::Full
+            ]
+        );
+    }
+
+    #[test]
+    fn the_fourth_and_the_second_intensive_are_refused_and_the_dead_do_not_count() {
+        let mut world = World::new();
+        world.selections = vec![selection("c", 1, State::Submitted), selection("e", 1, State::Withdrawn)];
+        assert_eq!(world.reasons("d", 1), [Reason::IntensiveLimit]);
+        assert!(world.reasons("e", 1).is_empty(), "withdrawn: may select again");
+        world.selections.push(selection("a", 1, State::SchoolApproved));
+        world.selections.push(selection("f", 1, State::Submitted));
+        assert_eq!(world.reasons("e", 1), [Reason::SelectionLimit]);
+        assert!(world.reasons("e", 2).is_empty(), "the limit is a round's");
+    }
+
+    #[test]
+    fn overlap_is_with_every_live_selection_of_any_round() {
+        let mut world = World::new();
+        world.selections = vec![selection("a", 1, State::Confirmed)];
+        assert_eq!(world.reasons("b", 2), [Reason::SessionsOverlap]);
+        assert_eq!(world.reasons("a", 2), [Reason::AlreadySelected]);
+        let evening = Class { sessions: vec![(90, 99)], active: true, name: "b/2".to_owned(), ..Class::default() };
+        world.projects.get_mut("b").expect("b").classes.insert(evening.name.clone(), evening);
+        assert!(world.reasons("b", 2).is_empty(), "another class leaves time");
+    }
+
+    #[test]
+    fn leave_and_cycle_and_match() {
+        let mut world = World::new();
+        world
+            .projects
+            .get_mut("a")
+            .expect("a")
+            .classes
+            .values_mut()
+            .for_each(|class| class.sessions = vec![(DAY, DAY + 10)]);
+        world.teacher.leaves = vec![(date(1970, 1, 2), None)];
+        assert_eq!(world.reasons("a", 1), [Reason::OnLeave]);
+        world.teacher.leaves = vec![(date(1970, 1, 3), None), (date(1969, 1, 1), Some(date(1970, 1, 1)))];
+        assert!(world.reasons("a", 1).is_empty());
+        world.projects.get_mut("a").expect("a").audience.tiers = vec!["leader".to_owned()];
+        world.teacher.tier = "novice".to_owned();
+        let warned = world.case("a", 1, |case| {
+            let grounds = warnings(&Case { cycle_ends_on: Some(date(2019, 9, 30)), ..*case });
+            grounds.into_iter().map(|ground| ground.reason).collect::<Vec<_>>()
+        });
+        assert_eq!(warned, [Reason::MatchDiffers, Reason::CycleEnds]);
+        assert!(world.reasons("a", 1).is_empty(), "tier is a match dimension: it warns");
+    }
+
+    #[test]
+    fn round_two_asks_for_round_one() {
+        let mut world = World::new();
+        assert_eq!(world.reasons("a", 2), [Reason::Round2NotSelected]);
+        world.teacher.joined_on = Some(date(2019, 9, 6));
+        assert_eq!(world.reasons("a", 2), [Reason::JoinedLater]);
+        world.selections = vec![selection("b", 1, State::SchoolRejected)];
+        assert_eq!(world.reasons("a", 2), [Reason::Round2Rejected]);
+        assert!(world.reasons("a", 1).is_empty(), "round 1 while it is open");
+    }
+}

@@ -1,0 +1,238 @@
+//! The sections of the term's policy that enrollment reads.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{allocation::Allocation, audience::Dimension};
+
+/// Something wrong with the policy, with its remedy in both languages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// "section.key"
+    pub key: String,
+    /// The remedy in Chinese.
+    pub zh: String,
+    /// The remedy in English.
+    pub en: String,
+}
+
+/// Enrollment's share of the policy. A section or key that is absent has its default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// `[selection]`
+    pub selection: Limits,
+    /// `[round2]`
+    pub round2: Round2,
+    /// `[allocation]`
+    pub allocation: Allocations,
+    /// `[class]`
+    pub class: ClassSize,
+    /// `[match]`
+    pub matching: Matching,
+    /// `[attendance]`
+    pub attendance: Attendance,
+    /// `[notice]`
+    pub notice: Notice,
+}
+
+/// `[selection]`: limits of one teacher in one round.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// `selection.max_per_round`: live selections.
+    pub max_per_round: i64,
+    /// `selection.max_intensive_per_round`: of these, of intensive projects.
+    pub max_intensive_per_round: i64,
+    /// `selection.intensive_credits`: whole base credits from which a project is intensive.
+    pub intensive_credits: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_per_round: 3, max_intensive_per_round: 1, intensive_credits: 90 }
+    }
+}
+
+/// `[round2]`: who may select in a later round, beyond the two bars of the regulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Round2 {
+    /// `round2.expired_may_select`: whose selections all expired unreviewed.
+    pub expired_may_select: bool,
+    /// `round2.confirmed_may_select`: who has a place already.
+    pub confirmed_may_select: bool,
+    /// `round2.cancelled_may_select`: whose selections were all cancelled with their project.
+    pub cancelled_may_select: bool,
+}
+
+impl Default for Round2 {
+    fn default() -> Self {
+        Self { expired_may_select: true, confirmed_may_select: true, cancelled_may_select: true }
+    }
+}
+
+/// `[allocation]`: how places are given, by round.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Allocations {
+    /// `allocation.rounds`: round to policy; a round that is absent has its default.
+    pub rounds: BTreeMap<String, Allocation>,
+}
+
+/// `[class]`: from when on a class is worth opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClassSize {
+    /// `class.min_percent`: participants in percent of the places.
+    pub min_percent: i64,
+    /// `class.min_people`: participants.
+    pub min_people: i64,
+}
+
+impl Default for ClassSize {
+    fn default() -> Self {
+        Self { min_percent: 60, min_people: 20 }
+    }
+}
+
+/// `[match]`: whether a project fits a teacher.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Matching {
+    /// `match.dimensions`: what must agree to match; in the other dimensions the audience admits or refuses.
+    pub dimensions: Vec<Dimension>,
+    /// `match.consequence`: of approving an intensive selection that does not match.
+    pub consequence: Consequence,
+}
+
+impl Default for Matching {
+    fn default() -> Self {
+        Self { dimensions: vec![Dimension::Tier, Dimension::Category], consequence: Consequence::Reason }
+    }
+}
+
+/// What approving an unmatched intensive selection takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consequence {
+    /// It is shown.
+    Warn,
+    /// It needs a reason, and is told to the bureau.
+    Reason,
+    /// It is refused.
+    Block,
+}
+
+/// `[attendance]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Attendance {
+    /// `attendance.min_percent`: sessions attended, without which nobody passes.
+    pub min_percent: i64,
+}
+
+impl Default for Attendance {
+    fn default() -> Self {
+        Self { min_percent: 90 }
+    }
+}
+
+/// `[notice]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Notice {
+    /// `notice.min_days`: whole days between the notice and the first session.
+    pub min_days: i64,
+}
+
+impl Default for Notice {
+    fn default() -> Self {
+        Self { min_days: 1 }
+    }
+}
+
+impl Policy {
+    /// Reads enrollment's sections of a policy document; other sections are others'.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn read(document: &toml::Table) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let policy = Self {
+            selection: section(document, "selection", &mut faults),
+            round2: section(document, "round2", &mut faults),
+            allocation: section(document, "allocation", &mut faults),
+            class: section(document, "class", &mut faults),
+            matching: section(document, "match", &mut faults),
+            attendance: section(document, "attendance", &mut faults),
+            notice: section(document, "notice", &mut faults),
+        };
+        for (key, value, low, high) in [
+            ("selection.max_per_round", policy.selection.max_per_round, 1, 100),
+            ("selection.max_intensive_per_round", policy.selection.max_intensive_per_round, 0, 100),
+            ("selection.intensive_credits", policy.selection.intensive_credits, 1, 10_000),
+            ("class.min_percent", policy.class.min_percent, 0, 100),
+            ("class.min_people", policy.class.min_people, 0, 10_000),
+            ("attendance.min_percent", policy.attendance.min_percent, 0, 100),
+            ("notice.min_days", policy.notice.min_days, 0, 365),
+        ] {
+            if value < low || value > high {
+                let (zh, en) = (format!("须在 {low} 与 {high} 之间"), format!("must be between {low} and {high}"));
+                faults.push(Fault { key: key.to_owned(), zh, en });
+            }
+        }
+        for round in policy.allocation.rounds.keys() {
+            if round.parse::<i32>().is_ok_and(|round| round >= 1) {
+                continue;
+            }
+            let (zh, en) = ("轮次须为 1、2、…".to_owned(), "a round is 1, 2, …".to_owned());
+            faults.push(Fault { key: format!("allocation.rounds.{round}"), zh, en });
+        }
+        if faults.is_empty() { Ok(policy) } else { Err(faults) }
+    }
+}
+
+fn section<T: Default + for<'de> Deserialize<'de>>(document: &toml::Table, name: &str, faults: &mut Vec<Fault>) -> T {
+    let Some(value) = document.get(name) else { return T::default() };
+    value.clone().try_into().unwrap_or_else(|error: toml::de::Error| {
+        let message = error.message().to_owned();
+        faults.push(Fault { key: name.to_owned(), zh: format!("无法读取：{message}"), en: message });
+        T::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Policy, Vec<Fault>> {
+        Policy::read(&text.parse().expect("TOML"))
+    }
+
+    #[test]
+    fn an_empty_document_is_the_defaults() {
+        assert_eq!(read(""), Ok(Policy::default()));
+    }
+
+    #[test]
+    fn what_is_said_is_taken() {
+        let policy = read(
+            "[allocation]\nrounds = { 1 = \"FIRST_COME\" }\n[match]\ndimensions = [\"stage\"]\nconsequence = \"block\"\n[cycle]\nyears = 5",
+        )
+        .expect("a policy");
+        assert_eq!(policy.allocation.rounds.get("1"), Some(&Allocation::FirstCome));
+        assert_eq!(policy.matching.dimensions, [Dimension::Stage]);
+        assert_eq!(policy.matching.consequence, Consequence::Block);
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        let faults = read(
+            "[selection]\nmax_per_round = 0\n[attendance]\nmin_percent = 101\n[round2]\nmay = true\n[allocation]\nrounds = { x = \"FIRST_COME\" }",
+        )
+        .expect_err("faults");
+        let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();
+        assert_eq!(keys, ["round2", "selection.max_per_round", "attendance.min_percent", "allocation.rounds.x"]);
+    }
+}

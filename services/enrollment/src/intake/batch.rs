@@ -1,0 +1,207 @@
+//! One transaction for all that wait. Lock order: fence, request ids, teachers, projects, feed head, each sorted; the rules run
+//! on what is read under the locks, so that two replicas cannot both take a fourth selection or the last place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chassis::{
+    Failure,
+    db::{Claim, Claimed, Db, Record, Tx},
+    gates::Admitted,
+};
+use prost::Message as _;
+use proto::{
+    Held,
+    common::v1::Reason,
+    enrollment::v1::{SubmitSelectionRequest, SubmitSelectionResponse},
+};
+
+use super::{
+    Answer, Job,
+    judge::{self, Bench},
+};
+use crate::{
+    domain::{
+        Desk, Policy, Selection, Teacher,
+        allocation::{Allocation, allocation},
+        notification::Kind,
+    },
+    store::{catalog, desk as store, notifications, notifications::Message, roster, rounds, selections, wire},
+};
+
+/// A submission that is to be judged.
+struct Fresh<'a> {
+    index: usize,
+    message: &'a SubmitSelectionRequest,
+    job: &'a Job,
+    admitted: Admitted,
+    claim: Claim,
+    teacher: String,
+}
+
+/// A submission that was accepted.
+struct Taken {
+    held: Held,
+    name: String,
+    for_account: Option<String>,
+}
+
+/// Carries the submissions out; a verdict for each, in their order. `None`: it repeats another one of the same batch.
+pub(super) async fn run(db: &Db, term: &str, jobs: &[Job]) -> Result<Vec<Option<Answer>>, Failure> {
+    let mut verdicts: Vec<Option<Answer>> = jobs.iter().map(|_| None).collect();
+    let mut tx = db.batch(term).await?;
+    let fresh = recognise(&mut tx, jobs, &mut verdicts).await?;
+    if fresh.is_empty() {
+        tx.abandon().await;
+        return Ok(verdicts);
+    }
+
+    let gates = tx.gates()?;
+    let policy = tx.policy::<Policy>()?;
+    let teachers_named: BTreeSet<String> = fresh.iter().map(|fresh| fresh.teacher.clone()).collect();
+    roster::lock(&mut tx, &teachers_named).await?;
+    let teachers = roster::teachers(&mut tx, &teachers_named).await?;
+    let overridden = rounds::overridden(&mut tx, term, &teachers_named).await?;
+    let roster_position = roster::position(&mut tx).await?;
+    let bench = Bench { gates: &gates, policy: &policy, overridden: &overridden, roster_position };
+
+    let mut desk = lay(&mut tx, term, &fresh, &teachers, &teachers_named, &policy).await?;
+    desk.policy_version = gates.policy_version();
+    let mut taken = BTreeMap::new();
+    for fresh in &fresh {
+        let claim = &fresh.claim;
+        tx.seed_ids(&format!("{}\n{}\n{}", claim.caller, claim.method, claim.request_id));
+        let name = tx.id(&format!("{term}/selections"));
+        match decide(&bench, &mut desk, fresh, teachers.get(&fresh.teacher), &name) {
+            Ok(done) => {
+                taken.insert(fresh.index, done);
+            }
+            // Its claim goes with the commit: a request row is written on success only.
+            Err(failure) => set(&mut verdicts, fresh.index, Err(failure)),
+        }
+    }
+
+    store::write(&mut tx, term, &desk).await?;
+    for fresh in &fresh {
+        let Some(done) = taken.get(&fresh.index) else { continue };
+        let Some(selection) = desk.selections.get(&done.name) else { continue };
+        let record = Record::of(&done.name, "submitted", &wire::facts(selection)).term(term);
+        tx.record(record.by(&fresh.admitted.actor, Some(&done.held)).at(fresh.job.admission.at));
+        let reply = SubmitSelectionResponse { selection: Some(wire::selection(selection)) };
+        tx.reply(fresh.claim.clone(), &reply);
+        set(&mut verdicts, fresh.index, Ok(reply));
+    }
+    let messages = taken.values().filter_map(|done| told(done, desk.selections.get(&done.name)?)).collect();
+    notifications::write(&mut tx, term, messages).await?;
+    tx.finish().await?;
+    Ok(verdicts)
+}
+
+fn set(verdicts: &mut [Option<Answer>], index: usize, verdict: Answer) {
+    if let Some(place) = verdicts.get_mut(index) {
+        *place = Some(verdict);
+    }
+}
+
+/// Claims and admits each by itself: the fresh ones are left to be judged. A replay is answered whatever has closed since.
+async fn recognise<'a>(
+    tx: &mut Tx,
+    jobs: &'a [Job],
+    verdicts: &mut [Option<Answer>],
+) -> Result<Vec<Fresh<'a>>, Failure> {
+    let mut waiting: Vec<(usize, &'a Job, Claim)> = Vec::new();
+    for (index, job) in jobs.iter().enumerate() {
+        let admission = &job.admission;
+        if admission.expired() {
+            set(verdicts, index, Err(Failure::new(Reason::DeadlineExceeded)));
+            continue;
+        }
+        match Claim::of(&admission.actor, &admission.method.path, &job.message) {
+            Ok(claim) => waiting.push((index, job, claim)),
+            Err(failure) => set(verdicts, index, Err(failure)),
+        }
+    }
+    let claims: Vec<Claim> = waiting.iter().map(|(_, _, claim)| claim.clone()).collect();
+    let claimed = tx.claim(&claims).await?;
+    let mut fresh = Vec::with_capacity(waiting.len());
+    for ((index, job, claim), claimed) in waiting.into_iter().zip(claimed) {
+        match claimed {
+            Claimed::Fresh => match tx.admit(&job.admission).await {
+                Ok(admitted) => {
+                    let named = &job.message.teacher;
+                    let teacher = if named.is_empty() { &admitted.actor.teacher } else { named }.clone();
+                    fresh.push(Fresh { index, message: &job.message, job, admitted, claim, teacher });
+                }
+                Err(failure) => set(verdicts, index, Err(failure)),
+            },
+            Claimed::Replay(reply) => {
+                let reply = SubmitSelectionResponse::decode(reply.as_slice()).map_err(Failure::internal);
+                set(verdicts, index, reply);
+            }
+            // It finds the other one's reply when it is run again.
+            Claimed::Twin(_) => {}
+            Claimed::Reused => set(verdicts, index, Err(Failure::new(Reason::RequestIdReused))),
+        }
+    }
+    Ok(fresh)
+}
+
+/// The desk of the batch: the teachers' selections, and the books of the projects in which a seat is held at submission.
+async fn lay(
+    tx: &mut Tx,
+    term: &str,
+    fresh: &[Fresh<'_>],
+    teachers: &BTreeMap<String, Teacher>,
+    named: &BTreeSet<String>,
+    policy: &Policy,
+) -> Result<Desk, Failure> {
+    let selections = selections::of_teachers(tx, term, named).await?;
+    let mut wanted: BTreeSet<String> = fresh.iter().map(|fresh| fresh.message.project.clone()).collect();
+    wanted.extend(selections.iter().map(|selection| selection.project.clone()));
+    let mut projects = catalog::projects(tx, &wanted).await?;
+    projects.retain(|_, project| project.term == term);
+    let held_at_once = |fresh: &&Fresh<'_>| {
+        let (Some(teacher), Some(project)) = (teachers.get(&fresh.teacher), projects.get(&fresh.message.project))
+        else {
+            return false;
+        };
+        judge::round(&fresh.admitted, teacher)
+            .is_ok_and(|round| allocation(project, &policy.allocation, round) == Allocation::FirstCome)
+    };
+    let first_come: BTreeSet<String> =
+        fresh.iter().filter(held_at_once).map(|fresh| fresh.message.project.clone()).collect();
+    catalog::lock(tx, &first_come).await?;
+    if !first_come.is_empty() {
+        // The catalog's mirror holds these locks while it changes places: what it wrote before is read now.
+        projects.extend(catalog::projects(tx, &first_come).await?);
+    }
+    let books = store::books(tx, &first_come, &projects).await?;
+    Ok(Desk::new(selections, projects, books, 0))
+}
+
+fn decide(
+    bench: &Bench<'_>,
+    desk: &mut Desk,
+    fresh: &Fresh<'_>,
+    teacher: Option<&Teacher>,
+    name: &str,
+) -> Result<Taken, Failure> {
+    let teacher = teacher.ok_or_else(|| Failure::not_found(&fresh.teacher))?;
+    let actor = &fresh.admitted.actor;
+    let held = judge::submitting_as(actor, teacher)?;
+    let round = judge::round(&fresh.admitted, teacher)?;
+    let by = (actor, fresh.job.admission.at);
+    let accepted = judge::judge(bench, desk, teacher, &fresh.message.project, round, name, by)?;
+    desk.submit(accepted.selection, accepted.hold)?;
+    let for_account = (teacher.account != actor.account).then(|| teacher.account.clone());
+    Ok(Taken { held, name: name.to_owned(), for_account })
+}
+
+/// What a teacher is told of a selection that another made for him.
+fn told(done: &Taken, selection: &Selection) -> Option<Message> {
+    Some(Message {
+        account: done.for_account.clone()?,
+        kind: Kind::SubmittedFor,
+        resource: selection.name.clone(),
+        metadata: store::metadata(selection),
+    })
+}

@@ -1,0 +1,125 @@
+//! The hot path: submissions wait in a bounded queue; one writer a process drains all that wait into one transaction, and
+//! answers after its commit.
+
+mod batch;
+mod judge;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chassis::{Admission, Call, Failure, db::Db};
+use proto::{
+    common::v1::Reason,
+    enrollment::v1::{SubmitSelectionRequest, SubmitSelectionResponse},
+};
+use serde::Deserialize;
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use judge::{first_round_ends_on, open_selection_window, open_windows};
+
+/// `[intake]` of the configuration.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IntakeConfig {
+    /// Submissions that may wait; one more is refused at once.
+    pub queue: usize,
+    /// Most submissions of one transaction.
+    pub batch: usize,
+}
+
+impl Default for IntakeConfig {
+    fn default() -> Self {
+        Self { queue: 4096, batch: 512 }
+    }
+}
+
+/// When a refused caller should try again.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// A submission that waits.
+#[derive(Debug)]
+struct Job {
+    admission: Admission,
+    message: SubmitSelectionRequest,
+    answer: oneshot::Sender<Answer>,
+}
+
+type Answer = Result<SubmitSelectionResponse, Failure>;
+
+/// The queue's entrance. Cheap to clone; the writer ends with the last one.
+#[derive(Debug, Clone)]
+pub struct Intake(mpsc::Sender<Job>);
+
+impl Intake {
+    /// A queue, and the writer that empties it: to be spawned.
+    pub fn new(db: Db, config: IntakeConfig) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (queue, waiting) = mpsc::channel(config.queue.max(1));
+        (Self(queue), write(db, waiting, config.batch.max(1)))
+    }
+
+    /// Waits in the queue and for the commit.
+    ///
+    /// # Errors
+    /// The refusal; `OVERLOADED` at once if the queue is full.
+    pub async fn submit(&self, call: Call<SubmitSelectionRequest>) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let job = Job { admission: call.admission, message: call.message, answer };
+        let full = |_| Failure::new(Reason::Overloaded).retry_after(RETRY_AFTER);
+        self.0.try_send(job).map_err(full)?;
+        answered.await.unwrap_or_else(|_| Err(Failure::new(Reason::Unavailable).with("service", "enrollment")))
+    }
+}
+
+async fn write(db: Db, mut waiting: mpsc::Receiver<Job>, limit: usize) {
+    let mut jobs = Vec::with_capacity(limit);
+    while waiting.recv_many(&mut jobs, limit).await > 0 {
+        let mut by_term: BTreeMap<String, Vec<Job>> = BTreeMap::new();
+        for job in jobs.drain(..) {
+            by_term.entry(job.message.parent.clone()).or_default().push(job);
+        }
+        for (term, mut jobs) in by_term {
+            while !jobs.is_empty() {
+                jobs = take(&db, &term, jobs).await;
+            }
+        }
+    }
+}
+
+/// Carries a run of submissions of one term out and answers them. Returns those that repeat another of the same run: they
+/// find its reply in the next one.
+async fn take(db: &Db, term: &str, jobs: Vec<Job>) -> Vec<Job> {
+    match batch::run(db, term, &jobs).await {
+        Ok(verdicts) => {
+            let mut again = Vec::new();
+            for (job, verdict) in jobs.into_iter().zip(verdicts) {
+                match verdict {
+                    // A caller who has gone away needs no answer.
+                    Some(verdict) => drop(job.answer.send(verdict)),
+                    None => again.push(job),
+                }
+            }
+            again
+        }
+        Err(failure) if jobs.len() == 1 => {
+            for job in jobs {
+                tracing::debug!(%failure, "a submission failed");
+                drop(job.answer.send(Err(failure)));
+                break;
+            }
+            Vec::new()
+        }
+        Err(failure) => {
+            // One bad request never fails a batch: each by itself, and each that met another transaction is run again.
+            tracing::debug!(%failure, size = jobs.len(), "a batch failed; running its submissions one by one");
+            for job in jobs {
+                let verdict = batch::run(db, term, std::slice::from_ref(&job)).await;
+                let verdict = verdict.map(|mut verdicts| verdicts.pop().flatten());
+                drop(job.answer.send(match verdict {
+                    Ok(Some(verdict)) => verdict,
+                    Ok(None) => Err(Failure::internal("a submission without a verdict")),
+                    Err(failure) => Err(failure),
+                }));
+            }
+            Vec::new()
+        }
+    }
+}

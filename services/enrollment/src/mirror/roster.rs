@@ -1,0 +1,102 @@
+//! The roster: teachers, organisations, accounts.
+//!
+//! Retirement, departure and death cancel a teacher's live selections; so does a leave that overlaps the sessions; a transfer
+//! takes what waits for review to the new school. None of these counts as a withdrawal.
+
+use std::collections::BTreeMap;
+
+use chassis::{Failure, changes::decode, db::Tx};
+use proto::{
+    common::v1::Change,
+    roster::v1::{AccountFacts, OrganizationFacts, TeacherFacts},
+};
+
+use super::desk;
+use crate::{
+    domain::{Event, Selection, State, Teacher, desk::Why, eligibility::can_attend_beside_leave},
+    store::{catalog, desk as store, roster, selections},
+};
+
+/// Mirrors the roster.
+#[derive(Debug, Clone, Copy)]
+pub struct RosterMirror;
+
+#[tonic::async_trait]
+impl chassis::Mirror for RosterMirror {
+    fn source(&self) -> &'static str {
+        "roster"
+    }
+
+    async fn apply(&self, tx: &mut Tx, change: &Change) -> Result<(), Failure> {
+        if let Some(facts) = decode::<TeacherFacts>(change)? {
+            let live = selections::live_of(tx, &facts.name).await?;
+            let teacher = roster::put_teacher(tx, &facts).await?;
+            return if live.is_empty() { Ok(()) } else { follow(tx, &teacher, &live).await };
+        }
+        if let Some(facts) = decode::<OrganizationFacts>(change)? {
+            return roster::put_organization(tx, &facts).await;
+        }
+        if let Some(facts) = decode::<AccountFacts>(change)? {
+            return roster::put_account(tx, &facts).await;
+        }
+        Ok(())
+    }
+}
+
+/// What a teacher's new facts mean for his live selections, term by term.
+async fn follow(tx: &mut Tx, teacher: &Teacher, live: &[Selection]) -> Result<(), Failure> {
+    let mut by_term: BTreeMap<String, Vec<&Selection>> = BTreeMap::new();
+    for selection in live {
+        let term = chassis::db::Scope::of_name(&selection.name).term();
+        by_term.entry(term.to_owned()).or_default().push(selection);
+    }
+    for (term, live) in by_term {
+        if !concerns(tx, &term, teacher, &live).await? {
+            continue;
+        }
+        let mut desk = desk(tx, &term, &live).await?;
+        let names: Vec<String> = desk
+            .of_teacher(&teacher.name)
+            .filter(|selection| selection.state.is_live())
+            .map(|selection| selection.name.clone())
+            .collect();
+        let zone = tx.gates_of(&term).await?.zone().clone();
+        for name in names {
+            let Some(selection) = desk.selections.get(&name) else { continue };
+            let project = desk.projects.get(&selection.project);
+            let away =
+                project.is_some_and(|project| !can_attend_beside_leave(teacher, project, &selection.class, &zone));
+            let moves = selection.state == State::Submitted && selection.school != teacher.school;
+            if teacher.status.is_gone() {
+                desk.apply(&name, Event::Cancel, &Why::coded(teacher.status.word()))?;
+            } else if away && selection.state != State::Attended {
+                desk.apply(&name, Event::Cancel, &Why::coded("leave"))?;
+            } else if moves {
+                let moved = Selection { school: teacher.school.clone(), ..selection.clone() };
+                desk.rewrite("transferred", None, moved);
+            }
+        }
+        store::finish(tx, &term, &mut desk, None).await?;
+    }
+    Ok(())
+}
+
+/// Whether anything could follow: most changes of a teacher mean nothing to his selections, and take no locks.
+async fn concerns(tx: &mut Tx, term: &str, teacher: &Teacher, live: &[&Selection]) -> Result<bool, Failure> {
+    if teacher.status.is_gone() {
+        return Ok(true);
+    }
+    if live.iter().any(|selection| selection.state == State::Submitted && selection.school != teacher.school) {
+        return Ok(true);
+    }
+    if teacher.leaves.is_empty() {
+        return Ok(false);
+    }
+    let zone = tx.gates_of(term).await?.zone().clone();
+    let names = live.iter().map(|selection| selection.project.clone()).collect();
+    let projects = catalog::projects(tx, &names).await?;
+    Ok(live.iter().any(|selection| {
+        let project = projects.get(&selection.project);
+        project.is_some_and(|project| !can_attend_beside_leave(teacher, project, &selection.class, &zone))
+    }))
+}

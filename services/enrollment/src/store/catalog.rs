@@ -1,0 +1,75 @@
+//! The mirror of the catalog: projects and their places.
+
+use std::collections::BTreeSet;
+
+use chassis::{
+    Failure,
+    db::{Queries, Row, Rows, Tx, args},
+};
+use prost::Message as _;
+use proto::catalog::v1::ProjectFacts;
+
+use super::{count, dialect, facts};
+use crate::domain::{Project, Projects};
+
+fn read(row: &Row) -> Result<Project, Failure> {
+    let facts = row.get::<Vec<u8>>("facts")?;
+    facts::project(ProjectFacts::decode(facts.as_slice()).map_err(Failure::internal)?)
+}
+
+/// The project of this name.
+pub async fn project(db: &mut impl Queries, name: &str) -> Result<Option<Project>, Failure> {
+    db.one("SELECT facts FROM project WHERE name = $1", args![name]).await?.as_ref().map(read).transpose()
+}
+
+/// The projects of these names.
+pub async fn projects(db: &mut impl Queries, names: &BTreeSet<String>) -> Result<Projects, Failure> {
+    let sql = "SELECT facts FROM project WHERE name IN (SELECT value ->> 0 FROM json_each($1))";
+    let rows = db.all(sql, args![Rows::texts(names).json()]).await?;
+    rows.iter().map(|row| read(row).map(|project| (project.name.clone(), project))).collect()
+}
+
+/// The `page`-th run of `limit` published projects of a term, by name.
+pub async fn published_page(
+    db: &mut impl Queries,
+    term: &str,
+    page: i32,
+    limit: usize,
+) -> Result<Vec<Project>, Failure> {
+    let offset = i64::from(page).saturating_mul(count(limit));
+    let rows = db
+        .all(
+            "SELECT facts FROM project WHERE term = $1 AND open ORDER BY name LIMIT $2 OFFSET $3",
+            args![term, count(limit), offset],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Locks the seats of projects: their counts stand until the transaction ends.
+pub async fn lock(tx: &mut Tx, names: &BTreeSet<String>) -> Result<(), Failure> {
+    if !names.is_empty() {
+        tx.all(dialect::LOCK_PROJECTS, args![Rows::texts(names).json()]).await?;
+    }
+    Ok(())
+}
+
+/// Takes a project's facts.
+pub async fn put(tx: &mut Tx, wire: &ProjectFacts, project: &Project) -> Result<(), Failure> {
+    tx.execute(
+        "INSERT INTO project (name, term, provider, accepting_bureau, open, facts)
+         VALUES ($1, $2, $3, $4, CAST($5 AS BIGINT) = 1, $6)
+         ON CONFLICT (name) DO UPDATE SET provider = excluded.provider, accepting_bureau = excluded.accepting_bureau,
+            open = excluded.open, facts = excluded.facts",
+        args![
+            &project.name,
+            &project.term,
+            &project.provider,
+            &project.accepting_bureau,
+            i64::from(project.open),
+            wire.encode_to_vec()
+        ],
+    )
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! The desk: rows laid on it under their locks, and what was done there written down.
+//!
+//! Lock order: fence and request ids (chassis), teachers, projects, feed head (chassis), each sorted. Every write of a
+//! selection holds its teacher's lock, every write of seats the project's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chassis::{
+    Failure,
+    db::{Record, Tx},
+};
+use proto::Held;
+
+use super::{catalog, notices, notifications, notifications::Message, roster, seats, selections, wire};
+use crate::domain::{Desk, Event, Selection, notification::Kind, seats::Book};
+
+/// Lays on the desk, under their locks: every selection of the term of `teachers` and of those who wait for places of
+/// `projects`, their projects, and the books of `projects`.
+pub async fn load(
+    tx: &mut Tx,
+    term: &str,
+    teachers: &BTreeSet<String>,
+    projects: &BTreeSet<String>,
+    policy_version: i64,
+) -> Result<Desk, Failure> {
+    let mut locked = teachers.clone();
+    if !projects.is_empty() {
+        // Who joins the list between this and the locks is not at the desk; his turn comes with the next free place.
+        locked.extend(selections::waiting_teachers(tx, projects).await?);
+    }
+    roster::lock(tx, &locked).await?;
+    catalog::lock(tx, projects).await?;
+    let selections = selections::of_teachers(tx, term, &locked).await?;
+    let mut wanted = projects.clone();
+    wanted.extend(selections.iter().map(|selection| selection.project.clone()));
+    let projects_at_desk = catalog::projects(tx, &wanted).await?;
+    let books = books(tx, projects, &projects_at_desk).await?;
+    Ok(Desk::new(selections, projects_at_desk, books, policy_version))
+}
+
+/// The books of locked projects.
+pub async fn books(
+    tx: &mut Tx,
+    names: &BTreeSet<String>,
+    projects: &crate::domain::Projects,
+) -> Result<BTreeMap<String, Book>, Failure> {
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let counts = seats::counts(tx, names).await?;
+    let open = |(name, (held, granted)): (&String, &(i32, BTreeMap<String, i32>))| {
+        projects.get(name).map(|project| (name.clone(), Book::open(project, *held, granted)))
+    };
+    Ok(counts.iter().filter_map(open).collect())
+}
+
+/// As `load`, for the selections of these names: their teachers, and the books of their projects.
+///
+/// # Errors
+/// `NOT_FOUND` for a name that is none, or of another term.
+pub async fn load_named(
+    tx: &mut Tx,
+    term: &str,
+    names: &BTreeSet<String>,
+    policy_version: i64,
+) -> Result<Desk, Failure> {
+    let found = selections::named(tx, names).await?;
+    for name in names {
+        let known = found.iter().any(|selection| selection.name == *name);
+        if !known || !name.starts_with(&format!("{term}/")) {
+            return Err(Failure::not_found(name));
+        }
+    }
+    let teachers = found.iter().map(|selection| selection.teacher.clone()).collect();
+    let projects = found.iter().map(|selection| selection.project.clone()).collect();
+    load(tx, term, &teachers, &projects, policy_version).await
+}
+
+/// Gives what became free to those who wait, writes everything down, records the changes, and tells the teachers.
+pub async fn finish(tx: &mut Tx, term: &str, desk: &mut Desk, held: Option<&Held>) -> Result<(), Failure> {
+    let freed: Vec<_> =
+        desk.books.iter().filter(|(_, book)| book.free() > 0).map(|(project, _)| project.clone()).collect();
+    for project in freed {
+        desk.promote(&project);
+    }
+    write(tx, term, desk).await?;
+    let actor = tx.actor().clone();
+    for act in desk.acts() {
+        let record = Record::of(&act.after.name, act.verb, &wire::facts(&act.after));
+        tx.record(record.reason(&act.after.reason).term(term).by(&actor, held));
+    }
+    tell(tx, term, desk).await?;
+    join_notices(tx, term, desk).await
+}
+
+/// Writes selections and seats.
+pub async fn write(tx: &mut Tx, term: &str, desk: &Desk) -> Result<(), Failure> {
+    let touched: Vec<&Selection> = desk.touched().collect();
+    // A selection that lives again must not meet a row of its own project that dies in the same transaction.
+    let (live, ended): (Vec<&Selection>, Vec<&Selection>) =
+        touched.into_iter().partition(|selection| selection.state.is_live());
+    selections::write(tx, term, ended).await?;
+    selections::write(tx, term, live).await?;
+    seats::write(tx, &desk.books).await
+}
+
+/// Tells teachers what was done with their selections, but for what they did themselves.
+async fn tell(tx: &mut Tx, term: &str, desk: &Desk) -> Result<(), Failure> {
+    let told = |event: Option<Event>| event.and_then(Kind::after);
+    let teachers: BTreeSet<String> =
+        desk.acts().iter().filter(|act| told(act.event).is_some()).map(|act| act.after.teacher.clone()).collect();
+    if teachers.is_empty() {
+        return Ok(());
+    }
+    let accounts = roster::accounts(tx, &teachers).await?;
+    let own = tx.actor().account.clone();
+    let messages = desk.acts().iter().filter_map(|act| {
+        let kind = told(act.event)?;
+        let account = accounts.get(&act.after.teacher).filter(|account| **account != own)?;
+        Some(Message {
+            account: account.clone(),
+            kind,
+            resource: act.after.name.clone(),
+            metadata: metadata(&act.after),
+        })
+    });
+    let messages = messages.collect();
+    notifications::write(tx, term, messages).await
+}
+
+/// Variables of a message about a selection.
+#[must_use]
+pub fn metadata(selection: &Selection) -> BTreeMap<String, String> {
+    [
+        ("project", selection.project.as_str()),
+        ("class", &selection.class),
+        ("state", selection.state.word()),
+        ("reason", &selection.reason),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect()
+}
+
+/// Who gets a place in a class whose notice is out gets the notice too.
+async fn join_notices(tx: &mut Tx, term: &str, desk: &Desk) -> Result<(), Failure> {
+    let placed: Vec<&Selection> = desk
+        .acts()
+        .iter()
+        .filter(|act| act.event == Some(Event::Confirm))
+        .filter_map(|act| desk.selections.get(&act.after.name))
+        .filter(|selection| !selection.class.is_empty())
+        .collect();
+    if placed.is_empty() {
+        return Ok(());
+    }
+    let classes = placed.iter().map(|selection| selection.class.clone()).collect();
+    for (class, notice) in notices::of_classes(tx, &classes).await? {
+        let of_class = placed.iter().filter(|selection| selection.class == class);
+        let teachers: BTreeSet<String> = of_class.map(|selection| selection.teacher.clone()).collect();
+        address(tx, term, &notice, &class, &teachers).await?;
+    }
+    Ok(())
+}
+
+/// Addresses a notice to teachers and tells them.
+pub async fn address(
+    tx: &mut Tx,
+    term: &str,
+    notice: &str,
+    class: &str,
+    teachers: &BTreeSet<String>,
+) -> Result<(), Failure> {
+    notices::address(tx, notice, teachers).await?;
+    let project = class.split_once("/classes/").map_or("", |(project, _)| project);
+    let metadata: BTreeMap<String, String> =
+        [("project", project), ("class", class)].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let accounts = roster::accounts(tx, teachers).await?;
+    let message = |account: String| Message {
+        account,
+        kind: Kind::NoticeIssued,
+        resource: notice.to_owned(),
+        metadata: metadata.clone(),
+    };
+    let messages = accounts.into_values().map(message).collect();
+    notifications::write(tx, term, messages).await
+}

@@ -1,0 +1,86 @@
+//! The neighbours' facts, as the domain reads them.
+
+use chassis::Failure;
+use proto::{
+    catalog::v1::{ProjectFacts, allocation, class, project},
+    roster::v1::{TeacherFacts, teacher},
+};
+
+use crate::domain::{Class, Project, Teacher, allocation::Allocation, audience::Audience, teacher::Status};
+
+/// A teacher out of the roster's facts.
+pub fn teacher(facts: TeacherFacts) -> Result<Teacher, Failure> {
+    let status = match facts.status() {
+        teacher::Status::Active | teacher::Status::Unspecified => Status::Active,
+        teacher::Status::OnLeave => Status::OnLeave,
+        teacher::Status::Retired => Status::Retired,
+        teacher::Status::Departed => Status::Departed,
+        teacher::Status::Deceased => Status::Deceased,
+    };
+    let leaves = facts.leaves.iter().filter_map(|leave| {
+        let first = day(leave.first_on).transpose()?;
+        Some(first.and_then(|first| Ok((first, day(leave.last_on)?))))
+    });
+    Ok(Teacher {
+        leaves: leaves.collect::<Result<_, _>>()?,
+        joined_on: day(facts.joined_on)?,
+        name: facts.name,
+        account: facts.account,
+        school: facts.school,
+        path: facts.path,
+        tier: facts.tier,
+        category: facts.category,
+        stage: facts.stage,
+        subject: facts.subject,
+        status,
+    })
+}
+
+/// A project out of the catalog's facts.
+pub fn project(facts: ProjectFacts) -> Result<Project, Failure> {
+    let state = facts.state();
+    let classes = facts.classes.iter().map(|class| {
+        let edge = |at: &Option<prost_types::Timestamp>| at.as_ref().map(proto::instant);
+        let sessions = class.sessions.iter().filter_map(|session| Some((edge(&session.starts)?, edge(&session.ends)?)));
+        let class = Class {
+            name: class.name.clone(),
+            places: class.places,
+            sessions: sessions.collect(),
+            active: class.state() != class::State::Cancelled,
+            ends_on: day(class.ends_on)?,
+        };
+        Ok((class.name.clone(), class))
+    });
+    let allocations = facts.allocations.iter().filter_map(|own| {
+        let policy = match own.policy() {
+            allocation::Policy::UncappedThenScreen => Allocation::UncappedThenScreen,
+            allocation::Policy::FirstCome => Allocation::FirstCome,
+            allocation::Policy::Unspecified => return None,
+        };
+        Some((own.round, policy))
+    });
+    let audience = facts.audience.clone().unwrap_or_default();
+    Ok(Project {
+        open: matches!(state, project::State::Published | project::State::Running),
+        cancelled: state == project::State::Cancelled,
+        audience: Audience {
+            stages: audience.stages,
+            subjects: audience.subjects,
+            tiers: audience.tiers,
+            categories: audience.categories,
+            organizations: audience.organizations,
+        },
+        base_credit: facts.base_credit.unwrap_or_default().into(),
+        difficulty_percent: facts.difficulty_percent,
+        classes: classes.collect::<Result<_, Failure>>()?,
+        allocations: allocations.collect(),
+        name: facts.name,
+        term: facts.term,
+        provider: facts.provider,
+        accepting_bureau: facts.accepting_bureau,
+    })
+}
+
+fn day(wire: Option<proto::google::r#type::Date>) -> Result<Option<jiff::civil::Date>, Failure> {
+    wire.map(|date| jiff::civil::Date::try_from(date).map_err(Failure::internal)).transpose()
+}

@@ -1,0 +1,157 @@
+//! The mirror of the roster: teachers, organisations, roles.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chassis::{
+    Failure,
+    db::{Queries, Row, Rows, Tx, args, row},
+};
+use prost::Message as _;
+use proto::roster::v1::{AccountFacts, OrganizationFacts, TeacherFacts, account};
+
+use super::{count, dialect, facts};
+use crate::domain::{Teacher, calendar};
+
+fn read(row: &Row) -> Result<Teacher, Failure> {
+    let facts = row.get::<Vec<u8>>("facts")?;
+    facts::teacher(TeacherFacts::decode(facts.as_slice()).map_err(Failure::internal)?)
+}
+
+/// The teacher of this name.
+pub async fn teacher(db: &mut impl Queries, name: &str) -> Result<Option<Teacher>, Failure> {
+    db.one("SELECT facts FROM teacher WHERE name = $1", args![name]).await?.as_ref().map(read).transpose()
+}
+
+/// The teachers of these names, by name.
+pub async fn teachers(db: &mut impl Queries, names: &BTreeSet<String>) -> Result<BTreeMap<String, Teacher>, Failure> {
+    let sql = "SELECT facts FROM teacher WHERE name IN (SELECT value ->> 0 FROM json_each($1))";
+    let rows = db.all(sql, args![Rows::texts(names).json()]).await?;
+    rows.iter().map(|row| read(row).map(|teacher| (teacher.name.clone(), teacher))).collect()
+}
+
+/// Active teachers of schools under `organization`, by name from after `after`.
+pub async fn active_under(
+    db: &mut impl Queries,
+    organization: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<Teacher>, Failure> {
+    let rows = db
+        .all(
+            "SELECT facts FROM teacher
+             WHERE school IN (SELECT organization FROM organization_under WHERE ancestor = $1)
+               AND status = 'active' AND name > $2 ORDER BY name LIMIT $3",
+            args![organization, after, count(limit)],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Locks teachers: what is read of them after it stands until the transaction ends.
+pub async fn lock(tx: &mut Tx, names: &BTreeSet<String>) -> Result<(), Failure> {
+    if !names.is_empty() {
+        tx.all(dialect::LOCK_TEACHERS, args![Rows::texts(names).json()]).await?;
+    }
+    Ok(())
+}
+
+/// Accounts of these teachers; those without one are missing.
+pub async fn accounts(db: &mut impl Queries, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>, Failure> {
+    let rows = db
+        .all(
+            "SELECT name, account FROM teacher
+             WHERE name IN (SELECT value ->> 0 FROM json_each($1)) AND account <> ''",
+            args![Rows::texts(names).json()],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.get("name")?, row.get("account")?))).collect()
+}
+
+/// Takes a teacher's facts; returns the teacher as he is now.
+pub async fn put_teacher(tx: &mut Tx, wire: &TeacherFacts) -> Result<Teacher, Failure> {
+    let teacher = facts::teacher(wire.clone())?;
+    tx.execute(
+        "INSERT INTO teacher (name, school, account, status, joined_on, facts) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (name) DO UPDATE SET school = excluded.school, account = excluded.account,
+            status = excluded.status, joined_on = excluded.joined_on, facts = excluded.facts",
+        args![
+            &teacher.name,
+            &teacher.school,
+            &teacher.account,
+            teacher.status.word(),
+            proto::date_text(wire.joined_on.as_ref()),
+            wire.encode_to_vec()
+        ],
+    )
+    .await?;
+    Ok(teacher)
+}
+
+/// Takes an organisation's facts.
+pub async fn put_organization(tx: &mut Tx, facts: &OrganizationFacts) -> Result<(), Failure> {
+    let path = serde_json::to_string(&facts.path).map_err(Failure::internal)?;
+    tx.execute(
+        "INSERT INTO organization (name, path) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET path = excluded.path",
+        args![&facts.name, path],
+    )
+    .await?;
+    tx.execute("DELETE FROM organization_under WHERE organization = $1", args![&facts.name]).await?;
+    tx.execute(
+        "INSERT INTO organization_under (ancestor, organization) SELECT value ->> 0, $2 FROM json_each($1) WHERE TRUE
+         ON CONFLICT DO NOTHING",
+        args![Rows::texts(facts.path.iter().chain([&facts.name])).json(), &facts.name],
+    )
+    .await?;
+    Ok(())
+}
+
+/// An organisation's ancestors and itself, root first; of an unknown one, itself alone.
+pub async fn path(db: &mut impl Queries, organization: &str) -> Result<Vec<String>, Failure> {
+    match db.one("SELECT path FROM organization WHERE name = $1", args![organization]).await? {
+        Some(row) => serde_json::from_str(&row.get::<String>("path")?).map_err(Failure::internal),
+        None => Ok(vec![organization.to_owned()]),
+    }
+}
+
+/// Takes an account's roles.
+pub async fn put_account(tx: &mut Tx, facts: &AccountFacts) -> Result<(), Failure> {
+    tx.execute("DELETE FROM account_role WHERE account = $1", args![&facts.name]).await?;
+    let active = facts.state() != account::State::Suspended;
+    let mut rows = Rows::new();
+    for held in &facts.roles {
+        let Some(grant) = &held.grant else { continue };
+        let (from, until) = (proto::date_text(held.from.as_ref()), proto::date_text(held.until.as_ref()));
+        rows.push(row![grant.role, grant.organization.as_str(), from, until]);
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    tx.execute(
+        "INSERT INTO account_role (account, role, organization, teacher, active, from_on, until_on)
+         SELECT $2, CAST(value ->> 0 AS BIGINT), value ->> 1, $3, CAST($4 AS BIGINT) = 1, value ->> 2, value ->> 3
+         FROM json_each($1) WHERE TRUE ON CONFLICT DO NOTHING",
+        args![rows.json(), &facts.name, &facts.teacher, i64::from(active)],
+    )
+    .await?;
+    Ok(())
+}
+
+/// How far the roster is mirrored.
+pub async fn position(db: &mut impl Queries) -> Result<i64, Failure> {
+    let row = db.one("SELECT position FROM mirror_cursor WHERE source = 'roster'", args![]).await?;
+    row.map_or(Ok(0), |row| row.get("position"))
+}
+
+/// Roles that take part in a phase, as an argument.
+pub(super) fn roles(roles: &[proto::common::v1::Role]) -> String {
+    let mut rows = Rows::new();
+    for role in roles {
+        rows.push(row![*role as i32]);
+    }
+    rows.json()
+}
+
+/// Roles of those who take part in `phase`.
+pub(super) fn participants(phase: proto::common::v1::Phase) -> String {
+    roles(calendar::participants(phase))
+}

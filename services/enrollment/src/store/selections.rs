@@ -1,0 +1,372 @@
+//! Selections: read by what they belong to, written many at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chassis::{
+    Failure,
+    db::{Queries, Row, Rows, Tx, args, row},
+};
+
+use super::{count, narrow, unknown};
+use crate::domain::{Selection, State, seats::Seat};
+
+macro_rules! select {
+    ($rest:expr) => {
+        concat!(
+            "SELECT s.name AS name, s.teacher AS teacher, s.project AS project, s.class AS class, s.round AS round,
+                    s.preference AS preference, s.state AS state, s.seat AS seat, s.school AS school,
+                    s.submitted_at AS submitted_at, s.submitted_by AS submitted_by, s.reason AS reason,
+                    s.reason_text AS reason_text, s.matched AS matched, s.approved AS approved,
+                    s.waiting_position AS waiting_position, s.roster_position AS roster_position,
+                    s.policy_version AS policy_version, s.revision AS revision,
+                    s.sessions_attended AS sessions_attended, s.passed AS passed,
+                    s.coefficient_percent AS coefficient_percent, s.entry AS entry
+             FROM selection s ",
+            $rest
+        )
+    };
+}
+
+fn read(row: &Row) -> Result<Selection, Failure> {
+    let (state, seat) = (row.get::<String>("state")?, row.get::<String>("seat")?);
+    Ok(Selection {
+        name: row.get("name")?,
+        teacher: row.get("teacher")?,
+        project: row.get("project")?,
+        class: row.get("class")?,
+        round: narrow(row, "round")?,
+        preference: narrow(row, "preference")?,
+        state: State::from_word(&state).ok_or_else(|| unknown("state", &state))?,
+        seat: Seat::ALL.iter().copied().find(|one| one.word() == seat).ok_or_else(|| unknown("seat", &seat))?,
+        school: row.get("school")?,
+        submitted_at: row.get("submitted_at")?,
+        submitted_by: row.get("submitted_by")?,
+        reason: row.get("reason")?,
+        reason_text: row.get("reason_text")?,
+        matched: row.get("matched")?,
+        approved: row.get("approved")?,
+        waiting_position: narrow(row, "waiting_position")?,
+        roster_position: row.get("roster_position")?,
+        policy_version: row.get("policy_version")?,
+        revision: row.get("revision")?,
+        sessions_attended: narrow(row, "sessions_attended")?,
+        passed: match row.get::<i64>("passed")? {
+            -1 => None,
+            verdict => Some(verdict == 1),
+        },
+        coefficient_percent: narrow(row, "coefficient_percent")?,
+        entry: row.get("entry")?,
+    })
+}
+
+fn read_all(rows: Vec<Row>) -> Result<Vec<Selection>, Failure> {
+    rows.iter().map(read).collect()
+}
+
+/// The selection of this name.
+pub async fn find(db: &mut impl Queries, name: &str) -> Result<Option<Selection>, Failure> {
+    db.one(select!("WHERE s.name = $1"), args![name]).await?.as_ref().map(read).transpose()
+}
+
+/// The selections of these names; those that do not exist are missing.
+pub async fn named(db: &mut impl Queries, names: &BTreeSet<String>) -> Result<Vec<Selection>, Failure> {
+    let sql = select!("WHERE s.name IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY s.name");
+    read_all(db.all(sql, args![Rows::texts(names).json()]).await?)
+}
+
+/// Every selection of the term of these teachers.
+pub async fn of_teachers(
+    db: &mut impl Queries,
+    term: &str,
+    teachers: &BTreeSet<String>,
+) -> Result<Vec<Selection>, Failure> {
+    let sql = select!("WHERE s.teacher IN (SELECT value ->> 0 FROM json_each($2)) AND s.term = $1 ORDER BY s.name");
+    read_all(db.all(sql, args![term, Rows::texts(teachers).json()]).await?)
+}
+
+/// The selections of a project in one state (empty: in any).
+pub async fn of_project(db: &mut impl Queries, project: &str, state: &str) -> Result<Vec<Selection>, Failure> {
+    let sql = select!("WHERE s.project = $1 AND ($2 = '' OR s.state = $2) ORDER BY s.name");
+    read_all(db.all(sql, args![project, state]).await?)
+}
+
+/// The selections with a place in a class, by name from after `after`.
+pub async fn of_class(
+    db: &mut impl Queries,
+    project: &str,
+    class: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Selection>, Failure> {
+    let sql = select!(
+        "WHERE s.project = $1 AND s.class = $2 AND s.seat = 'granted' AND s.name > $3 ORDER BY s.name LIMIT $4"
+    );
+    read_all(db.all(sql, args![project, class, after, limit]).await?)
+}
+
+/// The selection whose credit this ledger entry is.
+pub async fn of_entry(db: &mut impl Queries, entry: &str) -> Result<Option<Selection>, Failure> {
+    db.one(select!("WHERE s.entry = $1"), args![entry]).await?.as_ref().map(read).transpose()
+}
+
+/// Live selections of one teacher in every term.
+pub async fn live_of(db: &mut impl Queries, teacher: &str) -> Result<Vec<Selection>, Failure> {
+    let sql = select!(
+        "WHERE s.teacher = $1 AND s.state IN ('submitted', 'school_approved', 'waitlisted', 'confirmed', 'attended')
+         ORDER BY s.name"
+    );
+    read_all(db.all(sql, args![teacher]).await?)
+}
+
+/// Who may be seen by a caller: rows of himself, of schools under his organisations, of his provider's projects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct View {
+    /// "teachers/…"
+    pub teacher: String,
+    /// Schools, districts, bureaus.
+    pub organizations: Vec<String>,
+    /// Providers.
+    pub providers: Vec<String>,
+}
+
+/// What a listing asks for; empty and zero: anything.
+#[derive(Debug, Clone, Default)]
+pub struct Filter<'a> {
+    /// "terms/…"; never empty.
+    pub term: &'a str,
+    /// "teachers/…"
+    pub teacher: &'a str,
+    /// School, district or bureau.
+    pub organization: &'a str,
+    /// "terms/…/projects/…"
+    pub project: &'a str,
+    /// State's word.
+    pub state: &'a str,
+    /// Round.
+    pub round: i32,
+}
+
+/// One text of a listing for each index that can drive it.
+macro_rules! listing {
+    ($head:expr, $driver:literal, $tail:literal) => {
+        concat!(
+            $head,
+            " WHERE ",
+            $driver,
+            " AND s.term = $1 AND ($2 = '' OR s.teacher = $2)
+              AND ($3 = '' OR s.school IN (SELECT organization FROM organization_under WHERE ancestor = $3))
+              AND ($4 = '' OR s.project = $4) AND ($5 = '' OR s.state = $5) AND ($6 = 0 OR s.round = $6)
+              AND (s.teacher = $7
+                   OR s.school IN (SELECT u.organization FROM organization_under u
+                                   WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($8)))
+                   OR s.project IN (SELECT p.name FROM project p
+                                    WHERE p.provider IN (SELECT value ->> 0 FROM json_each($9)))) ",
+            $tail
+        )
+    };
+}
+macro_rules! listings {
+    ($driver:literal) => {
+        (
+            listing!(select!(""), $driver, "AND s.name > $10 ORDER BY s.name LIMIT $11"),
+            listing!("SELECT COUNT(*) AS total FROM selection s", $driver, ""),
+        )
+    };
+}
+
+/// A page of what `view` may see of `filter`, from after the name `after`, and how many there are in all.
+pub async fn list(
+    db: &mut impl Queries,
+    filter: &Filter<'_>,
+    view: &View,
+    after: &str,
+    limit: usize,
+) -> Result<(Vec<Selection>, i64), Failure> {
+    let (page, total) = if !filter.teacher.is_empty() {
+        listings!("s.teacher = $2")
+    } else if !filter.project.is_empty() {
+        listings!("s.project = $4")
+    } else if !filter.organization.is_empty() {
+        listings!("s.school IN (SELECT organization FROM organization_under WHERE ancestor = $3)")
+    } else {
+        listings!("s.term = $1")
+    };
+    let args = args![
+        filter.term,
+        filter.teacher,
+        filter.organization,
+        filter.project,
+        filter.state,
+        filter.round,
+        &view.teacher,
+        Rows::texts(&view.organizations).json(),
+        Rows::texts(&view.providers).json(),
+    ];
+    let mut page_args = args.clone();
+    page_args.extend(args![after, count(limit)]);
+    let selections = read_all(db.all(page, page_args).await?)?;
+    let total = db.one(total, args).await?.map_or(Ok(0), |row| row.get("total"))?;
+    Ok((selections, total))
+}
+
+/// Selections that a closing review leaves unreviewed: of the round, of schools under `organizations` (empty: of all).
+pub async fn unreviewed(
+    db: &mut impl Queries,
+    term: &str,
+    round: i32,
+    organizations: &[String],
+    limit: i64,
+) -> Result<Vec<Selection>, Failure> {
+    in_state_of_round(db, term, round, "submitted", "", organizations, limit).await
+}
+
+/// Selections of a round in a state, with a coded reason (empty: any), of schools under `organizations` (empty: of all).
+pub async fn in_state_of_round(
+    db: &mut impl Queries,
+    term: &str,
+    round: i32,
+    state: &str,
+    reason: &str,
+    organizations: &[String],
+    limit: i64,
+) -> Result<Vec<Selection>, Failure> {
+    let sql = select!(
+        "WHERE s.term = $1 AND s.round = $2 AND s.state = $3 AND ($4 = '' OR s.reason = $4)
+           AND ($5 = '[]' OR s.school IN (SELECT u.organization FROM organization_under u
+                                          WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($5))))
+         ORDER BY s.name LIMIT $6"
+    );
+    let organizations = Rows::texts(organizations).json();
+    read_all(db.all(sql, args![term, round, state, reason, organizations, limit]).await?)
+}
+
+/// Selections of a term in a state, by name.
+pub async fn in_state(db: &mut impl Queries, term: &str, state: &str, limit: i64) -> Result<Vec<Selection>, Failure> {
+    let sql = select!("WHERE s.term = $1 AND s.state = $2 ORDER BY s.name LIMIT $3");
+    read_all(db.all(sql, args![term, state, limit]).await?)
+}
+
+/// Teachers who wait for a place of these projects.
+pub async fn waiting_teachers(db: &mut impl Queries, projects: &BTreeSet<String>) -> Result<Vec<String>, Failure> {
+    let rows = db
+        .all(
+            "SELECT DISTINCT teacher FROM selection
+             WHERE project IN (SELECT value ->> 0 FROM json_each($1)) AND state = 'waitlisted' AND waiting_position > 0
+             ORDER BY teacher",
+            args![Rows::texts(projects).json()],
+        )
+        .await?;
+    rows.iter().map(|row| row.get("teacher")).collect()
+}
+
+/// Projects with selections that a closing confirmation of `round` has to settle, with their number, by name; of providers under
+/// `organizations` (empty: of all).
+pub async fn unsettled_projects(
+    db: &mut impl Queries,
+    term: &str,
+    round: i32,
+    organizations: &[String],
+    limit: i64,
+) -> Result<Vec<(String, i64)>, Failure> {
+    let rows = db
+        .all(
+            "SELECT s.project AS project, COUNT(*) AS number FROM selection s JOIN project p ON p.name = s.project
+             WHERE s.term = $1 AND s.round <= $2
+               AND (s.state = 'school_approved' OR (s.state = 'waitlisted' AND s.waiting_position = 0))
+               AND ($3 = '[]' OR p.provider IN (SELECT value ->> 0 FROM json_each($3)))
+             GROUP BY s.project ORDER BY s.project LIMIT $4",
+            args![term, round, Rows::texts(organizations).json(), limit],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.get("project")?, row.get("number")?))).collect()
+}
+
+/// Teachers of the selections of these projects that a closing confirmation of `round` has to settle.
+pub async fn unsettled_teachers(
+    db: &mut impl Queries,
+    projects: &BTreeSet<String>,
+    round: i32,
+) -> Result<BTreeSet<String>, Failure> {
+    let rows = db
+        .all(
+            "SELECT DISTINCT teacher FROM selection
+             WHERE project IN (SELECT value ->> 0 FROM json_each($1)) AND round <= $2
+               AND (state = 'school_approved' OR (state = 'waitlisted' AND waiting_position = 0))",
+            args![Rows::texts(projects).json(), round],
+        )
+        .await?;
+    rows.iter().map(|row| row.get("teacher")).collect()
+}
+
+/// How many approved selections of each project wait for a place.
+pub async fn approved_by_project(db: &mut impl Queries, term: &str) -> Result<BTreeMap<String, i32>, Failure> {
+    let rows = db
+        .all(
+            "SELECT project, COUNT(*) AS number FROM selection
+             WHERE term = $1 AND state IN ('school_approved', 'waitlisted') GROUP BY project",
+            args![term],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.get("project")?, narrow(row, "number")?))).collect()
+}
+
+/// Writes selections as they are, new ones too.
+pub async fn write<'a>(
+    tx: &mut Tx,
+    term: &str,
+    selections: impl IntoIterator<Item = &'a Selection>,
+) -> Result<(), Failure> {
+    let mut rows = Rows::new();
+    for selection in selections {
+        rows.push(row![
+            selection.name.as_str(),
+            selection.teacher.as_str(),
+            selection.project.as_str(),
+            selection.class.as_str(),
+            selection.round,
+            selection.preference,
+            selection.state.word(),
+            selection.seat.word(),
+            selection.school.as_str(),
+            selection.submitted_at,
+            selection.submitted_by.as_str(),
+            selection.reason.as_str(),
+            selection.reason_text.as_str(),
+            i64::from(selection.matched),
+            i64::from(selection.approved),
+            selection.waiting_position,
+            selection.roster_position,
+            selection.policy_version,
+            selection.revision,
+            selection.sessions_attended,
+            selection.passed.map_or(-1, i64::from),
+            selection.coefficient_percent,
+            selection.entry.as_str()
+        ]);
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    tx.execute(
+        "INSERT INTO selection (name, term, teacher, project, class, round, preference, state, seat, school, submitted_at,
+            submitted_by, reason, reason_text, matched, approved, waiting_position, roster_position, policy_version,
+            revision, sessions_attended, passed, coefficient_percent, entry)
+         SELECT value ->> 0, $2, value ->> 1, value ->> 2, value ->> 3, CAST(value ->> 4 AS BIGINT),
+            CAST(value ->> 5 AS BIGINT), value ->> 6, value ->> 7, value ->> 8, CAST(value ->> 9 AS BIGINT),
+            value ->> 10, value ->> 11, value ->> 12, CAST(value ->> 13 AS BIGINT) = 1, CAST(value ->> 14 AS BIGINT) = 1,
+            CAST(value ->> 15 AS BIGINT), CAST(value ->> 16 AS BIGINT), CAST(value ->> 17 AS BIGINT),
+            CAST(value ->> 18 AS BIGINT), CAST(value ->> 19 AS BIGINT), CAST(value ->> 20 AS BIGINT),
+            CAST(value ->> 21 AS BIGINT), value ->> 22
+         FROM json_each($1) WHERE TRUE
+         ON CONFLICT (name) DO UPDATE SET class = excluded.class, preference = excluded.preference,
+            state = excluded.state, seat = excluded.seat, school = excluded.school, reason = excluded.reason,
+            reason_text = excluded.reason_text, matched = excluded.matched, approved = excluded.approved,
+            waiting_position = excluded.waiting_position, roster_position = excluded.roster_position,
+            policy_version = excluded.policy_version, revision = excluded.revision,
+            sessions_attended = excluded.sessions_attended, passed = excluded.passed,
+            coefficient_percent = excluded.coefficient_percent, entry = excluded.entry",
+        args![rows.json(), term],
+    )
+    .await?;
+    Ok(())
+}
