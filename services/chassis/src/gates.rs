@@ -19,7 +19,7 @@ use proto::{
 use crate::{
     call::Admission,
     contract::Grant,
-    db::{Db, Queries, Scope, Sql, Tx, args},
+    db::{Db, Engine, Queries, Scope, Sql, Tx, args},
     failure::Failure,
     policy::Policy,
 };
@@ -279,6 +279,15 @@ const FENCE_ALONE: Sql = Sql {
 };
 const FENCE_READ: &str = "SELECT term, revision FROM fence WHERE term = $1 OR $1 = '' ORDER BY term";
 
+/// Queues for the fence: PostgreSQL lets those that share a row pass whoever waits for it alone, for ever under a rush; for
+/// a table it keeps the order. Readers without a lock pass, and an embedded database has one writer anyhow.
+pub(crate) async fn queue_for_fence(tx: &mut Tx) -> Result<(), Failure> {
+    if tx.engine() == Engine::Postgres {
+        tx.execute("LOCK TABLE fence IN EXCLUSIVE MODE", args![]).await?;
+    }
+    Ok(())
+}
+
 /// The gates of the scope's term (of no term: of all), under the fence's lock.
 pub(crate) async fn load_on_fence(
     tx: &mut Tx,
@@ -286,6 +295,9 @@ pub(crate) async fn load_on_fence(
     scope: Scope<'_>,
     alone: bool,
 ) -> Result<Vec<Arc<TermGates>>, Failure> {
+    if alone {
+        queue_for_fence(tx).await?;
+    }
     load(tx, db, scope, if alone { FENCE_ALONE } else { FENCE_SHARED }).await
 }
 

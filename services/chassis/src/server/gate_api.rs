@@ -87,13 +87,14 @@ async fn put(api: &GateApi, call: Call<PutGatesRequest>) -> Result<PutGatesRespo
     let version = gates.version;
     let body = gates.encode_to_vec();
     let mut tx = api.db.begin_own(call.admission.at, "gates").await?;
+    // Transactions that stand under the old gates end first.
+    gates::queue_for_fence(&mut tx).await?;
     tx.execute(
         "INSERT INTO fence (term, revision, gate_version, policy_version, gates, settled)
          VALUES ($1, 0, -1, 0, $2, '[]') ON CONFLICT DO NOTHING",
         args![&gates.term, Vec::<u8>::new()],
     )
     .await?;
-    // The condition takes the row's lock: transactions that stand under the old gates end first.
     let moved = tx
         .execute(
             "UPDATE fence SET revision = revision + 1, gate_version = $2, policy_version = $3, gates = $4

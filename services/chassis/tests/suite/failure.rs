@@ -1,0 +1,95 @@
+//! Failures on the wire: one reason, both languages, every fault at once.
+
+use std::time::Duration;
+
+use chassis::{Failure, Faults, Metadata, failure::localized};
+use proptest::prelude::*;
+use proto::common::v1::Reason;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetail, StatusExt as _};
+
+fn reasons() -> impl Iterator<Item = Reason> {
+    (1..1000).filter_map(|number| Reason::try_from(number).ok())
+}
+
+#[test]
+fn every_reason_has_exactly_one_error_info_and_both_languages() {
+    for reason in reasons() {
+        let status = Status::from(Failure::new(reason).with("resource", "teachers/1"));
+        let details = status.get_error_details_vec();
+        let infos: Vec<_> = details
+            .iter()
+            .filter_map(|detail| if let ErrorDetail::ErrorInfo(info) = detail { Some(info) } else { None })
+            .collect();
+        assert_eq!(infos.len(), 1, "{reason:?}");
+        assert_eq!((infos[0].reason.as_str(), infos[0].domain.as_str()), (reason.as_str_name(), "shixun"));
+        assert_eq!(infos[0].metadata.get("resource").map(String::as_str), Some("teachers/1"));
+        let locales: Vec<_> = details
+            .iter()
+            .filter_map(|detail| match detail {
+                ErrorDetail::LocalizedMessage(text) if !text.message.is_empty() => Some(text.locale.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(locales, ["zh-CN", "en"], "{reason:?}");
+        assert!(status.code() != Code::Unknown && status.code() != Code::Ok, "{reason:?}");
+    }
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    let mut faults = Faults::new();
+    faults.required("teacher.name", "");
+    faults.required("teacher.title", "given");
+    faults.add("teacher.stage", "学段不存在", "is no stage");
+    let status = Status::from(faults.check().expect_err("two faults"));
+    let details = status.get_error_details();
+    let violations: Vec<_> = details
+        .bad_request()
+        .map(|bad| bad.field_violations.iter().map(|one| (one.field.as_str(), one.description.as_str())).collect())
+        .unwrap_or_default();
+    assert_eq!(violations, [("teacher.name", "必填 / required"), ("teacher.stage", "学段不存在 / is no stage")]);
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("teacher.name, teacher.stage"), "{}", status.message());
+    assert!(Faults::new().check().is_ok());
+}
+
+#[test]
+fn every_rule_that_is_not_met_is_told_at_once() {
+    let limit = Metadata::from([("limit".to_owned(), "3".to_owned())]);
+    let failure = Failure::new(Reason::NotEligible)
+        .precondition(Reason::SelectionLimit, "teachers/1", limit)
+        .precondition(Reason::OnLeave, "teachers/1", Metadata::new())
+        .retry_after(Duration::from_secs(2));
+    let status = Status::from(failure);
+    let details = status.get_error_details();
+    let failed: Vec<_> = details
+        .precondition_failure()
+        .map(|failed| failed.violations.iter().map(|one| (one.r#type.as_str(), one.description.as_str())).collect())
+        .unwrap_or_default();
+    let expected = [
+        ("REASON_SELECTION_LIMIT", "本轮最多选 3 个项目。 / At most 3 selections a round."),
+        ("REASON_ON_LEAVE", "培训期间处于休假。 / The teacher is on leave during the sessions."),
+    ];
+    assert_eq!(failed, expected);
+    assert_eq!(details.retry_info().and_then(|info| info.retry_delay), Some(Duration::from_secs(2)));
+}
+
+#[test]
+fn the_cause_of_an_internal_error_stays_inside() {
+    let status = Status::from(Failure::internal("secret 110101199003071234"));
+    assert_eq!(status.code(), Code::Internal);
+    assert!(!format!("{status:?}").contains("secret"));
+}
+
+proptest! {
+    /// A value is put as it is: braces in it are no variables.
+    #[test]
+    fn values_are_filled_in_once(resource in ".*", state in ".*", event in ".*") {
+        let metadata: Metadata = [("resource", &resource), ("state", &state), ("event", &event)]
+            .map(|(key, value)| (key.to_owned(), value.clone()))
+            .into();
+        let (_, en) = localized(Reason::StateConflict, &metadata);
+        prop_assert_eq!(en, format!("{resource} is {state}; {event} is not possible."));
+    }
+}

@@ -1,0 +1,51 @@
+//! Page tokens: opaque, and good for their own query only.
+
+use chassis::Page;
+use proptest::prelude::*;
+use proto::{common::v1::Reason, roster::v1::ListOrganizationsRequest};
+
+fn query(ancestor: &str) -> ListOrganizationsRequest {
+    ListOrganizationsRequest { ancestor: ancestor.to_owned(), ..ListOrganizationsRequest::default() }
+}
+
+fn token(query: &ListOrganizationsRequest, last: &str) -> String {
+    Page::read(1, "", query).map(|page| page.next(2, || last.to_owned())).unwrap_or_default()
+}
+
+#[test]
+fn sizes_are_bounded() {
+    for (asked, limit) in [(0, 50), (1, 1), (1000, 1000), (1001, 1000), (i32::MAX, 1000)] {
+        assert_eq!(Page::read(asked, "", &query("")).expect("a page").limit(), limit);
+    }
+    assert_eq!(
+        Page::read(-1, "", &query("")).err().and_then(|failure| failure.reason()),
+        Some(Reason::InvalidArgument)
+    );
+}
+
+#[test]
+fn the_last_page_has_no_next() {
+    let page = Page::read(3, "", &query("")).expect("a page");
+    assert!(page.next(0, || unreachable!()).is_empty() && page.next(3, || unreachable!()).is_empty());
+    assert!(!page.next(4, || "key".to_owned()).is_empty());
+}
+
+proptest! {
+    #[test]
+    fn a_token_leads_on_in_its_query(ancestor in ".*", last in ".*", size in 0..2000_i32) {
+        let page = Page::read(size, &token(&query(&ancestor), &last), &query(&ancestor)).expect("its own query");
+        prop_assert_eq!(page.after(), last);
+    }
+
+    #[test]
+    fn a_token_is_refused_in_any_other_query(one in ".*", other in ".*", last in ".*") {
+        prop_assume!(one != other);
+        let refused = Page::read(1, &token(&query(&one), &last), &query(&other));
+        prop_assert_eq!(refused.err().and_then(|failure| failure.reason()), Some(Reason::PageTokenInvalid));
+    }
+
+    #[test]
+    fn no_text_panics(token in ".*") {
+        let _ = Page::read(1, &token, &query(""));
+    }
+}
