@@ -1,29 +1,39 @@
 //! A new version of a calendar beside the running one: an edge whose step has begun cannot move.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use super::Fault;
-use crate::sequencer::Planned;
+use proto::common::v1::{Phase, Window};
 
-/// A step that has begun: its name and when it was due.
-pub type Begun = (String, i64);
+use super::{Fault, edges};
 
-/// A fault for each edge that the new plan moves, or drops, though its step has begun.
+/// A fault for each edge that a new version moves though its step has begun, and for each that it moves into the past.
+/// `begun` are the edges of the running version whose steps have begun, e.g. "selection-1/closes"; `now` is in
+/// microseconds since the epoch. Windows may be prolonged, and added, while they run.
 #[must_use]
-pub fn moved_edges(begun: &[Begun], plan: &[Planned]) -> Vec<Fault> {
-    let planned: BTreeMap<&str, &Planned> = plan.iter().map(|step| (step.name.as_str(), step)).collect();
-    let mut windows: BTreeMap<&str, Fault> = BTreeMap::new();
-    for (name, due) in begun {
-        let stays = planned.get(name.as_str()).is_some_and(|step| step.due == *due);
-        if !stays {
-            let edge = planned.get(name.as_str()).map_or(name.as_str(), |step| step.edge.as_str());
-            let fault = Fault::new(
-                edge,
-                format!("步骤 {name} 已开始执行，不能移动；可增设补办窗口"),
-                format!("step {name} has begun and cannot move; add a supplementary window"),
-            );
-            windows.entry(edge).or_insert(fault);
+pub fn moved_edges(begun: &BTreeSet<String>, running: &[Window], new: &[Window], now: i64) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for window in running.iter().filter(|window| window.phase() != Phase::Unspecified) {
+        let successor = new.iter().find(|other| other.id == window.id);
+        // Another phase, round or organisation makes it another window.
+        let stays = successor.is_some_and(|other| {
+            (other.phase, other.round, &other.organizations) == (window.phase, window.round, &window.organizations)
+        });
+        let (before, after) = (edges(window), successor.and_then(edges));
+        let instants = [
+            ("opens", before.map(|(opens, _)| opens), after.map(|(opens, _)| opens)),
+            ("closes", before.map(|(_, closes)| closes), after.map(|(_, closes)| closes)),
+        ];
+        for (edge, before, after) in instants {
+            let edge = format!("{}/{edge}", window.id);
+            if begun.contains(&edge) && (!stays || before != after) {
+                let zh = format!("{edge} 的步骤已开始执行，不能移动；可增设补办窗口");
+                let en = format!("the steps of {edge} have begun: it cannot move; add a supplementary window");
+                faults.push(Fault::new(edge, zh, en));
+            } else if before != after && after.is_some_and(|after| after < now) {
+                let en = format!("{edge} cannot move into the past");
+                faults.push(Fault::new(edge.clone(), format!("{edge} 不能移到过去的时间"), en));
+            }
         }
     }
-    windows.into_values().collect()
+    faults
 }

@@ -1,10 +1,13 @@
 //! `CalendarService`: terms, calendars, and what is open today.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use chassis::{
     Call, Failure, Faults, Page, answer,
-    db::{Db, Record, Scope},
+    db::{Db, Queries, Record, Scope},
     peer::{Peer, within},
 };
 use prost::Message as _;
@@ -14,7 +17,7 @@ use proto::{
         self as pb, CreateTermRequest, CreateTermResponse, GetCalendarRequest, GetCalendarResponse, GetTermRequest,
         GetTermResponse, GetTodayRequest, GetTodayResponse, ListCalendarVersionsRequest, ListCalendarVersionsResponse,
         ListTermsRequest, ListTermsResponse, PutCalendarRequest, PutCalendarResponse, ValidateCalendarRequest,
-        ValidateCalendarResponse, calendar_service_server::CalendarService,
+        ValidateCalendarResponse, calendar_service_server::CalendarService, step::State,
     },
 };
 use tonic::{Code, Request, Response, Status};
@@ -22,7 +25,7 @@ use tonic_types::StatusExt as _;
 
 use super::{Fault, check, moved_edges, parse, today, validate};
 use crate::{
-    sequencer::{calendar_steps, plan},
+    sequencer::{Gated, calendar_steps, plan, record},
     store::{
         steps,
         terms::{self, Calendar, Term},
@@ -239,17 +242,21 @@ async fn policy_faults(api: &CalendarApi, gates: &Gates) -> Result<Vec<Fault>, F
 }
 
 /// The gateway's own section: `[reminder] days_before_close`.
-fn reminders(policy: &str) -> Result<Vec<i64>, Fault> {
+fn reminders(policy: &str) -> Result<BTreeSet<i64>, Fault> {
     let wrong = || {
-        let en = "must be a list of days from 1 to 60";
-        Fault::new("policy.reminder.days_before_close", "须为 1–60 的天数列表", en)
+        let en = "must be a list of at most 10 days from 1 to 60";
+        Fault::new("policy.reminder.days_before_close", "须为至多 10 个 1–60 的天数", en)
     };
     let table: toml::Table = policy.parse().map_err(|_| wrong())?;
     let Some(days) = table.get("reminder").and_then(|section| section.get("days_before_close")) else {
-        return Ok(vec![1]);
+        return Ok([1].into());
     };
     let days: Vec<i64> = days.clone().try_into().map_err(|_| wrong())?;
-    if days.iter().all(|days| (1..=60).contains(days)) { Ok(days) } else { Err(wrong()) }
+    if days.len() <= 10 && days.iter().all(|days| (1..=60).contains(days)) {
+        Ok(days.into_iter().collect())
+    } else {
+        Err(wrong())
+    }
 }
 
 async fn validate_calendar(
@@ -268,12 +275,32 @@ async fn validate_calendar(
     let gates = gates_of(&term, windows.clone(), &policy, 0);
     faults.extend(policy_faults(api, &gates).await?);
     if faults.is_empty() {
-        let begun = steps::begun(&mut db, &term.name).await?;
-        let days = reminders(&policy).unwrap_or_default();
-        faults.extend(moved_edges(&begun, &plan(&term.name, &windows, &days)));
+        let begun = begun_edges(&mut db, in_force.as_ref()).await?;
+        let running = in_force.as_ref().map(wire_calendar).transpose()?.unwrap_or_default().windows;
+        faults.extend(moved_edges(&begun, &running, &windows, db.at()));
     }
     let windows = windows.into_iter().filter(|window| window.phase() != Phase::Unspecified).collect();
     Ok(ValidateCalendarResponse { faults: faults.into_iter().map(Into::into).collect(), windows })
+}
+
+/// The edges of the running version whose steps have begun.
+async fn begun_edges(db: &mut impl Queries, in_force: Option<&Calendar>) -> Result<BTreeSet<String>, Failure> {
+    let Some(calendar) = in_force else { return Ok(BTreeSet::new()) };
+    let begun = steps::begun(db, &calendar.term).await?;
+    let gates = Gates::decode(calendar.gates.as_slice()).map_err(Failure::internal)?;
+    let running = plan(&gates, &BTreeSet::new(), &Gated::by_contract());
+    Ok(running.into_iter().filter(|step| begun.contains(&step.name)).map(|step| step.edge).collect())
+}
+
+/// # Errors
+/// `EDGE_PASSED`, with every edge that cannot move.
+fn refuse_moved(faults: Vec<Fault>) -> Result<(), Failure> {
+    let Some(first) = faults.first() else { return Ok(()) };
+    let refusal = Failure::new(Reason::EdgePassed).with("window", &first.field);
+    Err(faults.iter().fold(refusal, |refusal, fault| {
+        let metadata = [("window".to_owned(), fault.field.clone())].into();
+        refusal.precondition(Reason::EdgePassed, &fault.field, metadata)
+    }))
 }
 
 fn or_in_force(policy: String, in_force: Option<&Calendar>) -> String {
@@ -309,13 +336,9 @@ async fn put_calendar(api: &CalendarApi, call: Call<PutCalendarRequest>) -> Resu
     faults.extend(policy_faults(api, &gates).await?);
     check(faults)?;
 
+    let days = reminders(&policy).map_err(|fault| Failure::internal(fault.en))?;
+
     let mut tx = api.db.begin(&call, Scope::AnyTerm).await?;
-    let begun = steps::begun(&mut tx, &term.name).await?;
-    let days = reminders(&policy).map_err(|fault| check(vec![fault]).err().unwrap_or_else(|| Failure::internal("")))?;
-    let planned = plan(&term.name, &gates.windows, &days);
-    if let Some(first) = moved_edges(&begun, &planned).into_iter().next() {
-        return Err(Failure::new(Reason::EdgePassed).with("window", first.field));
-    }
     let calendar = Calendar {
         term: term.name.clone(),
         version: gates.version,
@@ -332,9 +355,18 @@ async fn put_calendar(api: &CalendarApi, call: Call<PutCalendarRequest>) -> Resu
         let failure = Failure::new(Reason::VersionOutdated).with("version", message.follows_version);
         return Err(failure.with("current", term.calendar_version));
     }
-    steps::adopt(&mut tx, &term.name, &planned).await?;
+    // What has not begun moves first; then nothing can begin any more that the check below would not see.
+    let planned = plan(&gates, &days, &Gated::by_contract());
+    let mut changed = steps::adopt(&mut tx, &term.name, &planned).await?;
+    let begun = begun_edges(&mut tx, in_force.as_ref()).await?;
+    let running = in_force.as_ref().map(wire_calendar).transpose()?.unwrap_or_default().windows;
     let at = tx.at();
-    steps::add(&mut tx, &term.name, &calendar_steps(&term.name, calendar.version, at)).await?;
+    refuse_moved(moved_edges(&begun, &running, &gates.windows, at))?;
+    changed.extend(steps::add(&mut tx, &term.name, &calendar_steps(&term.name, calendar.version, at)).await?);
+    for step in changed {
+        let verb = if step.state == State::Dropped { "dropped" } else { "planned" };
+        record(&mut tx, &step, verb);
+    }
     let reply = wire_calendar(&calendar)?;
     // A person wrote the reason: it stays in the table.
     let after = pb::Calendar { reason: String::new(), document: String::new(), policy: String::new(), ..reply.clone() };

@@ -1,10 +1,18 @@
 //! The calendar document: TOML, its days inclusive in the term's zone, so that a window closes at the next midnight.
 
+use std::collections::BTreeSet;
+
 use jiff::{civil::Date, tz::TimeZone};
 use proto::common::v1::{Phase, Precondition, Role, Window, precondition::Condition};
-use serde::Deserialize;
 
-use super::{Fault, done_mark};
+use super::{Fault, done_mark, marked, waits_for};
+
+/// Keys of a `[[window]]`.
+const KEYS: [&str; 7] = ["id", "phase", "round", "first_day", "last_day", "owners", "organizations"];
+/// More windows are a mistake, and would make as many steps.
+const MOST_WINDOWS: usize = 500;
+/// As many rounds as any term may have.
+const MOST_ROUNDS: i32 = 9;
 
 /// A calendar as its document says it.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,28 +54,17 @@ impl Day {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    id: String,
-    phase: String,
-    #[serde(default)]
-    round: i32,
-    first_day: toml::Value,
-    last_day: toml::Value,
-    #[serde(default)]
-    owners: Vec<String>,
-    #[serde(default)]
-    organizations: Vec<String>,
-}
-
 /// Reads a document.
 ///
 /// # Errors
 /// Every fault of form at once.
 pub fn parse(document: &str) -> Result<Calendar, Vec<Fault>> {
     let table: toml::Table = document.parse().map_err(|error: toml::de::Error| {
-        vec![Fault::new("document", format!("不是 TOML：{}", error.message()), error.message())]
+        vec![Fault::new(
+            "document",
+            format!("不是 TOML：{}", error.message()),
+            format!("is no TOML: {}", error.message()),
+        )]
     })?;
     let mut faults = Vec::new();
     for key in table.keys().filter(|key| !["zone", "window"].contains(&key.as_str())) {
@@ -79,19 +76,16 @@ pub fn parse(document: &str) -> Result<Calendar, Vec<Fault>> {
         faults.push(Fault::new("zone", "须为 IANA 时区，如 Asia/Shanghai", "must be an IANA zone, e.g. Asia/Shanghai"));
     }
     let entries = table.get("window").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    if entries.is_empty() {
-        faults.push(Fault::new("window", "至少一个 [[window]]", "at least one [[window]]"));
+    if entries.is_empty() || entries.len() > MOST_WINDOWS {
+        let en = format!("there must be 1 to {MOST_WINDOWS} [[window]]");
+        faults.push(Fault::new("window", format!("须有 1–{MOST_WINDOWS} 个 [[window]]"), en));
     }
     let mut days = Vec::new();
-    for (index, entry) in entries.iter().enumerate() {
-        match entry.clone().try_into::<Entry>() {
-            Ok(entry) => days.extend(day(index, entry, &mut faults)),
-            Err(error) => {
-                faults.push(Fault::new(
-                    format!("window[{index}]"),
-                    format!("无法读取：{}", error.message()),
-                    error.message(),
-                ));
+    for (index, entry) in entries.iter().take(MOST_WINDOWS).enumerate() {
+        match entry.as_table() {
+            Some(table) => days.extend(Entry { index, table, faults: &mut faults }.day()),
+            None => {
+                faults.push(Fault::new(format!("window[{index}]"), "须为 [[window]] 表", "must be a [[window]] table"))
             }
         }
     }
@@ -101,53 +95,128 @@ pub fn parse(document: &str) -> Result<Calendar, Vec<Fault>> {
     }
 }
 
-fn day(index: usize, entry: Entry, faults: &mut Vec<Fault>) -> Option<Day> {
-    let at = |key: &str| format!("window[{index}].{key}");
-    let before = faults.len();
-    let phase = Phase::from_str_name(&format!("PHASE_{}", entry.phase))
-        .filter(|phase| !matches!(phase, Phase::Unspecified | Phase::Any));
-    if phase.is_none() {
-        let en = format!("{} is no phase of a calendar", entry.phase);
-        faults.push(Fault::new(at("phase"), format!("没有阶段 {}", entry.phase), en));
+/// One `[[window]]` while it is read: every fault of it is noted, so that all are told at once.
+struct Entry<'a> {
+    index: usize,
+    table: &'a toml::Table,
+    faults: &'a mut Vec<Fault>,
+}
+
+impl Entry<'_> {
+    fn fault(&mut self, key: &str, zh: impl Into<String>, en: impl Into<String>) {
+        self.faults.push(Fault::new(format!("window[{}].{key}", self.index), zh, en));
     }
-    let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if entry.id.is_empty() || entry.id.len() > 48 || !entry.id.bytes().all(named) {
-        faults.push(Fault::new(at("id"), "须为 1–48 个小写字母、数字或 -", "must be 1 to 48 of a–z, 0–9 and -"));
-    }
-    let mut owners = Vec::new();
-    for owner in &entry.owners {
-        match Role::from_str_name(&format!("ROLE_{owner}")) {
-            Some(role) if !matches!(role, Role::Unspecified | Role::Service) => owners.push(role),
-            _ => faults.push(Fault::new(at("owners"), format!("没有角色 {owner}"), format!("{owner} is no role"))),
+
+    fn day(mut self) -> Option<Day> {
+        let before = self.faults.len();
+        let unknown: Vec<_> = self.table.keys().filter(|key| !KEYS.contains(&key.as_str())).cloned().collect();
+        for key in unknown {
+            self.fault(
+                &key,
+                format!("未知的键；可用 {}", KEYS.join("、")),
+                format!("unknown; there are {}", KEYS.join(", ")),
+            );
         }
-    }
-    for organization in &entry.organizations {
-        if !organization.starts_with("organizations/") {
-            faults.push(Fault::new(at("organizations"), "须为 organizations/…", "must be organizations/…"));
+        let (id, phase, round) = (self.id(), self.phase(), self.round());
+        let (first, last) = (self.date("first_day"), self.date("last_day"));
+        let (owners, organizations) = (self.owners(), self.organizations());
+        if self.faults.len() > before {
+            return None;
         }
+        Some(Day {
+            index: self.index,
+            id: id?,
+            phase: phase?,
+            round,
+            first: first?,
+            last: last?,
+            owners,
+            organizations,
+        })
     }
-    let mut date = |key: &str, value: &toml::Value| {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let parsed = text.parse::<Date>().ok();
-        if parsed.is_none() {
-            faults.push(Fault::new(at(key), "须为日期，如 2019-08-26", "must be a day, e.g. 2019-08-26"));
+
+    fn text(&mut self, key: &str) -> Option<String> {
+        let text = self.table.get(key).and_then(toml::Value::as_str).map(str::to_owned);
+        if text.is_none() {
+            self.fault(key, "必填，须为文字", "required: a text");
         }
-        parsed
-    };
-    let (first, last) = (date("first_day", &entry.first_day), date("last_day", &entry.last_day));
-    if faults.len() > before {
-        return None;
+        text
     }
-    Some(Day {
-        index,
-        id: entry.id,
-        phase: phase?,
-        round: entry.round,
-        first: first?,
-        last: last?,
-        owners,
-        organizations: entry.organizations,
-    })
+
+    fn texts(&mut self, key: &str) -> Vec<String> {
+        let texts = match self.table.get(key) {
+            None => return Vec::new(),
+            Some(value) => value.clone().try_into::<Vec<String>>(),
+        };
+        texts.unwrap_or_else(|_| {
+            self.fault(key, "须为文字列表", "must be a list of texts");
+            Vec::new()
+        })
+    }
+
+    fn id(&mut self) -> Option<String> {
+        let id = self.text("id")?;
+        let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if id.is_empty() || id.len() > 48 || !id.bytes().all(named) {
+            self.fault("id", "须为 1–48 个小写字母、数字或 -", "must be 1 to 48 of a–z, 0–9 and -");
+        } else if marked(&id).is_some() {
+            self.fault("id", "不得以 -done 结尾", "must not end in -done");
+        }
+        Some(id)
+    }
+
+    fn phase(&mut self) -> Option<Phase> {
+        let text = self.text("phase")?;
+        let phase = Phase::from_str_name(&format!("PHASE_{text}"));
+        let phase = phase.filter(|phase| !matches!(phase, Phase::Unspecified | Phase::Any));
+        if phase.is_none() {
+            self.fault("phase", format!("没有阶段 {text}"), format!("{text} is no phase of a calendar"));
+        }
+        phase
+    }
+
+    fn round(&mut self) -> i32 {
+        let Some(value) = self.table.get("round") else { return 0 };
+        let round = value.as_integer().and_then(|round| i32::try_from(round).ok()).unwrap_or(-1);
+        if (1..=MOST_ROUNDS).contains(&round) {
+            return round;
+        }
+        let en = format!("must be a number from 1 to {MOST_ROUNDS}; leave it out where the phase has no rounds");
+        self.fault("round", format!("须为 1–{MOST_ROUNDS}；没有轮次的阶段不写"), en);
+        0
+    }
+
+    fn date(&mut self, key: &str) -> Option<Date> {
+        let text = self.table.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        // A day and nothing more: what has an hour is no day.
+        let date = text.as_deref().and_then(|text| text.parse::<Date>().ok().filter(|date| date.to_string() == text));
+        if date.is_none() {
+            self.fault(key, "必填，须为日期，如 2019-08-26", "required: a day, e.g. 2019-08-26");
+        }
+        date
+    }
+
+    fn owners(&mut self) -> Vec<Role> {
+        let mut owners = Vec::new();
+        for owner in self.texts("owners") {
+            match Role::from_str_name(&format!("ROLE_{owner}")) {
+                Some(role) if !matches!(role, Role::Unspecified | Role::Service) => owners.push(role),
+                _ => self.fault("owners", format!("没有角色 {owner}"), format!("{owner} is no role of a person")),
+            }
+        }
+        owners
+    }
+
+    fn organizations(&mut self) -> Vec<String> {
+        let organizations = self.texts("organizations");
+        for organization in &organizations {
+            if organization.strip_prefix("organizations/").is_none_or(str::is_empty) {
+                let en = format!("{organization}: must be organizations/…");
+                self.fault("organizations", format!("{organization}：须为 organizations/…"), en);
+            }
+        }
+        organizations
+    }
 }
 
 impl Calendar {
@@ -177,7 +246,11 @@ impl Calendar {
                 organizations: day.organizations.clone(),
                 preconditions: self.preconditions(day),
             });
-            // Allows nothing; it is there to be settled.
+        }
+        // A mark allows nothing; it is there to be settled. Only what is waited for leaves one.
+        let waited_for: BTreeSet<String> = windows.iter().flat_map(waits_for).map(str::to_owned).collect();
+        for day in self.days.iter().filter(|day| waited_for.contains(&day.id)) {
+            let closes = windows.iter().find(|window| window.id == day.id).and_then(|window| window.closes);
             windows.push(Window { id: done_mark(&day.id), opens: closes, closes, ..Window::default() });
         }
         if faults.is_empty() { Ok(windows) } else { Err(faults) }
@@ -188,14 +261,14 @@ impl Calendar {
         if day.is_supplementary() {
             return Vec::new();
         }
-        let waits_for: Vec<(Phase, i32)> = match (day.phase, day.round) {
+        let earlier: Vec<(Phase, i32)> = match (day.phase, day.round) {
             (Phase::Selection, 1) => vec![(Phase::Publication, 0)],
             (Phase::Selection, round) => vec![(Phase::ProviderConfirmation, round - 1)],
             (Phase::ProviderConfirmation, 1) => vec![(Phase::SchoolReview, 1), (Phase::ExpansionDecision, 0)],
             (Phase::ProviderConfirmation, round) => vec![(Phase::SchoolReview, round)],
             _ => Vec::new(),
         };
-        waits_for
+        earlier
             .into_iter()
             .filter_map(|(phase, round)| self.ordinary(phase, round))
             .map(|earlier| Precondition { condition: Some(Condition::SettledWindow(done_mark(&earlier.id))) })

@@ -8,6 +8,8 @@ use chassis::{
 };
 use proto::{Actor, common::v1::Phase, gateway::v1::OpenWindow};
 
+use super::{done_mark, waits_for};
+
 /// The windows of `gates` that are open to `actor` at `at`, by closing time.
 #[must_use]
 pub fn open_windows(gates: &[Arc<TermGates>], actor: &Actor, at: i64) -> Vec<OpenWindow> {
@@ -17,7 +19,10 @@ pub fn open_windows(gates: &[Arc<TermGates>], actor: &Actor, at: i64) -> Vec<Ope
             let phase = window.phase();
             let named = window.organizations.is_empty()
                 || actor.roles.iter().any(|held| window.organizations.contains(&held.organization));
-            if phase == Phase::Unspecified || !is_open(window, at) || term.is_settled(&window.id) || !named {
+            // A round may open late: it is not open before what it waits for is settled.
+            let ready = waits_for(window).all(|earlier| term.is_settled(&done_mark(earlier)));
+            let settled = term.is_settled(&window.id);
+            if phase == Phase::Unspecified || !is_open(window, at) || settled || !ready || !named {
                 continue;
             }
             open.push(OpenWindow {

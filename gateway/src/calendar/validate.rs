@@ -20,6 +20,7 @@ pub fn validate(calendar: &Calendar) -> Vec<Fault> {
     each_by_itself(calendar, &mut faults);
     presence(calendar, &mut faults);
     order(calendar, &mut faults);
+    extent(calendar, &mut faults);
     faults
 }
 
@@ -84,6 +85,31 @@ fn presence(calendar: &Calendar, faults: &mut Vec<Fault>) {
     }
 }
 
+/// A term begins with the roster and the declaration, and ends with the training and its results: nothing lies outside.
+fn extent(calendar: &Calendar, faults: &mut Vec<Fault>) {
+    let first = [Phase::RosterUpdate, Phase::Declaration].into_iter().filter_map(|phase| calendar.ordinary(phase, 0));
+    let last = [Phase::Training, Phase::Results].into_iter().filter_map(|phase| calendar.ordinary(phase, 0));
+    let (Some(first), Some(last)) = (first.map(|day| day.first).min(), last.map(|day| day.last).max()) else { return };
+    for day in &calendar.days {
+        if day.first < first || day.first > last {
+            let en = format!("lies outside the term, {first} to {last}");
+            faults.push(Fault::new(
+                format!("window[{}].first_day", day.index),
+                format!("不在学期 {first} 至 {last} 之内"),
+                en,
+            ));
+        }
+        if day.last > last || day.last < first {
+            let en = format!("lies outside the term, {first} to {last}");
+            faults.push(Fault::new(
+                format!("window[{}].last_day", day.index),
+                format!("不在学期 {first} 至 {last} 之内"),
+                en,
+            ));
+        }
+    }
+}
+
 /// An edge of a window.
 #[derive(Clone, Copy)]
 enum Edge {
@@ -112,6 +138,9 @@ fn order(calendar: &Calendar, faults: &mut Vec<Fault>) {
         rules.push(((Phase::Selection, round, Closes), (Phase::SchoolReview, round, Closes)));
         rules.push(((Phase::SchoolReview, round, Closes), (Phase::ProviderConfirmation, round, Opens)));
         if round < rounds {
+            for phase in IN_ROUNDS {
+                rules.push(((phase, round, Closes), (phase, round + 1, Opens)));
+            }
             rules.push(((Phase::ProviderConfirmation, round, Closes), (Phase::Selection, round + 1, Opens)));
         }
     }

@@ -71,10 +71,17 @@ impl Forward {
         let own = HeaderValue::try_from(self.identity.own_token()?).map_err(Failure::internal)?;
         headers.insert(SERVICE_HEADER, own);
         if !method.is_unary() {
+            if let Some(deadline) = admission.deadline {
+                headers.insert("grpc-timeout", timeout(left_until(deadline)?)?);
+            }
             return send(channel, method, &headers, body).await.map_err(|_| away(method));
         }
         let deadline = admission.deadline.unwrap_or_else(|| tokio::time::Instant::now() + DEFAULT_DEADLINE);
-        let body = Limited::new(body, self.max_message).collect().await.map_err(|_| too_large(self.max_message))?;
+        // A frame's head of five bytes comes with the message.
+        let body = Limited::new(body, self.max_message.saturating_add(5))
+            .collect()
+            .await
+            .map_err(|_| too_large(self.max_message))?;
         self.unary(channel, method, headers, body.to_bytes(), deadline).await
     }
 
@@ -92,12 +99,8 @@ impl Forward {
             Some(Idempotency::ReadOnly | Idempotency::RequestId)
         );
         for attempt in 1..=ATTEMPTS {
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now()).saturating_sub(SHAVE);
-            if left < TOO_LATE {
-                return Err(Failure::new(Reason::DeadlineExceeded));
-            }
-            let timeout = HeaderValue::try_from(format!("{}m", left.as_millis())).map_err(Failure::internal)?;
-            headers.insert("grpc-timeout", timeout);
+            let left = left_until(deadline)?;
+            headers.insert("grpc-timeout", timeout(left)?);
             let sent = send(channel.clone(), method, &headers, Body::new(Full::new(body.clone())));
             let absent = match tokio::time::timeout(left, sent).await {
                 Err(_) => return Err(Failure::new(Reason::DeadlineExceeded)),
@@ -119,6 +122,19 @@ impl Forward {
         }
         Err(away(method))
     }
+}
+
+/// What the next hop gets of the time until `deadline`.
+fn left_until(deadline: tokio::time::Instant) -> Result<Duration, Failure> {
+    let left = deadline.saturating_duration_since(tokio::time::Instant::now()).saturating_sub(SHAVE);
+    if left < TOO_LATE { Err(Failure::new(Reason::DeadlineExceeded)) } else { Ok(left) }
+}
+
+/// As `grpc-timeout` says it: at most eight digits.
+fn timeout(left: Duration) -> Result<HeaderValue, Failure> {
+    let millis = left.as_millis();
+    let text = if millis < 100_000_000 { format!("{millis}m") } else { format!("{}S", left.as_secs().min(99_999_999)) };
+    HeaderValue::try_from(text).map_err(Failure::internal)
 }
 
 fn away(method: &Method) -> Failure {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chassis::{
     Call, CancellationToken, Failure, Faults, Page, admission, answer,
     changes::{self, decode},
-    db::{Db, Record, Scope},
+    db::{Db, Record, Scope, Tx},
 };
 use proto::{
     common::v1::{Cursor, Reason, StepCount},
@@ -44,6 +44,12 @@ pub fn wire(step: &Step) -> pb::Step {
         skip_reason: step.skip_reason.clone(),
         done_at: step.done_at.map(proto::timestamp),
     }
+}
+
+/// Notes what happened to a step: every change of one is in the feed. What a person wrote stays in the table.
+pub fn record(tx: &mut Tx, step: &Step, verb: &str) {
+    let after = pb::Step { skip_reason: String::new(), ..wire(step) };
+    tx.record(Record::of(&step.planned.name, verb, &after).term(&step.term));
 }
 
 #[tonic::async_trait]
@@ -146,7 +152,7 @@ async fn retry(api: &StepApi, call: Call<RetryStepRequest>) -> Result<RetryStepR
     if !steps::retry(&mut tx, &name).await? {
         return Err(Failure::state(&name, step.state.as_str_name(), "retry"));
     }
-    tx.record(Record::of(&name, "retried", &wire(&step)).term(&step.term));
+    record(&mut tx, &step, "retried");
     tx.commit(RetryStepResponse { step: Some(wire(&step)) }).await
 }
 
@@ -162,8 +168,6 @@ async fn skip(api: &StepApi, call: Call<SkipStepRequest>) -> Result<SkipStepResp
         return Err(Failure::state(&name, step.state.as_str_name(), "skip"));
     }
     let step = steps::find(&mut tx, &name).await?.ok_or_else(|| Failure::new(Reason::NotFound))?;
-    // The reason is a person's text: it stays in the table.
-    let after = pb::Step { skip_reason: String::new(), ..wire(&step) };
-    tx.record(Record::of(&name, "skipped", &after).term(&step.term));
+    record(&mut tx, &step, "skipped");
     tx.commit(SkipStepResponse { step: Some(wire(&step)) }).await
 }

@@ -1,15 +1,19 @@
 //! The plan: which steps a calendar makes. Pure; the same calendar makes the same steps.
+//!
+//! A step waits only for what it needs: what a service that is away holds up depends on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use proto::common::v1::{Action, Phase, Window};
+use jiff::{civil::Date, tz::TimeZone};
+use proto::common::v1::{Action, Gates, Phase, Window};
 
-use super::Task;
-use crate::calendar::done_mark;
+use super::{Gated, Task};
+use crate::calendar::{done_mark, edges, waits_for};
 
-/// Everyone who obeys gates: the gateway itself too.
+/// Everyone who obeys gates: the gateway itself too, so that it can tell what is open.
 const ALL: [&str; 5] = ["roster", "catalog", "enrollment", "credit", "gateway"];
-const MICROS_A_DAY: i64 = 86_400_000_000;
+/// Ordinals from here on are those of the steps of single classes.
+pub const OF_CLASSES: i64 = 1_000_000;
 
 /// A step to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +26,7 @@ pub struct Planned {
     pub edge: String,
     /// Microseconds since the epoch.
     pub due: i64,
-    /// Place among the steps that are due at the same instant.
+    /// Place in the plan; negative for what a calendar's version brings, from `OF_CLASSES` on for single classes.
     pub ordinal: i64,
     /// What it does.
     pub task: Task,
@@ -30,12 +34,21 @@ pub struct Planned {
     pub after: Vec<String>,
 }
 
+impl Planned {
+    /// The order in which steps are listed and looked at.
+    #[must_use]
+    pub fn order(&self) -> (i64, i64, &str) {
+        (self.due, self.ordinal, &self.name)
+    }
+}
+
 /// The part of a window's life at which steps stand, in the order in which edges of one instant are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Edge {
     Closes,
     Opens,
-    Before(i64),
+    /// So many days before the end of the last day.
+    Before(i64, Date),
 }
 
 impl Edge {
@@ -43,99 +56,160 @@ impl Edge {
         match self {
             Self::Opens => "opens".to_owned(),
             Self::Closes => "closes".to_owned(),
-            Self::Before(days) => format!("closes-in-{days}-days"),
+            // With the day, so that a window that was prolonged after its reminder is reminded of again.
+            Self::Before(days, last) => format!("closes-{last}-in-{days}-days"),
         }
     }
 }
 
 /// All steps of a calendar's windows: `reminders` are the days before each close on which people are reminded.
 #[must_use]
-pub fn plan(term: &str, windows: &[Window], reminders: &[i64]) -> Vec<Planned> {
-    let windows: Vec<_> = windows.iter().filter(|window| window.phase() != Phase::Unspecified).collect();
-    let mut edges: Vec<(i64, Edge, &Window)> = Vec::new();
+pub fn plan(gates: &Gates, reminders: &BTreeSet<i64>, gated: &Gated) -> Vec<Planned> {
+    // A zone that cannot be read was refused before; nothing is lost but the days' names.
+    let zone = TimeZone::get(&gates.zone).unwrap_or(TimeZone::UTC);
+    let windows: Vec<_> = gates.windows.iter().filter(|window| window.phase() != Phase::Unspecified).collect();
+    let mut all: Vec<(i64, Edge, &Window)> = Vec::new();
     for window in &windows {
-        let (Some(opens), Some(closes)) = (&window.opens, &window.closes) else { continue };
-        let (opens, closes) = (proto::instant(opens), proto::instant(closes));
-        edges.push((opens, Edge::Opens, window));
-        edges.push((closes, Edge::Closes, window));
+        let Some((opens, closes)) = edges(window) else { continue };
+        all.push((opens, Edge::Opens, window));
+        all.push((closes, Edge::Closes, window));
         for days in reminders {
-            let due = closes.saturating_sub(days.saturating_mul(MICROS_A_DAY));
-            if due > opens {
-                edges.push((due, Edge::Before(*days), window));
+            if let Some((due, last)) = days_before(closes, *days, &zone)
+                && due > opens
+            {
+                all.push((due, Edge::Before(*days, last), window));
             }
         }
     }
-    edges.sort_by(|(due, edge, window), (other_due, other_edge, other)| {
+    all.sort_by(|(due, edge, window), (other_due, other_edge, other)| {
         (due, edge, &window.id).cmp(&(other_due, other_edge, &other.id))
     });
-    let last_round = windows.iter().map(|window| window.round).max().unwrap_or_default();
-    let has_results = windows.iter().any(|window| window.phase() == Phase::Results);
-    // The last step of each edge that is planned, for those that wait for it.
-    let mut ends: BTreeMap<String, String> = BTreeMap::new();
-    let mut steps: Vec<Planned> = Vec::new();
-    for (due, edge, window) in edges {
-        let tasks = match edge {
-            Edge::Opens => at_opening(window),
-            Edge::Closes => at_closing(window, last_round, has_results),
-            Edge::Before(_) => vec![Task::run("enrollment", Action::Remind, &window.id, window.round)],
-        };
-        let label = edge.label();
-        let edge_name = format!("{}/{label}", window.id);
-        let mut after: Vec<String> = match edge {
-            Edge::Opens => waits_for(window, &windows).iter().filter_map(|edge| ends.get(edge).cloned()).collect(),
-            // A window closes after it has opened, however late that was.
-            Edge::Closes | Edge::Before(_) => ends.get(&format!("{}/opens", window.id)).cloned().into_iter().collect(),
-        };
-        for task in tasks {
-            let slug = task.slug();
-            let name = format!("{term}/steps/{}-{label}-{slug}", window.id);
-            let title = format!("{} {label}: {}", window.id, slug.replace('-', " "));
-            let ordinal = i64::try_from(steps.len()).unwrap_or(i64::MAX);
-            steps.push(Planned {
-                name: name.clone(),
-                title,
-                edge: edge_name.clone(),
-                due,
-                ordinal,
-                task,
-                after: std::mem::replace(&mut after, vec![name]),
-            });
-        }
-        if let Some(last) = after.into_iter().next() {
-            ends.insert(edge_name, last);
+    let mut planner = Planner {
+        term: &gates.term,
+        gated,
+        last_round: windows.iter().map(|window| window.round).max().unwrap_or_default(),
+        windows,
+        ends: BTreeMap::new(),
+        steps: Vec::new(),
+    };
+    for (due, edge, window) in all {
+        let at = At { window, edge: edge.label(), due };
+        match edge {
+            Edge::Opens => planner.opening(&at),
+            Edge::Closes => planner.closing(&at),
+            Edge::Before(..) => {
+                planner.add(&at, Task::run("enrollment", Action::Remind, &window.id, window.round), Vec::new());
+            }
         }
     }
-    steps
+    planner.steps
 }
 
-/// Edges without whose steps this window's opening must not be carried out.
-fn waits_for(window: &Window, windows: &[&Window]) -> Vec<String> {
-    let closes = |phase: Phase, round: i32| {
-        windows
+/// Midnight so many days before a window closes, and the window's last day.
+fn days_before(closes: i64, days: i64, zone: &TimeZone) -> Option<(i64, Date)> {
+    let closing = proto::jiff_instant(closes).to_zoned_datetime(zone.clone()).date();
+    let day = (0..days).try_fold(closing, |day, _| day.yesterday().ok())?;
+    let due = day.to_zoned_datetime(zone.clone()).ok()?.timestamp().as_microsecond();
+    Some((due, closing.yesterday().ok()?))
+}
+
+/// An edge while its steps are planned.
+struct At<'a> {
+    window: &'a Window,
+    edge: String,
+    due: i64,
+}
+
+struct Planner<'a> {
+    term: &'a str,
+    gated: &'a Gated,
+    last_round: i32,
+    windows: Vec<&'a Window>,
+    /// By edge: the steps for which whoever waits for the edge waits.
+    ends: BTreeMap<String, Vec<String>>,
+    steps: Vec<Planned>,
+}
+
+impl Planner<'_> {
+    fn opening(&mut self, at: &At) {
+        let after = self.waits_for(at.window);
+        let end = self.chain(at, at_opening(at.window), after);
+        let notify = Task::run("enrollment", Action::NotifyOpening, &at.window.id, at.window.round);
+        self.add(at, notify, end.clone());
+        self.ends.insert(format!("{}/opens", at.window.id), end);
+    }
+
+    /// Settled first, wherever the window opened anything; then its business; then what waits for it may go on.
+    fn closing(&mut self, at: &At) {
+        let window = at.window;
+        let settle =
+            |service: &str, window: &str| Task::Settle { service: service.to_owned(), window: window.to_owned() };
+        let mut after = self.ends.get(&format!("{}/opens", window.id)).cloned().unwrap_or_default();
+        let gated = self.gated;
+        for service in gated.services(window.phase()) {
+            after.push(self.add(at, settle(service, &window.id), Vec::new()));
+        }
+        self.add(at, settle("gateway", &window.id), Vec::new());
+        let has_results = self.windows.iter().any(|window| window.phase() == Phase::Results);
+        let mut end = self.chain(at, at_closing(window, self.last_round, has_results), after);
+        let waiting: BTreeSet<&str> = self
+            .windows
             .iter()
-            .filter(move |other| other.phase() == phase && other.round == round && other.organizations.is_empty())
-            .map(|other| format!("{}/closes", other.id))
-    };
-    let round = window.round;
-    match window.phase() {
-        Phase::Publication => closes(Phase::ProjectReview, 0).collect(),
-        Phase::Selection if round <= 1 => closes(Phase::Publication, 0).collect(),
-        Phase::Selection => closes(Phase::ProviderConfirmation, round - 1).collect(),
-        Phase::ProviderConfirmation if round <= 1 => {
-            closes(Phase::SchoolReview, 1).chain(closes(Phase::ExpansionDecision, 0)).collect()
+            .filter(|other| waits_for(other).any(|id| id == window.id))
+            .flat_map(|other| gated.services(other.phase()).chain(["gateway"]))
+            .collect();
+        let marks: Vec<_> = waiting
+            .into_iter()
+            .map(|service| self.add(at, settle(service, &done_mark(&window.id)), end.clone()))
+            .collect();
+        end.extend(marks);
+        self.ends.insert(format!("{}/closes", window.id), end);
+    }
+
+    /// Ends of the edges without which this window's opening must not be carried out.
+    fn waits_for(&self, window: &Window) -> Vec<String> {
+        let mut edges: Vec<String> = waits_for(window).map(|id| format!("{id}/closes")).collect();
+        let mut closes = |phase: Phase, round: i32| {
+            let ordinary =
+                |other: &&&Window| other.phase() == phase && other.round == round && other.organizations.is_empty();
+            edges.extend(self.windows.iter().filter(ordinary).map(|other| format!("{}/closes", other.id)));
+        };
+        match window.phase() {
+            Phase::Publication => closes(Phase::ProjectReview, 0),
+            Phase::ExpansionRequest => closes(Phase::SchoolReview, 1),
+            Phase::Training => closes(Phase::ProviderConfirmation, self.last_round),
+            _ => {}
         }
-        Phase::ProviderConfirmation => closes(Phase::SchoolReview, round).collect(),
-        Phase::Training => {
-            let last = windows.iter().map(|window| window.round).max().unwrap_or_default();
-            closes(Phase::ProviderConfirmation, last).collect()
-        }
-        _ => Vec::new(),
+        let mut after: Vec<String> = edges.iter().filter_map(|edge| self.ends.get(edge)).flatten().cloned().collect();
+        after.sort();
+        after.dedup();
+        after
+    }
+
+    /// Adds tasks one after the other; returns what waits for the last of them waits for.
+    fn chain(&mut self, at: &At, tasks: Vec<Task>, after: Vec<String>) -> Vec<String> {
+        tasks.into_iter().fold(after, |after, task| vec![self.add(at, task, after)])
+    }
+
+    fn add(&mut self, at: &At, task: Task, after: Vec<String>) -> String {
+        let (id, slug) = (&at.window.id, task.slug());
+        let name = format!("{}/steps/{id}-{}-{slug}", self.term, at.edge);
+        self.steps.push(Planned {
+            name: name.clone(),
+            title: format!("{id} {}: {}", at.edge, slug.replace('-', " ")),
+            edge: format!("{id}/{}", at.edge),
+            due: at.due,
+            ordinal: i64::try_from(self.steps.len()).unwrap_or(i64::MAX),
+            task,
+            after,
+        });
+        name
     }
 }
 
 fn at_opening(window: &Window) -> Vec<Task> {
     let (id, round) = (window.id.as_str(), window.round);
-    let mut tasks = match window.phase() {
+    match window.phase() {
         _ if !window.organizations.is_empty() => Vec::new(),
         Phase::Publication => vec![
             Task::run("catalog", Action::PublishApproved, id, round),
@@ -152,57 +226,54 @@ fn at_opening(window: &Window) -> Vec<Task> {
         Phase::SchoolReview => vec![Task::run("enrollment", Action::ListUnreviewableSchools, id, round)],
         Phase::Training => vec![Task::run("catalog", Action::StartPublished, id, round)],
         _ => Vec::new(),
-    };
-    tasks.push(Task::run("enrollment", Action::NotifyOpening, id, round));
-    tasks
+    }
 }
 
 fn at_closing(window: &Window, last_round: i32, has_results: bool) -> Vec<Task> {
-    let (id, round) = (window.id.as_str(), window.round);
-    let mut tasks: Vec<Task> =
-        ALL.into_iter().map(|service| Task::Settle { service: service.to_owned(), window: id.to_owned() }).collect();
-    let run = |service: &str, action: Action| Task::run(service, action, id, round);
+    let run = |service: &str, action: Action| Task::run(service, action, &window.id, window.round);
     match window.phase() {
-        Phase::RosterUpdate => tasks.extend([
+        Phase::RosterUpdate => vec![
             run("roster", Action::RecordRosterPosition),
             Task::barrier("enrollment", "roster"),
             Task::barrier("credit", "roster"),
-        ]),
-        Phase::Declaration => tasks.push(run("catalog", Action::LapseDrafts)),
-        Phase::ProjectReview => tasks.push(run("catalog", Action::ListUndecidedProjects)),
+        ],
+        Phase::Declaration => vec![run("catalog", Action::LapseDrafts)],
+        Phase::ProjectReview => vec![run("catalog", Action::ListUndecidedProjects)],
         Phase::Publication => {
-            tasks.extend([run("catalog", Action::LapseUndecidedProjects), Task::barrier("enrollment", "catalog")]);
+            vec![run("catalog", Action::LapseUndecidedProjects), Task::barrier("enrollment", "catalog")]
         }
-        Phase::Selection => tasks.push(run("enrollment", Action::FixNonSelectors)),
+        Phase::Selection => vec![run("enrollment", Action::FixNonSelectors)],
         Phase::SchoolReview => {
-            tasks.extend([run("enrollment", Action::ExpireUnreviewed), run("enrollment", Action::ProposeCancelling)]);
+            vec![run("enrollment", Action::ExpireUnreviewed), run("enrollment", Action::ProposeCancelling)]
         }
         Phase::ExpansionDecision => {
-            tasks.extend([run("catalog", Action::DenyUndecidedExpansions), Task::barrier("enrollment", "catalog")]);
+            vec![run("catalog", Action::DenyUndecidedExpansions), Task::barrier("enrollment", "catalog")]
         }
-        Phase::ProviderConfirmation => {
-            tasks.push(run("enrollment", Action::SettleConfirmation));
-            if round == last_round {
-                tasks.extend([run("enrollment", Action::IssueDueNotices), run("enrollment", Action::FreezeWaiting)]);
-            }
-        }
+        Phase::ProviderConfirmation if window.round == last_round => vec![
+            run("enrollment", Action::SettleConfirmation),
+            run("enrollment", Action::IssueDueNotices),
+            run("enrollment", Action::FreezeWaiting),
+        ],
+        Phase::ProviderConfirmation => vec![run("enrollment", Action::SettleConfirmation)],
         Phase::Training => {
-            tasks.extend([run("enrollment", Action::ListDueResults), Task::barrier("credit", "enrollment")]);
-            let action = if has_results { Action::ComplianceProvisional } else { Action::ComplianceFinal };
-            tasks.push(run("credit", action));
+            let compliance = if has_results { Action::ComplianceProvisional } else { Action::ComplianceFinal };
+            let mut tasks = vec![run("enrollment", Action::ListDueResults)];
+            tasks.extend(recognized());
+            tasks.push(run("credit", compliance));
+            tasks
         }
-        Phase::Results => tasks.extend([
-            Task::barrier("credit", "enrollment"),
-            run("catalog", Action::CompleteRunning),
-            run("credit", Action::ComplianceFinal),
-        ]),
-        _ => {}
+        Phase::Results => {
+            let mut tasks = recognized();
+            tasks.extend([run("catalog", Action::CompleteRunning), run("credit", Action::ComplianceFinal)]);
+            tasks
+        }
+        _ => Vec::new(),
     }
-    // What waits for this window waits for its business, not for its fence alone.
-    tasks.extend(
-        ["catalog", "enrollment"].map(|service| Task::Settle { service: service.to_owned(), window: done_mark(id) }),
-    );
-    tasks
+}
+
+/// Compliance is taken once every result that was confirmed until then has become credit.
+fn recognized() -> Vec<Task> {
+    vec![Task::barrier("gateway", "enrollment"), Task::Recognized, Task::barrier("credit", "enrollment")]
 }
 
 /// The steps of taking a calendar's version: its gates go to everyone.
@@ -210,7 +281,7 @@ fn at_closing(window: &Window, last_round: i32, has_results: bool) -> Vec<Task> 
 pub fn calendar_steps(term: &str, version: i64, due: i64) -> Vec<Planned> {
     let edge = format!("calendar-{version}");
     ALL.into_iter()
-        .zip(0_i64..)
+        .zip(-100_i64..)
         .map(|(service, ordinal)| {
             let task = Task::PutGates { service: service.to_owned() };
             let slug = task.slug();
@@ -219,7 +290,7 @@ pub fn calendar_steps(term: &str, version: i64, due: i64) -> Vec<Planned> {
                 title: format!("calendar version {version}: {}", slug.replace('-', " ")),
                 edge: edge.clone(),
                 due,
-                ordinal: ordinal - 100,
+                ordinal,
                 task,
                 after: Vec::new(),
             }
@@ -244,7 +315,7 @@ pub fn recognition_steps(term: &str, class: &str, revision: i32, due: i64) -> Ve
     let mut after = Vec::new();
     tasks
         .into_iter()
-        .zip(1_000_000_i64..)
+        .zip(OF_CLASSES..)
         .map(|(task, ordinal)| {
             let slug = task.slug();
             let name = format!("{term}/steps/{edge}-{slug}");

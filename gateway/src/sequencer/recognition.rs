@@ -3,7 +3,7 @@
 use chassis::{Failure, Mirror, changes::decode, db::Scope, db::Tx};
 use proto::{common::v1::Change, enrollment::v1::ClassResults};
 
-use super::recognition_steps;
+use super::{recognition_steps, record};
 use crate::store::steps;
 
 /// Watches enrollment for classes whose results were confirmed or corrected.
@@ -22,6 +22,9 @@ impl Mirror for ClassResultsMirror {
         let due = results.confirmed_at.as_ref().map_or_else(|| tx.at(), proto::instant);
         // A correction after the confirmation is due when it was made.
         let due = if results.revision > 1 { tx.at() } else { due };
-        steps::add(tx, &term, &recognition_steps(&term, &results.class, results.revision, due)).await
+        for step in steps::add(tx, &term, &recognition_steps(&term, &results.class, results.revision, due)).await? {
+            record(tx, &step, "planned");
+        }
+        Ok(())
     }
 }

@@ -1,11 +1,11 @@
 //! Carrying steps out: whatever is due and waits for nothing is claimed, done page by page, and its outcome kept. A step
 //! that fails is tried again later and holds up what depends on it, never what does not.
 
-use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use chassis::{
     CancellationToken, Failure, Host,
-    db::{Db, Record},
+    db::{Db, Engine, Tx},
     peer::{Peer, within},
 };
 use prost::Message as _;
@@ -20,9 +20,9 @@ use tokio::task::JoinSet;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-use super::{Task, api::wire};
+use super::{Task, record};
 use crate::store::{
-    steps::{self, Step},
+    steps::{self, Claimant, Pending, Step},
     terms,
 };
 
@@ -31,11 +31,15 @@ const TICK: Duration = Duration::from_millis(25);
 /// A page's bound.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A claim is believed for this many seconds after the last sign of life.
-const LEASE: i64 = 60;
+const LEASE: i64 = 6;
+/// How often a process that has claims says that it is alive.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 /// Longest pause between two tries, in seconds.
 const LONGEST_PAUSE: i64 = 30;
 /// Steps looked at together.
-const AT_ONCE: usize = 64;
+const LOOKED_AT: usize = 2000;
+/// Steps that one service gets at once, so that one that is slow holds up its own steps only.
+const AT_ONCE: usize = 32;
 
 /// One process's sequencer.
 #[derive(Clone)]
@@ -62,17 +66,23 @@ impl Sequencer {
 
     /// Works until shutdown.
     pub async fn work(self) {
+        if self.db.engine() == Engine::Sqlite {
+            // One process at a time holds the file: whoever had steps before has ended.
+            self.keep(async |tx| steps::free_all(tx).await).await;
+        }
         let mut at_work: JoinSet<String> = JoinSet::new();
-        let mut names: BTreeSet<String> = BTreeSet::new();
+        // Names of the steps at work here, and the service that each keeps busy.
+        let mut busy: BTreeMap<String, String> = BTreeMap::new();
+        let mut alive = tokio::time::interval(SIGN_OF_LIFE);
         loop {
-            match self.ready(&names).await {
+            match self.ready(&busy).await {
                 Ok(steps) => {
                     for step in steps {
-                        names.insert(step.planned.name.clone());
+                        let name = step.planned.name.clone();
+                        busy.insert(name.clone(), worker(&step));
                         let sequencer = self.clone();
                         at_work.spawn(async move {
-                            let name = step.planned.name.clone();
-                            if let Err(failure) = sequencer.carry_out(step).await {
+                            if let Err(failure) = sequencer.carry_out(&name).await {
                                 tracing::warn!(step = name, %failure, "a step could not be kept book of");
                             }
                             name
@@ -85,42 +95,72 @@ impl Sequencer {
                 () = self.shutdown.cancelled() => break,
                 Some(done) = at_work.join_next() => {
                     if let Ok(name) = done {
-                        names.remove(&name);
+                        busy.remove(&name);
                     }
+                }
+                _ = alive.tick(), if !busy.is_empty() => {
+                    let until = self.claimant().until;
+                    self.keep(async |tx| steps::renew(tx, &self.owner, until).await).await;
                 }
                 () = tokio::time::sleep(TICK) => {}
             }
         }
         // A page that is under way is repeated by whoever comes next; nothing is lost by leaving it.
         at_work.shutdown().await;
+        self.keep(async |tx| steps::renew(tx, &self.owner, 0).await).await;
     }
 
-    /// Steps that are due, wait for nothing, and are not at work here.
-    async fn ready(&self, at_work: &BTreeSet<String>) -> Result<Vec<Step>, Failure> {
-        let mut reader = self.db.reader();
-        let open = steps::open(&mut reader, self.db.env().clock.now(), 1000).await?;
-        if open.is_empty() {
-            return Ok(open);
+    /// Housekeeping: should it fail, claims end by themselves.
+    async fn keep(&self, work: impl AsyncFnOnce(&mut Tx) -> Result<(), Failure>) {
+        let done = async {
+            let mut tx = self.db.begin_own(self.db.env().clock.now(), "claims").await?;
+            work(&mut tx).await?;
+            tx.finish().await
+        };
+        if let Err(failure) = done.await {
+            tracing::warn!(%failure, "claims could not be kept");
         }
-        let waited_for: Vec<String> = open.iter().flat_map(|step| step.planned.after.clone()).collect();
-        let ended: BTreeSet<String> = steps::ended(&mut reader, &waited_for).await?.into_iter().collect();
-        let free = |step: &Step| step.planned.after.iter().all(|name| ended.contains(name));
-        let room = AT_ONCE.saturating_sub(at_work.len());
-        Ok(open.into_iter().filter(|step| free(step) && !at_work.contains(&step.planned.name)).take(room).collect())
     }
 
-    async fn carry_out(&self, step: Step) -> Result<(), Failure> {
+    fn claimant(&self) -> Claimant {
+        let wall = self.db.env().wall_seconds();
+        Claimant { owner: self.owner.clone(), wall, until: wall.saturating_add(LEASE) }
+    }
+
+    /// Steps that are due, wait for nothing, and are not at work here; of each service no more than it gets at once.
+    async fn ready(&self, busy: &BTreeMap<String, String>) -> Result<Vec<Step>, Failure> {
+        let mut reader = self.db.reader();
+        let now = self.db.env().clock.now();
+        let mut ready = steps::ready(&mut reader, now, &self.claimant(), LOOKED_AT).await?;
+        ready.retain(|step| !busy.contains_key(&step.planned.name));
+        if ready.is_empty() {
+            return Ok(ready);
+        }
+        let pending = steps::pending(&mut reader, now).await?;
+        let mut work: BTreeMap<String, usize> = BTreeMap::new();
+        for service in busy.values() {
+            *work.entry(service.clone()).or_default() += 1;
+        }
+        ready.retain(|step| {
+            let work = work.entry(worker(step)).or_default();
+            let goes = *work < AT_ONCE && !holds_up(&pending, step);
+            *work += usize::from(goes);
+            goes
+        });
+        Ok(ready)
+    }
+
+    async fn carry_out(&self, name: &str) -> Result<(), Failure> {
         let env = self.db.env();
-        let name = step.planned.name.clone();
-        let mut tx = self.db.begin_own(step.planned.due, &name).await?;
-        let claimed = steps::claim(&mut tx, &name, &self.owner, env.wall_seconds(), env.wall_seconds() + LEASE).await?;
-        if !claimed {
+        let now = env.clock.now();
+        let mut tx = self.db.begin_own(now, name).await?;
+        let Some(mut step) = steps::claim(&mut tx, name, now, &self.claimant()).await? else {
             tx.abandon().await;
             return Ok(());
-        }
+        };
+        tx.set_at(step.planned.due);
+        record(&mut tx, &step, "begun");
         tx.finish().await?;
-        // As it is now: another process may have done pages of it.
-        let Some(mut step) = steps::find(&mut self.db.reader(), &name).await? else { return Ok(()) };
         loop {
             match self.page(&mut step).await {
                 Ok(true) => {
@@ -140,7 +180,7 @@ impl Sequencer {
                     step.error = shown(&status);
                     let pause = (1_i64 << step.attempts.clamp(1, 6)).saturating_sub(2).min(LONGEST_PAUSE);
                     tracing::warn!(step = name, error = step.error, pause, "a step failed; it is tried again");
-                    self.save(&step, env.wall_seconds() + pause).await?;
+                    self.save(&step, env.wall_seconds().saturating_add(pause)).await?;
                     return Ok(());
                 }
             }
@@ -149,15 +189,14 @@ impl Sequencer {
 
     async fn save(&self, step: &Step, retry_at: i64) -> Result<bool, Failure> {
         let mut tx = self.db.begin_own(step.planned.due, &step.planned.name).await?;
-        let until = self.db.env().wall_seconds() + LEASE;
-        let saved = steps::save(&mut tx, step, &self.owner, retry_at, until).await?;
+        let saved = steps::save(&mut tx, step, retry_at, &self.claimant()).await?;
         if saved {
             let verb = match step.state {
                 State::Done => "done",
                 State::Failed => "failed",
                 _ => "continued",
             };
-            tx.record(Record::of(&step.planned.name, verb, &wire(step)).term(&step.term));
+            record(&mut tx, step, verb);
             tx.finish().await?;
         } else {
             tx.abandon().await;
@@ -179,6 +218,8 @@ impl Sequencer {
                 GateServiceClient::new(self.peer(&service)?).settle_window(within(PATIENCE, request)).await?;
                 Ok(false)
             }
+            // It became ready because nothing is left to wait for.
+            Task::Recognized => Ok(false),
             Task::Barrier { consumer, source } => {
                 if step.position == 0 {
                     let status = GateServiceClient::new(self.peer(&source)?)
@@ -228,6 +269,23 @@ impl Sequencer {
         let calendar = terms::calendar_of(&mut self.db.reader(), term, 0).await?;
         let calendar = calendar.ok_or_else(|| Failure::new(Reason::TermUnknown).with("term", term))?;
         Gates::decode(calendar.gates.as_slice()).map_err(|error| Failure::internal(error).into())
+    }
+}
+
+/// The service whose work a step is.
+fn worker(step: &Step) -> String {
+    step.planned.task.services().first().copied().unwrap_or_default().to_owned()
+}
+
+/// Nothing is asked of a service before the calendar's newest gates are there, and compliance is not taken before the
+/// results that were confirmed until then have become credit.
+fn holds_up(pending: &Pending, step: &Step) -> bool {
+    let planned = &step.planned;
+    let lacks_gates = |service: &&str| pending.gates.contains(&(step.term.clone(), (*service).to_owned()));
+    match planned.task {
+        Task::PutGates { .. } => false,
+        Task::Recognized => pending.results.get(&step.term).is_some_and(|due| *due <= planned.due),
+        _ => planned.task.services().iter().any(lacks_gates),
     }
 }
 

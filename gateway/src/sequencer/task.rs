@@ -1,7 +1,9 @@
-//! What a step does: one of four things, none of which is any service's business.
+//! What a step does: one of five things, none of which is any service's business.
 
 use proto::common::v1::Action;
 use serde::{Deserialize, Serialize};
+
+use crate::calendar::marked;
 
 /// The task of a step, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +34,8 @@ pub enum Task {
         /// What it is about where the edge does not say it.
         subject: String,
     },
+    /// Wait until the results that were confirmed by then have become credit.
+    Recognized,
     /// Wait until a service has mirrored everything that a source had when the barrier was first tried.
     Barrier {
         /// Who waits.
@@ -60,14 +64,25 @@ impl Task {
         Self::Barrier { consumer: consumer.to_owned(), source: source.to_owned() }
     }
 
+    /// The services that it needs; the first is the one that works.
+    #[must_use]
+    pub fn services(&self) -> Vec<&str> {
+        match self {
+            Self::PutGates { service } | Self::Settle { service, .. } | Self::Run { service, .. } => vec![service],
+            Self::Barrier { consumer, source } => vec![consumer, source],
+            Self::Recognized => vec!["gateway"],
+        }
+    }
+
     /// As it ends a step's name.
     #[must_use]
     pub fn slug(&self) -> String {
         match self {
             Self::PutGates { service } => format!("gates-{service}"),
-            Self::Settle { service, window } if window.ends_with("-done") => format!("done-{service}"),
+            Self::Settle { service, window } if marked(window).is_some() => format!("done-{service}"),
             Self::Settle { service, .. } => format!("settle-{service}"),
             Self::Run { action, .. } => action.trim_start_matches("ACTION_").to_lowercase().replace('_', "-"),
+            Self::Recognized => "results-recognized".to_owned(),
             Self::Barrier { consumer, source } => format!("{consumer}-mirrors-{source}"),
         }
     }

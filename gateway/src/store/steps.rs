@@ -1,6 +1,6 @@
 //! Steps: claimed by one process through a conditional update, carried out page by page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
@@ -8,7 +8,7 @@ use chassis::{
 };
 use proto::gateway::v1::step::State;
 
-use crate::sequencer::{Planned, Task};
+use crate::sequencer::{OF_CLASSES, Planned, Task};
 
 /// A step as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,7 @@ fn step(row: &Row) -> Result<Step, Failure> {
     let json = |column: &'static str| row.get::<String>(column);
     let task: Task = serde_json::from_str(&json("task")?).map_err(Failure::internal)?;
     let name: String = row.get("name")?;
+    let names: Vec<Vec<String>> = serde_json::from_str(&json("after")?).map_err(Failure::internal)?;
     Ok(Step {
         planned: Planned {
             name,
@@ -51,7 +52,7 @@ fn step(row: &Row) -> Result<Step, Failure> {
             due: row.get("due")?,
             ordinal: row.get("ordinal")?,
             task,
-            after: serde_json::from_str(&json("after")?).map_err(Failure::internal)?,
+            after: names.into_iter().flatten().collect(),
         },
         term: row.get("term")?,
         state: State::from_str_name(&json("state")?).unwrap_or(State::Unspecified),
@@ -96,43 +97,46 @@ pub async fn list(
     .collect()
 }
 
-/// Names and due instants of a term's steps that have begun, by calendar; not those of single classes.
+/// Names of a term's steps that have begun, by calendar; not those of single classes.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn begun(db: &mut impl Queries, term: &str) -> Result<Vec<(String, i64)>, Failure> {
+pub async fn begun(db: &mut impl Queries, term: &str) -> Result<BTreeSet<String>, Failure> {
     let rows = db
         .all(
-            "SELECT name, due FROM step WHERE term = $1 AND ordinal >= 0 AND ordinal < 1000000
-               AND state NOT IN ('STATE_PENDING', 'STATE_DROPPED') ORDER BY due, ordinal, name",
-            args![term],
+            "SELECT name FROM step WHERE term = $1 AND ordinal >= 0 AND ordinal < $2
+               AND state NOT IN ('STATE_PENDING', 'STATE_DROPPED')",
+            args![term, OF_CLASSES],
         )
         .await?;
-    rows.iter().map(|row| Ok((row.get("name")?, row.get("due")?))).collect()
+    rows.iter().map(|row| row.get("name")).collect()
 }
 
 /// Brings the steps that have not begun in line with a plan: new ones are added, those that moved are moved, those that
-/// are no longer in it are dropped.
+/// are no longer in it are dropped. Returns what changed.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn adopt(tx: &mut Tx, term: &str, plan: &[Planned]) -> Result<(), Failure> {
+pub async fn adopt(tx: &mut Tx, term: &str, plan: &[Planned]) -> Result<Vec<Step>, Failure> {
     let names = Rows::texts(plan.iter().map(|step| &step.name)).json();
-    tx.execute(
-        "UPDATE step SET state = 'STATE_DROPPED' WHERE term = $1 AND state = 'STATE_PENDING'
-           AND ordinal >= 0 AND ordinal < 1000000
-           AND name NOT IN (SELECT value ->> 0 FROM json_each($2))",
-        args![term, names],
-    )
-    .await?;
-    add(tx, term, plan).await
+    let dropped = tx
+        .all(
+            "UPDATE step SET state = 'STATE_DROPPED' WHERE term = $1 AND state = 'STATE_PENDING'
+               AND ordinal >= 0 AND ordinal < $3
+               AND name NOT IN (SELECT value ->> 0 FROM json_each($2)) RETURNING *",
+            args![term, names, OF_CLASSES],
+        )
+        .await?;
+    let mut changed = in_order(&dropped)?;
+    changed.extend(add(tx, term, plan).await?);
+    Ok(changed)
 }
 
-/// Adds steps; those that are there and have not begun are moved to their new instant.
+/// Adds steps; those that are there and have not begun are brought in line. Returns what changed.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn add(tx: &mut Tx, term: &str, plan: &[Planned]) -> Result<(), Failure> {
+pub async fn add(tx: &mut Tx, term: &str, plan: &[Planned]) -> Result<Vec<Step>, Failure> {
     let mut rows = Rows::new();
     for step in plan {
         rows.push(row![
@@ -141,33 +145,61 @@ pub async fn add(tx: &mut Tx, term: &str, plan: &[Planned]) -> Result<(), Failur
             step.title.as_str(),
             step.due,
             serde_json::to_string(&step.task).map_err(Failure::internal)?,
-            serde_json::to_string(&step.after).map_err(Failure::internal)?
+            Rows::texts(&step.after).json()
         ]);
     }
-    tx.execute(
-        "INSERT INTO step (name, term, ordinal, title, due, task, after, state, attempts, page, outcome, position, error,
-                           skip_reason, owner, leased_until, retry_at)
-         SELECT value ->> 0, $2, CAST(value ->> 1 AS BIGINT), value ->> 2, CAST(value ->> 3 AS BIGINT), value ->> 4,
-                value ->> 5, 'STATE_PENDING', 0, 0, '{}', 0, '', '', '', 0, 0
-         FROM json_each($1) WHERE TRUE
-         ON CONFLICT (name) DO UPDATE SET ordinal = excluded.ordinal, title = excluded.title, due = excluded.due,
-             task = excluded.task, after = excluded.after, state = 'STATE_PENDING'
-         WHERE step.state IN ('STATE_PENDING', 'STATE_DROPPED')",
-        args![rows.json(), term],
-    )
-    .await?;
-    Ok(())
+    let added = tx
+        .all(
+            "INSERT INTO step (name, term, ordinal, title, due, task, after, state, attempts, page, outcome, position,
+                               error, skip_reason, owner, leased_until, retry_at)
+             SELECT value ->> 0, $2, CAST(value ->> 1 AS BIGINT), value ->> 2, CAST(value ->> 3 AS BIGINT), value ->> 4,
+                    value ->> 5, 'STATE_PENDING', 0, 0, '{}', 0, '', '', '', 0, 0
+             FROM json_each($1) WHERE TRUE
+             ON CONFLICT (name) DO UPDATE SET ordinal = excluded.ordinal, title = excluded.title, due = excluded.due,
+                 task = excluded.task, after = excluded.after, state = 'STATE_PENDING'
+             WHERE step.state = 'STATE_DROPPED'
+                OR (step.state = 'STATE_PENDING'
+                    AND (step.due <> excluded.due OR step.ordinal <> excluded.ordinal OR step.task <> excluded.task
+                         OR step.after <> excluded.after))
+             RETURNING *",
+            args![rows.json(), term],
+        )
+        .await?;
+    in_order(&added)
 }
 
-/// Steps that are due and not done, of every term: what the sequencer looks at. `wall` is in seconds.
+/// What a statement returned, in the plan's order whatever the engine's.
+fn in_order(rows: &[Row]) -> Result<Vec<Step>, Failure> {
+    let mut steps: Vec<Step> = rows.iter().map(step).collect::<Result<_, _>>()?;
+    steps.sort_by(|a, b| a.planned.order().cmp(&b.planned.order()));
+    Ok(steps)
+}
+
+/// Who claims steps, and when by the wall clock, in seconds.
+#[derive(Debug, Clone)]
+pub struct Claimant {
+    /// The process.
+    pub owner: String,
+    /// Now.
+    pub wall: i64,
+    /// Until when the claim is believed.
+    pub until: i64,
+}
+
+/// Steps of every term that are due at `now`, wait for nothing, and can be claimed, in order.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn open(db: &mut impl Queries, now: i64, limit: usize) -> Result<Vec<Step>, Failure> {
+pub async fn ready(db: &mut impl Queries, now: i64, who: &Claimant, limit: usize) -> Result<Vec<Step>, Failure> {
     db.all(
-        "SELECT * FROM step WHERE state IN ('STATE_PENDING', 'STATE_FAILED', 'STATE_RUNNING') AND due <= $1
-         ORDER BY due, ordinal, name LIMIT $2",
-        args![now, limit],
+        "SELECT * FROM step
+         WHERE state IN ('STATE_PENDING', 'STATE_FAILED', 'STATE_RUNNING') AND due <= $1 AND retry_at <= $2
+           AND (state <> 'STATE_RUNNING' OR leased_until < $2 OR owner = $3)
+           AND NOT EXISTS (
+               SELECT 1 FROM json_each(step.after) AS waits JOIN step AS other ON other.name = waits.value ->> 0
+               WHERE other.state NOT IN ('STATE_DONE', 'STATE_SKIPPED', 'STATE_DROPPED'))
+         ORDER BY due, ordinal, name LIMIT $4",
+        args![now, who.wall, &who.owner, limit],
     )
     .await?
     .iter()
@@ -175,43 +207,90 @@ pub async fn open(db: &mut impl Queries, now: i64, limit: usize) -> Result<Vec<S
     .collect()
 }
 
-/// Of these steps, those that are done or given up.
+/// What holds up steps that wait for none by name.
+#[derive(Debug, Default)]
+pub struct Pending {
+    /// (term, service) whose newest gates have not arrived there.
+    pub gates: BTreeSet<(String, String)>,
+    /// By term: when the earliest of the results that are not yet credit was due.
+    pub results: BTreeMap<String, i64>,
+}
+
+/// Of the steps that are due at `now`: gates to put, and results to recognise, that are not done.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn ended(db: &mut impl Queries, names: &[String]) -> Result<Vec<String>, Failure> {
+pub async fn pending(db: &mut impl Queries, now: i64) -> Result<Pending, Failure> {
+    let mut pending = Pending::default();
     let rows = db
         .all(
-            "SELECT name FROM step WHERE name IN (SELECT value ->> 0 FROM json_each($1))
-               AND state IN ('STATE_DONE', 'STATE_SKIPPED', 'STATE_DROPPED')",
-            args![Rows::texts(names).json()],
+            "SELECT * FROM step WHERE state IN ('STATE_PENDING', 'STATE_FAILED', 'STATE_RUNNING') AND due <= $1
+               AND ordinal < 0",
+            args![now],
         )
         .await?;
-    rows.iter().map(|row| row.get("name")).collect()
+    for row in &rows {
+        let step = step(row)?;
+        pending
+            .gates
+            .extend(step.planned.task.services().into_iter().map(|service| (step.term.clone(), service.to_owned())));
+    }
+    let rows = db
+        .all(
+            "SELECT term, MIN(due) AS due FROM step
+             WHERE state IN ('STATE_PENDING', 'STATE_FAILED', 'STATE_RUNNING') AND due <= $1 AND ordinal >= $2
+             GROUP BY term",
+            args![now, OF_CLASSES],
+        )
+        .await?;
+    for row in &rows {
+        pending.results.insert(row.get("term")?, row.get("due")?);
+    }
+    Ok(pending)
 }
 
-/// Claims a step for a process until `until` (wall clock, seconds). False if another has it, or it need not be done now.
+/// Claims a step that is due at `now`. `None` if another has it, or it need not be done now.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn claim(tx: &mut Tx, name: &str, owner: &str, wall: i64, until: i64) -> Result<bool, Failure> {
+pub async fn claim(tx: &mut Tx, name: &str, now: i64, who: &Claimant) -> Result<Option<Step>, Failure> {
     let claimed = tx
-        .execute(
+        .one(
             "UPDATE step SET state = 'STATE_RUNNING', owner = $2, leased_until = $4, attempts = attempts + 1
-             WHERE name = $1 AND retry_at <= $3
+             WHERE name = $1 AND retry_at <= $3 AND due <= $5
                AND (state IN ('STATE_PENDING', 'STATE_FAILED')
-                    OR (state = 'STATE_RUNNING' AND (leased_until < $3 OR owner = $2)))",
-            args![name, owner, wall, until],
+                    OR (state = 'STATE_RUNNING' AND (leased_until < $3 OR owner = $2)))
+             RETURNING *",
+            args![name, &who.owner, who.wall, who.until, now],
         )
         .await?;
-    Ok(claimed == 1)
+    claimed.as_ref().map(step).transpose()
 }
 
-/// Stores how far a step has come, if `owner` still has it.
+/// Prolongs the claims of a process that is alive; with `until` 0 it gives them up.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn save(tx: &mut Tx, step: &Step, owner: &str, retry_at: i64, until: i64) -> Result<bool, Failure> {
+pub async fn renew(tx: &mut Tx, owner: &str, until: i64) -> Result<(), Failure> {
+    let sql = "UPDATE step SET leased_until = $2 WHERE owner = $1 AND state = 'STATE_RUNNING'";
+    tx.execute(sql, args![owner, until]).await?;
+    Ok(())
+}
+
+/// Frees what a process left that has ended: only where there can be no other process.
+///
+/// # Errors
+/// Those of the database.
+pub async fn free_all(tx: &mut Tx) -> Result<(), Failure> {
+    tx.execute("UPDATE step SET leased_until = 0 WHERE state = 'STATE_RUNNING'", args![]).await?;
+    Ok(())
+}
+
+/// Stores how far a step has come, if the claimant still has it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn save(tx: &mut Tx, step: &Step, retry_at: i64, who: &Claimant) -> Result<bool, Failure> {
     let saved = tx
         .execute(
             "UPDATE step SET state = $3, page = $4, outcome = $5, position = $6, error = $7, retry_at = $8, done_at = $9,
@@ -219,7 +298,7 @@ pub async fn save(tx: &mut Tx, step: &Step, owner: &str, retry_at: i64, until: i
              WHERE name = $1 AND owner = $2 AND state = 'STATE_RUNNING'",
             args![
                 &step.planned.name,
-                owner,
+                &who.owner,
                 state_text(step.state),
                 step.page,
                 serde_json::to_string(&step.outcome).map_err(Failure::internal)?,
@@ -227,7 +306,7 @@ pub async fn save(tx: &mut Tx, step: &Step, owner: &str, retry_at: i64, until: i
                 &step.error,
                 retry_at,
                 step.done_at,
-                until
+                who.until
             ],
         )
         .await?;
@@ -243,12 +322,12 @@ pub async fn retry(tx: &mut Tx, name: &str) -> Result<bool, Failure> {
     Ok(tx.execute(sql, args![name]).await? == 1)
 }
 
-/// Gives a step up. False if it is running or has ended.
+/// Gives up a step that has failed, whether or not it is being tried again. False if it has not, or has ended.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn skip(tx: &mut Tx, name: &str, reason: &str, at: i64) -> Result<bool, Failure> {
     let sql = "UPDATE step SET state = 'STATE_SKIPPED', skip_reason = $2, done_at = $3
-               WHERE name = $1 AND state IN ('STATE_PENDING', 'STATE_FAILED')";
+               WHERE name = $1 AND (state = 'STATE_FAILED' OR (state = 'STATE_RUNNING' AND error <> ''))";
     Ok(tx.execute(sql, args![name, reason, at]).await? == 1)
 }
