@@ -16,10 +16,10 @@ use tonic::{Request, Status};
 
 use crate::{
     call::{Admission, Call},
-    changes::ChangeApi,
+    changes::{self, ChangeApi},
     config::DatabaseConfig,
     contract,
-    db::{Db, Migrations, args},
+    db::{Db, Migrations, args, request},
     env::Env,
     failure::Failure,
     gates::TermGates,
@@ -161,4 +161,15 @@ pub fn gate_service(db: &Db) -> impl GateService + Clone + use<> {
 #[must_use]
 pub fn change_service(db: &Db) -> impl ChangeService<WatchStream = Changes> + Clone + use<> {
     ChangeApi { db: db.clone(), shutdown: CancellationToken::new() }
+}
+
+/// Statements that grow with nothing but their arguments, whatever PostgreSQL's planner knows: parameter types and text.
+#[must_use]
+pub const fn planned() -> [(&'static str, &'static str); 4] {
+    [
+        ("BIGINT, BIGINT", changes::SINCE.postgres),
+        ("TEXT", request::ANSWERED_AMONG),
+        ("TEXT", request::ANSWER),
+        ("TEXT", request::FREE),
+    ]
 }

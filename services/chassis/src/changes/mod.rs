@@ -12,6 +12,8 @@ pub use mirror::Mirror;
 pub(crate) use mirror::run as run_mirror;
 pub use verify::{Verified, verify};
 pub(crate) use watch::ChangeApi;
+#[cfg(feature = "testing")]
+pub(crate) use watch::SINCE;
 pub use watch::since;
 
 use crate::failure::Failure;

@@ -10,12 +10,25 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    db::{Db, Engine, Queries, args},
+    db::{Db, Engine, Queries, Sql, args},
     failure::Failure,
 };
 
-/// Changes read at a time; a message holds at most this many.
-const PAGE: i64 = 500;
+/// 500 changes at a time; a message holds at most as many. PostgreSQL's planner would scan the whole feed for the plain join,
+/// whenever it knows too little of it; LATERAL has it walk the indexes.
+pub(crate) const SINCE: Sql = Sql {
+    sqlite: "SELECT b.position AS position, b.count AS count, b.digest AS digest, b.chain AS chain,
+                    c.idx AS idx, c.body AS body
+             FROM change_batch b JOIN change c ON c.batch = b.batch
+             WHERE b.position >= $1 AND (b.position > $1 OR c.idx >= $2)
+             ORDER BY b.position, c.idx LIMIT 500",
+    postgres: "SELECT b.position, b.count, b.digest, b.chain, c.idx, c.body
+               FROM (SELECT * FROM change_batch WHERE position >= $1 ORDER BY position LIMIT 500) b
+               CROSS JOIN LATERAL (SELECT idx, body FROM change
+                                   WHERE batch = b.batch AND idx >= CASE WHEN b.position = $1 THEN $2 ELSE 0 END
+                                   ORDER BY idx LIMIT 500) c
+               ORDER BY b.position, c.idx LIMIT 500",
+};
 /// Bytes of changes after which a message ends: well below the 4 MiB that a message may have.
 const BYTES: usize = 1 << 20;
 /// Messages waiting for a slow watcher.
@@ -91,17 +104,7 @@ async fn stream(
 /// # Errors
 /// Those of the database.
 pub async fn since(db: &Db, after: &Cursor) -> Result<Vec<WatchResponse>, Failure> {
-    let rows = db
-        .reader()
-        .all(
-            "SELECT b.position AS position, b.count AS count, b.digest AS digest, b.chain AS chain,
-                    c.idx AS idx, c.body AS body
-             FROM change_batch b JOIN change c ON c.batch = b.batch
-             WHERE b.position >= $1 AND (b.position > $1 OR c.idx >= $2)
-             ORDER BY b.position, c.idx LIMIT $3",
-            args![after.position, after.index, PAGE],
-        )
-        .await?;
+    let rows = db.reader().all(SINCE, args![after.position, after.index]).await?;
     let mut messages: Vec<WatchResponse> = Vec::new();
     let mut bytes = 0;
     for row in &rows {

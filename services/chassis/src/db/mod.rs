@@ -4,7 +4,7 @@
 
 mod lock;
 mod queries;
-mod request;
+pub(crate) mod request;
 mod scope;
 mod tx;
 mod value;

@@ -24,6 +24,17 @@ pub struct Claim {
     pub body_digest: String,
 }
 
+/// The first answers of those requests that had one.
+pub(crate) const ANSWERED_AMONG: &str = "SELECT r.caller AS caller, r.method AS method, r.request_id AS request_id, r.body_digest AS body_digest, r.reply AS reply
+     FROM request r JOIN json_each($1) ON r.caller = value ->> 0 AND r.method = value ->> 1 AND r.request_id = value ->> 2";
+pub(crate) const ANSWER: &str = "UPDATE request SET reply = unhex(answered.reply)
+     FROM (SELECT value ->> 0 AS caller, value ->> 1 AS method, value ->> 2 AS request_id, value ->> 3 AS reply
+           FROM json_each($1)) AS answered
+     WHERE request.caller = answered.caller AND request.method = answered.method
+       AND request.request_id = answered.request_id";
+pub(crate) const FREE: &str = "DELETE FROM request WHERE reply IS NULL AND (caller, method, request_id) IN
+         (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1))";
+
 /// Caller, method, request id.
 pub(super) type Key = (String, String, String);
 
@@ -121,15 +132,7 @@ impl Tx {
         let mut taken: BTreeMap<Key, (usize, &str)> = BTreeMap::new();
         let mut old = BTreeMap::new();
         if claims.iter().any(|claim| !known.contains(&owned_key(claim))) {
-            let rows = self
-                .all(
-                    "SELECT r.caller AS caller, r.method AS method, r.request_id AS request_id,
-                            r.body_digest AS body_digest, r.reply AS reply
-                     FROM request r JOIN json_each($1) ON r.caller = value ->> 0 AND r.method = value ->> 1
-                      AND r.request_id = value ->> 2",
-                    args![&json],
-                )
-                .await?;
+            let rows = self.all(ANSWERED_AMONG, args![&json]).await?;
             for row in &rows {
                 let key: Key = (row.get("caller")?, row.get("method")?, row.get("request_id")?);
                 old.insert(key, (row.get::<String>("body_digest")?, row.get::<Option<Vec<u8>>>("reply")?));
@@ -183,15 +186,7 @@ impl Tx {
                 refused.remove(&owned_key(&claim));
                 rows.push(row![claim.caller, claim.method, claim.request_id, hex::encode(reply)]);
             }
-            self.execute(
-                "UPDATE request SET reply = unhex(answered.reply)
-                 FROM (SELECT value ->> 0 AS caller, value ->> 1 AS method, value ->> 2 AS request_id,
-                              value ->> 3 AS reply FROM json_each($1)) AS answered
-                 WHERE request.caller = answered.caller AND request.method = answered.method
-                   AND request.request_id = answered.request_id",
-                args![rows.json()],
-            )
-            .await?;
+            self.execute(ANSWER, args![rows.json()]).await?;
         }
         if !refused.is_empty() {
             // On success only: what this batch refused may be tried again under its id.
@@ -199,12 +194,7 @@ impl Tx {
             for (caller, method, request_id) in refused {
                 rows.push(row![caller, method, request_id]);
             }
-            self.execute(
-                "DELETE FROM request WHERE reply IS NULL AND (caller, method, request_id) IN
-                     (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1))",
-                args![rows.json()],
-            )
-            .await?;
+            self.execute(FREE, args![rows.json()]).await?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod feed;
 mod gates;
 mod mirror;
 mod page;
+mod plans;
 mod requests;
 mod server;
 mod shutdown;

@@ -1,0 +1,62 @@
+//! On PostgreSQL the statements of the hot paths walk indexes, also where the planner knows nothing of the tables yet, and
+//! under the generic plan that it may take after some executions.
+
+use chassis::{
+    Failure,
+    db::{Queries, Tx, args},
+    testing::planned,
+};
+
+use crate::fixture::{AT, databases};
+
+/// A hundred thousand changes, and as many requests.
+const FILL: [&str; 3] = [
+    "INSERT INTO change_batch SELECT n, md5(n::text), 2, '\\x00', '\\x00' FROM generate_series(1, 50000) n",
+    "INSERT INTO change SELECT md5(n::text), k, 'organizations/' || n, repeat('x', 300)::bytea
+     FROM generate_series(1, 50000) n, generate_series(0, 1) k",
+    "INSERT INTO request SELECT 'accounts/' || n % 5000, '/a/method', n::text, '', md5(n::text), NULL, '', 0
+     FROM generate_series(1, 100000) n",
+];
+
+/// Arguments in the middle, and at the head, of what is filled in.
+const ARGUMENTS: [(&str, &str); 2] =
+    [("25000, 1", "'[[\"accounts/7\", \"/a/method\", \"7\", \"00\"]]'"), ("50000, 2", "'[]'")];
+
+async fn plan(tx: &mut Tx, types: &str, text: &str, arguments: &str) -> Result<String, Failure> {
+    // Leaked, for statements are constants everywhere else.
+    let prepare: &'static str = format!("PREPARE planned({types}) AS {text}").leak();
+    let explain: &'static str = format!("EXPLAIN EXECUTE planned({arguments})").leak();
+    tx.execute(prepare, args![]).await?;
+    let lines = tx.all(explain, args![]).await?;
+    tx.execute("DEALLOCATE planned", args![]).await?;
+    let lines = lines.iter().map(|line| line.get::<String>("QUERY PLAN")).collect::<Result<Vec<_>, _>>()?;
+    Ok(lines.join("\n"))
+}
+
+#[tokio::test]
+async fn no_hot_statement_scans() -> anyhow::Result<()> {
+    let Some(database) = databases().await?.pop() else { anyhow::bail!("no PostgreSQL") };
+    let mut tx = database.db.begin_own(AT, "fill").await?;
+    for sql in FILL {
+        tx.execute(sql, args![]).await?;
+    }
+    for analyzed in [false, true] {
+        if analyzed {
+            tx.execute("ANALYZE change", args![]).await?;
+            tx.execute("ANALYZE change_batch", args![]).await?;
+            tx.execute("ANALYZE request", args![]).await?;
+        }
+        for mode in ["SET plan_cache_mode = force_generic_plan", "SET plan_cache_mode = force_custom_plan"] {
+            tx.execute(mode, args![]).await?;
+            for (types, text) in planned() {
+                for (cursor, rows) in ARGUMENTS {
+                    let arguments = if types == "TEXT" { rows } else { cursor };
+                    let plan = plan(&mut tx, types, text, arguments).await?;
+                    assert!(!plan.contains("Seq Scan"), "analyzed: {analyzed}; {mode}\n{text}\n{plan}");
+                }
+            }
+        }
+    }
+    tx.abandon().await;
+    Ok(())
+}
