@@ -3,7 +3,6 @@
 mod by_hand;
 mod compliance;
 mod model;
-mod perf;
 mod recognition;
 
 use chassis::{

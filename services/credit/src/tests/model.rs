@@ -189,7 +189,9 @@ async fn recognise(county: &County, model: &mut Model) {
 /// The stored years are those that would be drawn up from the ledger now.
 async fn agree_with_books(county: &County) {
     let mut reader = county.db().reader();
-    let rules = crate::rules::Rules::of(Err::<std::sync::Arc<chassis::gates::TermGates>, _>(Failure::new(Reason::TermUnknown))).unwrap();
+    let rules =
+        crate::rules::Rules::of(Err::<std::sync::Arc<chassis::gates::TermGates>, _>(Failure::new(Reason::TermUnknown)))
+            .unwrap();
     let stored = standings::tallies(&mut reader, 2019, "", &rules.policy).await.unwrap();
     let mut tx = county.db().begin_own(at("2019-12-02"), "test").await.unwrap();
     let books = crate::books::Books::open(&mut tx, ["teachers/1", "teachers/2", "teachers/3"]).await.unwrap();
