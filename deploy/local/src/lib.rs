@@ -1,4 +1,7 @@
 //! The whole system in one process: start it, play a term, and the people who live in it.
 
+pub mod client;
 pub mod people;
+pub mod progress;
 pub mod rehearse;
+pub mod up;
