@@ -75,12 +75,8 @@ mod tests {
         let project = Project { name: "p".to_owned(), open: true, classes, ..Project::default() };
         let held = selections.iter().filter(|selection| selection.seat == Seat::Held).count();
         let book = Book::open(&project, i32::try_from(held).unwrap_or(0), &BTreeMap::new());
-        Desk {
-            selections: selections.into_iter().map(|selection| (selection.name.clone(), selection)).collect(),
-            projects: BTreeMap::from([("p".to_owned(), project)]),
-            books: BTreeMap::from([("p".to_owned(), book)]),
-            ..Desk::default()
-        }
+        let (projects, books) = (BTreeMap::from([("p".to_owned(), project)]), BTreeMap::from([("p".to_owned(), book)]));
+        Desk::new(selections, projects, books, 0)
     }
 
     fn selection(name: &str, state: State, seat: Seat) -> Selection {
