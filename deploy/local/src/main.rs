@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use shixun::{rehearse::RehearseOptions, up::{UpOptions, bare::BareOptions}};
+use shixun::{
+    rehearse::RehearseOptions,
+    up::{UpOptions, bare::BareOptions},
+};
 
 #[derive(Debug, Parser)]
 #[command(name = "shixun", version, about = "Shixun 师训: a region's teacher training, term by term")]

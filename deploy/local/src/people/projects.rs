@@ -55,7 +55,7 @@ impl Plan {
 pub fn draw(seed: u64, tree: &Tree, teachers: &[Person], folder: &TermFolder) -> Vec<Plan> {
     let mut draw = Draw::of(seed, 3);
     let declared = count(u32::try_from(teachers.len()).unwrap_or(u32::MAX), folder) as usize;
-    (0..declared)
+    let mut plans: Vec<Plan> = (0..declared)
         .filter_map(|n| {
             let provider = tree.providers.get(n % tree.providers.len().max(1))?;
             let like = &draw.one(teachers)?.teacher;
@@ -71,7 +71,21 @@ pub fn draw(seed: u64, tree: &Tree, teachers: &[Person], folder: &TermFolder) ->
             let project = project(&mut draw, template, audience, (&provider.name, &provider.display_name), folder);
             Some(Plan { project, course: course(&mut draw, n, folder) })
         })
-        .collect()
+        .collect();
+    scale(&mut plans, teachers.len(), folder);
+    plans
+}
+
+/// Scales the places of all classes to the county's size.
+fn scale(plans: &mut [Plan], teachers: usize, folder: &TermFolder) {
+    let size = &folder.projects.size;
+    let classes = || plans.iter().flat_map(|plan| &plan.project.classes);
+    let places: f64 = classes().map(|class| f64::from(class.places)).sum();
+    let factor = size.places_per_teacher * f64::from(u32::try_from(teachers).unwrap_or(u32::MAX)) / places.max(1.0);
+    for class in plans.iter_mut().flat_map(|plan| &mut plan.project.classes) {
+        class.places = ((f64::from(class.places) * factor).round() as i32).max(size.least_places);
+        class.approved_places = class.places;
+    }
 }
 
 /// The first few courses are fixed, so that a small county has one of each.

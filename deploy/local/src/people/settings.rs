@@ -163,6 +163,8 @@ pub struct ProjectSize {
     pub min_projects: u32,
     pub projects_per_provider: u32,
     pub min_providers: u32,
+    pub places_per_teacher: f64,
+    pub least_places: i32,
 }
 
 /// `[names]`

@@ -165,8 +165,8 @@ pub async fn decide_late(stage: &Stage<'_>) -> Option<()> {
 
 /// The menu of the day of publication holds what was approved, and nothing else.
 pub async fn published(stage: &Stage<'_>) -> Option<()> {
-    let officer =
-        stage.person(&stage.county.staff.iter().find(|staff| staff.organization.ends_with("/city"))?.login).await?;
+    let of_city = |staff: &&Staff| staff.role == Role::BureauOfficer && staff.organization.ends_with("/city");
+    let officer = stage.person(&stage.county.staff.iter().find(of_city)?.login).await?;
     let request = ListProjectsRequest {
         parent: stage.term.clone(),
         state: project::State::Published.into(),

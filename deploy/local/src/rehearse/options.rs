@@ -84,6 +84,10 @@ pub async fn run(options: RehearseOptions) -> anyhow::Result<()> {
         let json = serde_json::to_string_pretty(&report)?;
         std::fs::write(&path, json + "\n").with_context(|| format!("writing {}", path.display()))?;
     }
-    anyhow::ensure!(report.surprises.is_empty(), "the term did not go as it should: {} surprises", report.surprises.len());
+    anyhow::ensure!(
+        report.surprises.is_empty(),
+        "the term did not go as it should: {} surprises",
+        report.surprises.len()
+    );
     Ok(())
 }

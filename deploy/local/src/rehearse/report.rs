@@ -65,6 +65,12 @@ pub struct StepLine {
     pub name: String,
     /// State, and what it counted.
     pub outcome: String,
+    /// State.
+    #[serde(skip)]
+    state: String,
+    /// What it counted.
+    #[serde(skip)]
+    counts: Counts,
 }
 
 /// The places.
@@ -160,10 +166,7 @@ pub async fn draw_up(stage: &Stage<'_>, duration_seconds: f64) -> anyhow::Result
     let seats = seats(stage).await.context("the seats cannot be listed")?;
     let notices = notices(stage, &officer).await.context("the notices cannot be listed")?;
     let changes = stage.changes().await?;
-    let mut by_service: BTreeMap<String, Counts> = BTreeMap::new();
-    for (service, change) in &changes {
-        add(by_service.entry(service.clone()).or_default(), &change.verb, 1);
-    }
+    let by_service = by_service(&changes);
     let steps = steps(stage).await?;
     let pages = stage.books.closed();
     let mistakes = pages.mistakes.into_iter();
@@ -189,6 +192,20 @@ pub async fn draw_up(stage: &Stage<'_>, duration_seconds: f64) -> anyhow::Result
     })
 }
 
+/// Changes by service and verb, each resource once an instant: how often what is derived is drawn up anew at one instant is
+/// a matter of batches, not of the term.
+fn by_service(changes: &[(String, Change)]) -> BTreeMap<String, Counts> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
+    for (service, change) in changes {
+        let at = change.at.as_ref().map(proto::instant);
+        if seen.insert((service, &change.resource, &change.verb, at)) {
+            add(counts.entry(service.clone()).or_default(), &change.verb, 1);
+        }
+    }
+    counts
+}
+
 async fn steps(stage: &Stage<'_>) -> anyhow::Result<Vec<StepLine>> {
     let mut lines: Vec<StepLine> = stage
         .steps()
@@ -196,20 +213,38 @@ async fn steps(stage: &Stage<'_>) -> anyhow::Result<Vec<StepLine>> {
         .into_iter()
         .map(|step| {
             let counts: Counts = step.outcome.iter().map(|count| (count.key.clone(), count.value)).collect();
-            let counts: Vec<String> = counts.iter().map(|(key, value)| format!("{key}={value}")).collect();
             let state = step.state().as_str_name().trim_start_matches("STATE_").to_lowercase();
             let at = step.due.map(|due| proto::jiff_instant(proto::instant(&due)));
             let at = at
                 .map(|at| at.to_zoned_datetime(stage.folder.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string());
-            StepLine {
-                at: at.unwrap_or_default(),
-                name: step.title,
-                outcome: format!("{state} {}", counts.join(" ")).trim_end().to_owned(),
-            }
+            StepLine { at: at.unwrap_or_default(), name: step.title, outcome: outcome(&state, &counts), state, counts }
         })
         .collect();
     lines.sort();
     Ok(lines)
+}
+
+fn outcome(state: &str, counts: &Counts) -> String {
+    let counts = counts.iter().map(|(key, value)| format!(" {key}={value}"));
+    counts.fold(state.to_owned(), |text, count| text + &count)
+}
+
+/// Steps of one name, instant and state, such as those of each class's results, on one line with their counts summed.
+fn folded(steps: &[StepLine]) -> Vec<(&StepLine, String)> {
+    let mut lines: BTreeMap<(&str, &str, &str), (&StepLine, usize, Counts)> = BTreeMap::new();
+    for step in steps {
+        let line = lines.entry((&step.at, &step.name, &step.state)).or_insert_with(|| (step, 0, Counts::new()));
+        line.1 = line.1.saturating_add(1);
+        for (key, value) in &step.counts {
+            add(&mut line.2, key, *value);
+        }
+    }
+    let text = |(step, times, counts): (_, usize, Counts)| {
+        let step: &StepLine = step;
+        let outcome = outcome(&step.state, &counts);
+        (step, if times > 1 { format!("{times} × {outcome}") } else { outcome })
+    };
+    lines.into_values().map(text).collect()
 }
 
 /// Every state of a selection.
@@ -358,8 +393,10 @@ impl Report {
         let mut text = Vec::new();
 
         let mut steps = table(&["due", "step", "outcome"]);
-        for step in &self.steps {
-            steps.add_row([&step.at, &step.name, &step.outcome]);
+        for (step, outcome) in folded(&self.steps) {
+            // What is listed by organisation is for the JSON.
+            let outcome: String = outcome.chars().take(80).collect();
+            steps.add_row([&step.at, &step.name, &outcome]);
         }
         text.push(format!("Steps of {}\n{steps}", self.term));
 

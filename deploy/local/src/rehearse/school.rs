@@ -62,7 +62,8 @@ async fn decide(stage: &Stage<'_>, me: &Caller, decisions: &[Decision], request_
 
 /// What the school thinks of a selection: a few are rejected; what does not match is approved with its reason.
 fn decision(stage: &Stage<'_>, selection: &Selection) -> Decision {
-    let approved = !stage.chance(&format!("reject:{}:{}", selection.teacher, selection.project), REJECTED);
+    let unlucky = unlucky(stage).is_some_and(|(_, person)| person.teacher.name == selection.teacher);
+    let approved = !unlucky && !stage.chance(&format!("reject:{}:{}", selection.teacher, selection.project), REJECTED);
     let reason = match (approved, selection.matched) {
         (false, _) => "与岗位需要不符",
         (true, false) => "学校近期安排其转岗",
@@ -193,7 +194,8 @@ async fn take_back(stage: &Stage<'_>) -> Option<()> {
         let admin = stage.holder(school, Role::SchoolAdmin);
         let principal = stage.holder(school, Role::Principal);
         let rejected = list(stage, &me, school, selection::State::SchoolRejected, 1).await?;
-        let others = |selection: &&Selection| !of(admin)(selection) && !of(principal)(selection);
+        let unlucky = unlucky(stage).map(|(_, person)| person);
+        let others = |selection: &&Selection| ![admin, principal, unlucky].into_iter().any(|one| of(one)(selection));
         let Some(selection) = rejected.iter().find(others) else { continue };
         let request = ReopenReviewRequest {
             name: selection.name.clone(),
@@ -209,18 +211,14 @@ async fn take_back(stage: &Stage<'_>) -> Option<()> {
     None
 }
 
-/// A teacher all of whose first-round selections the school rejected, going by the schools' decisions.
-pub fn rejected<'a>(stage: &Stage<'a>) -> Option<(usize, &'a Person)> {
-    let memory = stage.memory();
+/// A teacher whom the school rejects whatever he chooses, so that one at least is barred from the next round for it.
+pub fn unlucky<'a>(stage: &Stage<'a>) -> Option<(usize, &'a Person)> {
     let unreviewed = [super::roster::orphaned(stage), idle(stage)];
-    let mut all = memory.selections.iter().filter_map(|(n, selections)| {
+    let memory = stage.memory();
+    memory.selections.keys().rev().find_map(|n| {
         let person = stage.county.teachers.get(*n)?;
         let reviewed = person.roles.is_empty() && !unreviewed.contains(&Some(person.teacher.school.as_str()));
-        let rejected =
-            !selections.is_empty() && selections.iter().all(|selection| !decision(stage, selection).approved);
-        (reviewed && rejected).then_some((*n, person))
-    });
-    // The first one may be who was approved after all.
-    let first = all.next();
-    all.last().or(first)
+        // Not one for whom the administrator selected.
+        (reviewed && !person.habits.wishes.is_empty()).then_some((*n, person))
+    })
 }

@@ -391,7 +391,7 @@ async fn barred(stage: &Stage<'_>, round: i32) -> Option<()> {
         let memory = stage.memory();
         teachers(stage).find(|(n, _)| !memory.selections.contains_key(n) && Some(*n) != pardoned)
     };
-    let rejected = super::school::rejected(stage);
+    let rejected = super::school::unlucky(stage);
     let menu = menu(stage);
     for (what, reason, who) in [
         ("round 2 after selecting nothing", Reason::Round2NotSelected, none),

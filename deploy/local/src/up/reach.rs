@@ -131,9 +131,7 @@ impl Reach {
                     let once = || async {
                         GateServiceClient::new(peer.clone()).wait_mirror(within(PATIENCE, request.clone())).await
                     };
-                    once.retry(patience())
-                        .await
-                        .with_context(|| format!("{consumer} mirroring {}", mirror.source))?;
+                    once.retry(patience()).await.with_context(|| format!("{consumer} mirroring {}", mirror.source))?;
                 }
             }
             if seen == heads {

@@ -15,8 +15,10 @@ use proto::{
     },
     roster::v1::{
         Account, CreateAccountRequest, CreateOrganizationRequest, GrantRoleRequest, ImportTeachersRequest, RoleHeld,
-        account_service_client::AccountServiceClient, import_teachers_request::{Frame, Header, Rows},
-        organization_service_client::OrganizationServiceClient, teacher_service_client::TeacherServiceClient,
+        account_service_client::AccountServiceClient,
+        import_teachers_request::{Frame, Header, Rows},
+        organization_service_client::OrganizationServiceClient,
+        teacher_service_client::TeacherServiceClient,
     },
 };
 use sha2::{Digest as _, Sha256};
@@ -91,7 +93,8 @@ async fn organizations(operator: &Person, county: &County, progress: &Progress) 
     let depth = |name: &str| {
         let mut depth = 0_usize;
         let mut name = name;
-        while let Some(parent) = county.organizations.iter().find(|known| known.name == name).map(|known| &known.parent) {
+        while let Some(parent) = county.organizations.iter().find(|known| known.name == name).map(|known| &known.parent)
+        {
             if parent.is_empty() {
                 break;
             }
@@ -232,7 +235,8 @@ async fn teachers(officer: &Person, county: &County, progress: &Progress) -> any
     }
     let counted = bar.clone();
     let frames = stream::iter(frames).inspect(move |_| counted.inc(FRAME as u64));
-    let reply = TeacherServiceClient::new(officer.wire()).import_teachers(frames).await.context("importing the roster")?;
+    let reply =
+        TeacherServiceClient::new(officer.wire()).import_teachers(frames).await.context("importing the roster")?;
     let created = reply.into_inner().created;
     anyhow::ensure!(usize::try_from(created)? == county.teachers.len(), "only {created} teachers were created");
     bar.finish_and_clear();
@@ -242,11 +246,8 @@ async fn teachers(officer: &Person, county: &County, progress: &Progress) -> any
 /// Administrators and principals are teachers who hold another role for their school.
 async fn roles(officer: &Person, county: &County, progress: &Progress) -> anyhow::Result<()> {
     let gateway_accounts = accounts(officer, county).await?;
-    let held: Vec<_> = county
-        .teachers
-        .iter()
-        .flat_map(|person| person.roles.iter().map(move |role| (person, *role)))
-        .collect();
+    let held: Vec<_> =
+        county.teachers.iter().flat_map(|person| person.roles.iter().map(move |role| (person, *role))).collect();
     each(progress, "roles at schools", &held, |_, (person, role)| {
         let name = gateway_accounts.get(&person.login).cloned().unwrap_or_default();
         let grant = RoleGrant { role: (*role).into(), organization: person.teacher.school.clone() };
@@ -265,10 +266,7 @@ async fn roles(officer: &Person, county: &County, progress: &Progress) -> anyhow
 }
 
 /// Account names by login.
-async fn accounts(
-    officer: &Person,
-    county: &County,
-) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
+async fn accounts(officer: &Person, county: &County) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
     let mut found = std::collections::BTreeMap::new();
     let wanted: std::collections::BTreeSet<_> =
         county.teachers.iter().filter(|person| !person.roles.is_empty()).map(|person| person.login.clone()).collect();
