@@ -1,5 +1,7 @@
 //! The store suite: what the service does with a database, on both engines.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "tests say what they expect by failing")]
+
 mod support;
 
 use chassis::{db::Queries as _, testing};

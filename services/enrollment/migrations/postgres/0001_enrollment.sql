@@ -46,6 +46,7 @@ CREATE TABLE project (
     provider TEXT COLLATE "C" NOT NULL,
     accepting_bureau TEXT COLLATE "C" NOT NULL,
     open BOOLEAN NOT NULL,
+    cancelled BOOLEAN NOT NULL,
     facts BYTEA NOT NULL
 );
 CREATE INDEX project_term ON project (term, name);
@@ -103,6 +104,7 @@ CREATE INDEX selection_teacher ON selection (teacher);
 CREATE INDEX selection_project ON selection (project, state);
 CREATE INDEX selection_school ON selection (school, state);
 CREATE INDEX selection_term ON selection (term, name);
+CREATE INDEX selection_entry ON selection (entry) WHERE entry <> '';
 CREATE INDEX selection_round ON selection (term, round, state);
 
 -- The places of a project. What is written here is checked here.
@@ -155,6 +157,7 @@ CREATE TABLE non_selector (
     round BIGINT NOT NULL,
     teacher TEXT COLLATE "C" NOT NULL,
     school TEXT COLLATE "C" NOT NULL,
+    fixed_at BIGINT NOT NULL,
     PRIMARY KEY (term, round, teacher)
 );
 

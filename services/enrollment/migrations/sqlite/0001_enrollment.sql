@@ -46,6 +46,7 @@ CREATE TABLE project (
     provider TEXT NOT NULL,
     accepting_bureau TEXT NOT NULL,
     open INTEGER NOT NULL,
+    cancelled INTEGER NOT NULL,
     facts BLOB NOT NULL
 ) STRICT;
 CREATE INDEX project_term ON project (term, name);
@@ -103,6 +104,7 @@ CREATE INDEX selection_teacher ON selection (teacher);
 CREATE INDEX selection_project ON selection (project, state);
 CREATE INDEX selection_school ON selection (school, state);
 CREATE INDEX selection_term ON selection (term, name);
+CREATE INDEX selection_entry ON selection (entry) WHERE entry <> '';
 CREATE INDEX selection_round ON selection (term, round, state);
 
 -- The places of a project. What is written here is checked here.
@@ -155,6 +157,7 @@ CREATE TABLE non_selector (
     round INTEGER NOT NULL,
     teacher TEXT NOT NULL,
     school TEXT NOT NULL,
+    fixed_at INTEGER NOT NULL,
     PRIMARY KEY (term, round, teacher)
 ) STRICT;
 

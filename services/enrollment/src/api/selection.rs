@@ -294,6 +294,11 @@ async fn list(api: &Api, call: Call<ListSelectionsRequest>) -> Result<ListSelect
         // A teacher sees his own: the index by teacher finds them.
         filter.teacher = &view.teacher;
     }
+    let unasked = filter.teacher.is_empty() && filter.project.is_empty() && filter.organization.is_empty();
+    if let (true, "", [own], []) = (unasked, view.teacher.as_str(), &view.organizations[..], &view.providers[..]) {
+        // Who has one organisation sees that one: the index by school finds it.
+        filter.organization = own;
+    }
     let (mut found, total_size) =
         selections::list(&mut db, &filter, &view, page.after(), page.limit().saturating_add(1)).await?;
     let last = page.limit().checked_sub(1).and_then(|last| found.get(last)).map(|last| last.name.clone());

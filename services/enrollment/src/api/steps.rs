@@ -192,7 +192,7 @@ impl Edge {
             return Ok(0);
         }
         let mut desk = self.desk(tx, &expired).await?;
-        let (mut reopened, policy) = (0, tx.policy::<crate::domain::Policy>()?);
+        let (mut reopened, policy) = (0_u64, tx.policy::<crate::domain::Policy>()?);
         for selection in &expired {
             let taken = desk.of_teacher(&selection.teacher).any(|other| {
                 other.name != selection.name && other.project == selection.project && other.state.is_live()
@@ -209,7 +209,7 @@ impl Edge {
                 desk.rewrite("expired", None, stays);
                 continue;
             }
-            reopened += 1;
+            reopened = reopened.saturating_add(1);
         }
         store::finish(tx, &self.term, &mut desk, None).await?;
         Ok(reopened)
@@ -270,7 +270,7 @@ impl Edge {
             let small = too_small(project, |class| placed(class).unwrap_or_default(), unplaced, &policy.class);
             for small in small {
                 training::propose(tx, &self.term, &project.name, self.round, &small).await?;
-                proposed += 1;
+                proposed = proposed.saturating_add(1);
                 let concerned = BTreeSet::from([project.provider.clone(), project.accepting_bureau.clone()]);
                 let roles = [Role::ProviderStaff, Role::BureauOfficer];
                 for holder in people::holders(tx, &roles, &concerned, &self.today).await? {
@@ -335,7 +335,7 @@ impl Edge {
         for (class, project) in &due {
             let Some(class) = projects.get(project).and_then(|project| project.classes.get(class)) else { continue };
             if let Some(notice) = notice::send(tx, &self.term, class, DUE_NOTICE, None).await? {
-                issued += 1;
+                issued = issued.saturating_add(1);
                 recipients = recipients.saturating_add(unsigned(notice.recipients));
             }
         }

@@ -166,12 +166,14 @@ async fn attendance(api: &Api, call: Call<RecordAttendanceRequest>) -> Result<Re
         if !matches!(state, State::Confirmed | State::Attended) {
             return Err(Failure::state(&one.selection, state.word(), Event::Attend.word()));
         }
+        let Some(selection) = desk.selections.get_mut(&one.selection) else { continue };
+        selection.sessions_attended = one.sessions_attended;
         if state == State::Confirmed && one.sessions_attended > 0 {
             desk.apply(&one.selection, Event::Attend, &Why::coded("attendance"))?;
+        } else {
+            let counted = selection.clone();
+            desk.rewrite("attendance", None, counted);
         }
-        let selection = desk.selection(&one.selection)?;
-        let counted = Selection { sessions_attended: one.sessions_attended, ..selection.clone() };
-        desk.rewrite("attendance", None, counted);
     }
     store::finish(&mut tx, term_of(class), &mut desk, Some(&held)).await?;
     let participants = attendance.iter().filter_map(|one| desk.selections.get(&one.selection));

@@ -252,7 +252,9 @@ mod tests {
         (name.to_owned(), class)
     }
 
-    fn desk(projects: &[(&str, &[(&str, i32, (i64, i64))])]) -> Desk {
+    type Offer<'a> = (&'a str, &'a [(&'a str, i32, (i64, i64))]);
+
+    fn desk(projects: &[Offer<'_>]) -> Desk {
         let mut desk = Desk { policy_version: 7, ..Desk::default() };
         for (name, classes) in projects {
             let classes = classes.iter().map(|(name, places, session)| class(name, *places, *session)).collect();

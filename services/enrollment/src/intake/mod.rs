@@ -92,34 +92,29 @@ async fn take(db: &Db, term: &str, jobs: Vec<Job>) -> Vec<Job> {
             let mut again = Vec::new();
             for (job, verdict) in jobs.into_iter().zip(verdicts) {
                 match verdict {
-                    // A caller who has gone away needs no answer.
-                    Some(verdict) => drop(job.answer.send(verdict)),
+                    Some(verdict) => job.answer(verdict),
                     None => again.push(job),
                 }
             }
             again
         }
-        Err(failure) if jobs.len() == 1 => {
-            for job in jobs {
-                tracing::debug!(%failure, "a submission failed");
-                drop(job.answer.send(Err(failure)));
-                break;
-            }
-            Vec::new()
-        }
         Err(failure) => {
-            // One bad request never fails a batch: each by itself, and each that met another transaction is run again.
+            // One bad request never fails a batch: each by itself. Who still meets another transaction is run again by
+            // `answer`.
             tracing::debug!(%failure, size = jobs.len(), "a batch failed; running its submissions one by one");
             for job in jobs {
-                let verdict = batch::run(db, term, std::slice::from_ref(&job)).await;
-                let verdict = verdict.map(|mut verdicts| verdicts.pop().flatten());
-                drop(job.answer.send(match verdict {
-                    Ok(Some(verdict)) => verdict,
-                    Ok(None) => Err(Failure::internal("a submission without a verdict")),
-                    Err(failure) => Err(failure),
-                }));
+                let verdicts = batch::run(db, term, std::slice::from_ref(&job)).await;
+                let alone = || Err(Failure::internal("a submission without a verdict"));
+                job.answer(verdicts.and_then(|mut verdicts| verdicts.pop().flatten().unwrap_or_else(alone)));
             }
             Vec::new()
         }
+    }
+}
+
+impl Job {
+    /// A caller who has gone away needs no answer.
+    fn answer(self, answer: Answer) {
+        drop(self.answer.send(answer));
     }
 }

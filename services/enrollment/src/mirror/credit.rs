@@ -1,6 +1,6 @@
 //! Credit: where teachers stand, and which results have become credit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
@@ -28,21 +28,37 @@ impl chassis::Mirror for CreditMirror {
     }
 
     async fn apply(&self, tx: &mut Tx, change: &Change) -> Result<(), Failure> {
-        if let Some(position) = decode::<CreditPosition>(change)? {
-            return credit::put(tx, &position).await;
+        self.apply_all(tx, std::slice::from_ref(change)).await
+    }
+
+    async fn apply_all(&self, tx: &mut Tx, changes: &[Change]) -> Result<(), Failure> {
+        let mut positions = BTreeMap::new();
+        for change in changes {
+            if let Some(position) = decode::<CreditPosition>(change)? {
+                positions.insert(position.teacher.clone(), position);
+            } else if let Some(entry) = decode::<Entry>(change)? {
+                if let Some(at) = &change.at {
+                    tx.set_at(proto::instant(at));
+                }
+                take(tx, &entry).await?;
+            }
         }
-        let Some(entry) = decode::<Entry>(change)? else { return Ok(()) };
-        match entry.kind() {
-            Kind::Project if entry.reversed_by.is_empty() => match selections::find(tx, &entry.source).await? {
-                Some(selection) => follow(tx, &selection, State::Passed, Event::Credit, &entry.name).await,
-                None => Ok(()),
-            },
-            Kind::Reversal => match selections::of_entry(tx, &entry.reverses).await? {
-                Some(selection) => follow(tx, &selection, State::Credited, Event::ReverseCredit, "").await,
-                None => Ok(()),
-            },
-            _ => Ok(()),
+        credit::put(tx, positions.values()).await
+    }
+}
+
+/// What an entry of the ledger means for the selection it comes from.
+async fn take(tx: &mut Tx, entry: &Entry) -> Result<(), Failure> {
+    let (found, from, event, kept) = match entry.kind() {
+        Kind::Project if entry.reversed_by.is_empty() => {
+            (selections::find(tx, &entry.source).await?, State::Passed, Event::Credit, entry.name.as_str())
         }
+        Kind::Reversal => (selections::of_entry(tx, &entry.reverses).await?, State::Credited, Event::ReverseCredit, ""),
+        _ => return Ok(()),
+    };
+    match found {
+        Some(selection) => follow(tx, &selection, from, event, kept).await,
+        None => Ok(()),
     }
 }
 

@@ -14,7 +14,7 @@ use proto::{
 use super::desk;
 use crate::{
     domain::{Event, Selection, State, Teacher, desk::Why, eligibility::can_attend_beside_leave},
-    store::{catalog, desk as store, roster, selections},
+    store::{catalog, desk as store, facts, roster, selections},
 };
 
 /// Mirrors the roster.
@@ -28,18 +28,38 @@ impl chassis::Mirror for RosterMirror {
     }
 
     async fn apply(&self, tx: &mut Tx, change: &Change) -> Result<(), Failure> {
-        if let Some(facts) = decode::<TeacherFacts>(change)? {
+        self.apply_all(tx, std::slice::from_ref(change)).await
+    }
+
+    /// An import brings thousands at once: whoever has no live selection is written with the others.
+    async fn apply_all(&self, tx: &mut Tx, changes: &[Change]) -> Result<(), Failure> {
+        let (mut teachers, mut accounts) = (Vec::new(), BTreeMap::new());
+        for change in changes {
+            if let Some(facts) = decode::<TeacherFacts>(change)? {
+                teachers.push((change.at.as_ref().map(proto::instant), facts));
+            } else if let Some(facts) = decode::<AccountFacts>(change)? {
+                accounts.insert(facts.name.clone(), facts);
+            } else if let Some(facts) = decode::<OrganizationFacts>(change)? {
+                roster::put_organization(tx, &facts).await?;
+            }
+        }
+        let names = teachers.iter().map(|(_, facts)| facts.name.clone()).collect();
+        let selecting = roster::selecting(tx, &names).await?;
+        let mut others = BTreeMap::new();
+        for (at, facts) in teachers {
+            if !selecting.contains(&facts.name) {
+                others.insert(facts.name.clone(), facts);
+                continue;
+            }
+            if let Some(at) = at {
+                tx.set_at(at);
+            }
             let live = selections::live_of(tx, &facts.name).await?;
-            let teacher = roster::put_teacher(tx, &facts).await?;
-            return if live.is_empty() { Ok(()) } else { follow(tx, &teacher, &live).await };
+            roster::put_teachers(tx, [&facts]).await?;
+            follow(tx, &facts::teacher(facts)?, &live).await?;
         }
-        if let Some(facts) = decode::<OrganizationFacts>(change)? {
-            return roster::put_organization(tx, &facts).await;
-        }
-        if let Some(facts) = decode::<AccountFacts>(change)? {
-            return roster::put_account(tx, &facts).await;
-        }
-        Ok(())
+        roster::put_teachers(tx, others.values()).await?;
+        roster::put_accounts(tx, accounts.values()).await
     }
 }
 

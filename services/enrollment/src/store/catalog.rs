@@ -57,16 +57,17 @@ pub async fn lock(tx: &mut Tx, names: &BTreeSet<String>) -> Result<(), Failure> 
 /// Takes a project's facts.
 pub async fn put(tx: &mut Tx, wire: &ProjectFacts, project: &Project) -> Result<(), Failure> {
     tx.execute(
-        "INSERT INTO project (name, term, provider, accepting_bureau, open, facts)
-         VALUES ($1, $2, $3, $4, CAST($5 AS BIGINT) = 1, $6)
+        "INSERT INTO project (name, term, provider, accepting_bureau, open, cancelled, facts)
+         VALUES ($1, $2, $3, $4, CAST($5 AS BIGINT) = 1, CAST($6 AS BIGINT) = 1, $7)
          ON CONFLICT (name) DO UPDATE SET provider = excluded.provider, accepting_bureau = excluded.accepting_bureau,
-            open = excluded.open, facts = excluded.facts",
+            open = excluded.open, cancelled = excluded.cancelled, facts = excluded.facts",
         args![
             &project.name,
             &project.term,
             &project.provider,
             &project.accepting_bureau,
             i64::from(project.open),
+            i64::from(project.cancelled),
             wire.encode_to_vec()
         ],
     )

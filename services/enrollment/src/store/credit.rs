@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
-    db::{Queries, Row, Rows, Tx, args},
+    db::{Queries, Row, Rows, Tx, args, row},
 };
 use jiff::civil::Date;
 use proto::{Credit, credit::v1::CreditPosition};
@@ -30,19 +30,27 @@ fn read(row: &Row) -> Result<Position, Failure> {
     })
 }
 
-/// Takes a position.
-pub async fn put(tx: &mut Tx, position: &CreditPosition) -> Result<(), Failure> {
-    tx.execute(
-        "INSERT INTO credit_position (teacher, cycle_ends_on, cycle_awarded, has_intensive)
-         VALUES ($1, $2, $3, CAST($4 AS BIGINT) = 1)
-         ON CONFLICT (teacher) DO UPDATE SET cycle_ends_on = excluded.cycle_ends_on,
-            cycle_awarded = excluded.cycle_awarded, has_intensive = excluded.has_intensive",
-        args![
-            &position.teacher,
+/// Takes positions, each teacher's once.
+pub async fn put(tx: &mut Tx, positions: impl IntoIterator<Item = &CreditPosition>) -> Result<(), Failure> {
+    let mut rows = Rows::new();
+    for position in positions {
+        rows.push(row![
+            position.teacher.as_str(),
             proto::date_text(position.cycle_ends_on.as_ref()),
             position.cycle_awarded.unwrap_or_default().hundredths,
             i64::from(position.has_intensive)
-        ],
+        ]);
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    tx.execute(
+        "INSERT INTO credit_position (teacher, cycle_ends_on, cycle_awarded, has_intensive)
+         SELECT value ->> 0, value ->> 1, CAST(value ->> 2 AS BIGINT), CAST(value ->> 3 AS BIGINT) = 1
+         FROM json_each($1) WHERE TRUE
+         ON CONFLICT (teacher) DO UPDATE SET cycle_ends_on = excluded.cycle_ends_on,
+            cycle_awarded = excluded.cycle_awarded, has_intensive = excluded.has_intensive",
+        args![rows.json()],
     )
     .await?;
     Ok(())

@@ -67,24 +67,50 @@ pub async fn accounts(db: &mut impl Queries, names: &BTreeSet<String>) -> Result
     rows.iter().map(|row| Ok((row.get("name")?, row.get("account")?))).collect()
 }
 
-/// Takes a teacher's facts; returns the teacher as he is now.
-pub async fn put_teacher(tx: &mut Tx, wire: &TeacherFacts) -> Result<Teacher, Failure> {
-    let teacher = facts::teacher(wire.clone())?;
+/// Takes the facts of teachers, each named once.
+pub async fn put_teachers(tx: &mut Tx, facts: impl IntoIterator<Item = &TeacherFacts>) -> Result<(), Failure> {
+    let mut rows = Rows::new();
+    for wire in facts {
+        let teacher = facts::teacher(wire.clone())?;
+        let joined_on = proto::date_text(wire.joined_on.as_ref());
+        let bytes = hex(&wire.encode_to_vec());
+        rows.push(row![teacher.name, teacher.school, teacher.account, teacher.status.word(), joined_on, bytes]);
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
     tx.execute(
-        "INSERT INTO teacher (name, school, account, status, joined_on, facts) VALUES ($1, $2, $3, $4, $5, $6)
+        "INSERT INTO teacher (name, school, account, status, joined_on, facts)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, unhex(value ->> 5)
+         FROM json_each($1) WHERE TRUE
          ON CONFLICT (name) DO UPDATE SET school = excluded.school, account = excluded.account,
             status = excluded.status, joined_on = excluded.joined_on, facts = excluded.facts",
-        args![
-            &teacher.name,
-            &teacher.school,
-            &teacher.account,
-            teacher.status.word(),
-            proto::date_text(wire.joined_on.as_ref()),
-            wire.encode_to_vec()
-        ],
+        args![rows.json()],
     )
     .await?;
-    Ok(teacher)
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut text, byte| {
+        use std::fmt::Write as _;
+        // Writing to a text does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Those of these teachers who have live selections.
+pub async fn selecting(db: &mut impl Queries, names: &BTreeSet<String>) -> Result<BTreeSet<String>, Failure> {
+    let rows = db
+        .all(
+            "SELECT DISTINCT teacher FROM selection
+             WHERE teacher IN (SELECT value ->> 0 FROM json_each($1))
+               AND state IN ('submitted', 'school_approved', 'waitlisted', 'confirmed', 'attended')",
+            args![Rows::texts(names).json()],
+        )
+        .await?;
+    rows.iter().map(|row| row.get("teacher")).collect()
 }
 
 /// Takes an organisation's facts.
@@ -113,24 +139,40 @@ pub async fn path(db: &mut impl Queries, organization: &str) -> Result<Vec<Strin
     }
 }
 
-/// Takes an account's roles.
-pub async fn put_account(tx: &mut Tx, facts: &AccountFacts) -> Result<(), Failure> {
-    tx.execute("DELETE FROM account_role WHERE account = $1", args![&facts.name]).await?;
-    let active = facts.state() != account::State::Suspended;
-    let mut rows = Rows::new();
-    for held in &facts.roles {
-        let Some(grant) = &held.grant else { continue };
-        let (from, until) = (proto::date_text(held.from.as_ref()), proto::date_text(held.until.as_ref()));
-        rows.push(row![grant.role, grant.organization.as_str(), from, until]);
+/// Takes the roles of accounts, each named once.
+pub async fn put_accounts(tx: &mut Tx, facts: impl IntoIterator<Item = &AccountFacts>) -> Result<(), Failure> {
+    let (mut names, mut rows) = (Vec::new(), Rows::new());
+    for facts in facts {
+        names.push(facts.name.as_str());
+        let active = facts.state() != account::State::Suspended;
+        for held in &facts.roles {
+            let Some(grant) = &held.grant else { continue };
+            let (from, until) = (proto::date_text(held.from.as_ref()), proto::date_text(held.until.as_ref()));
+            rows.push(row![
+                facts.name.as_str(),
+                grant.role,
+                grant.organization.as_str(),
+                facts.teacher.as_str(),
+                i64::from(active),
+                from,
+                until
+            ]);
+        }
     }
-    if rows.is_empty() {
+    if names.is_empty() {
         return Ok(());
     }
     tx.execute(
+        "DELETE FROM account_role WHERE account IN (SELECT value ->> 0 FROM json_each($1))",
+        args![Rows::texts(names).json()],
+    )
+    .await?;
+    tx.execute(
         "INSERT INTO account_role (account, role, organization, teacher, active, from_on, until_on)
-         SELECT $2, CAST(value ->> 0 AS BIGINT), value ->> 1, $3, CAST($4 AS BIGINT) = 1, value ->> 2, value ->> 3
+         SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, value ->> 3, CAST(value ->> 4 AS BIGINT) = 1,
+                value ->> 5, value ->> 6
          FROM json_each($1) WHERE TRUE ON CONFLICT DO NOTHING",
-        args![rows.json(), &facts.name, &facts.teacher, i64::from(active)],
+        args![rows.json()],
     )
     .await?;
     Ok(())

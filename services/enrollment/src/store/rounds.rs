@@ -73,17 +73,18 @@ pub async fn is_final(db: &mut impl Queries, term: &str, round: i32) -> Result<b
 
 /// Fixes who has selected nothing in the round, of schools under `organizations` (empty: of all). Returns how many.
 pub async fn fix_non_selectors(tx: &mut Tx, term: &str, round: i32, organizations: &[String]) -> Result<u64, Failure> {
+    let at = tx.at();
     let fixed = tx
         .execute(
-            "INSERT INTO non_selector (term, round, teacher, school)
-             SELECT $1, CAST($2 AS BIGINT), t.name, t.school FROM teacher t
+            "INSERT INTO non_selector (term, round, teacher, school, fixed_at)
+             SELECT $1, CAST($2 AS BIGINT), t.name, t.school, CAST($4 AS BIGINT) FROM teacher t
              WHERE t.status = 'active'
                AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.term = $1
                                AND s.round = CAST($2 AS BIGINT) AND s.state <> 'withdrawn')
                AND ($3 = '[]' OR t.school IN (SELECT u.organization FROM organization_under u
                                               WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($3))))
              ON CONFLICT DO NOTHING",
-            args![term, round, Rows::texts(organizations).json()],
+            args![term, round, Rows::texts(organizations).json(), at],
         )
         .await?;
     tx.execute("INSERT INTO round_final (term, round) VALUES ($1, $2) ON CONFLICT DO NOTHING", args![term, round])
@@ -92,7 +93,7 @@ pub async fn fix_non_selectors(tx: &mut Tx, term: &str, round: i32, organization
 }
 
 /// A page of who has selected nothing in the round, of schools under `organization`, and how many in all: as fixed when the
-/// round closed, else live.
+/// round closed (but for who selected in a supplementary window after it), else live.
 pub async fn non_selectors(
     db: &mut impl Queries,
     term: &str,
@@ -113,7 +114,9 @@ pub async fn non_selectors(
     let (page, total) = if fixed {
         both!(
             "FROM non_selector t WHERE t.term = $1 AND t.round = CAST($2 AS BIGINT)
-             AND t.school IN (SELECT organization FROM organization_under WHERE ancestor = $3)"
+             AND t.school IN (SELECT organization FROM organization_under WHERE ancestor = $3)
+             AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.teacher AND s.term = $1
+                             AND s.round = CAST($2 AS BIGINT) AND s.submitted_at >= t.fixed_at)"
         )
     } else {
         both!(

@@ -106,7 +106,7 @@ pub async fn of_class(
 
 /// The selection whose credit this ledger entry is.
 pub async fn of_entry(db: &mut impl Queries, entry: &str) -> Result<Option<Selection>, Failure> {
-    db.one(select!("WHERE s.entry = $1"), args![entry]).await?.as_ref().map(read).transpose()
+    db.one(select!("WHERE s.entry = $1 AND s.entry <> ''"), args![entry]).await?.as_ref().map(read).transpose()
 }
 
 /// Live selections of one teacher in every term.
