@@ -117,10 +117,13 @@ enum Edge {
     Closes,
 }
 
+/// The edge of a phase's round.
+type At = (Phase, i32, Edge);
+
 /// `later` must not come before `earlier`; both are taken from ordinary windows, where there are such.
 fn order(calendar: &Calendar, faults: &mut Vec<Fault>) {
     use Edge::{Closes, Opens};
-    let mut rules: Vec<((Phase, i32, Edge), (Phase, i32, Edge))> = vec![
+    let mut rules: Vec<(At, At)> = vec![
         ((Phase::Declaration, 0, Closes), (Phase::ProjectReview, 0, Closes)),
         ((Phase::Declaration, 0, Opens), (Phase::ProjectReview, 0, Opens)),
         ((Phase::ProjectReview, 0, Closes), (Phase::Publication, 0, Opens)),

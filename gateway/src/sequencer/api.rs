@@ -129,10 +129,10 @@ async fn follow(
             let taken = message.first + i32::try_from(message.changes.len()).unwrap_or(i32::MAX);
             after = Cursor { position: message.position, index: taken };
             for change in message.changes.iter().filter(|change| term.is_empty() || change.term == term) {
-                if let Some(step) = decode::<pb::Step>(change)? {
-                    if sender.send(Ok(WatchStepsResponse { step: Some(step) })).await.is_err() {
-                        return Ok(());
-                    }
+                if let Some(step) = decode::<pb::Step>(change)?
+                    && sender.send(Ok(WatchStepsResponse { step: Some(step) })).await.is_err()
+                {
+                    return Ok(());
                 }
             }
         }

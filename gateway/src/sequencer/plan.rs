@@ -156,13 +156,13 @@ impl Planner<'_> {
             .windows
             .iter()
             .filter(|other| waits_for(other).any(|id| id == window.id))
-            .flat_map(|other| gated.services(other.phase()).chain(["gateway"]))
+            .flat_map(|other| gated.services(other.phase()))
             .collect();
-        let marks: Vec<_> = waiting
-            .into_iter()
-            .map(|service| self.add(at, settle(service, &done_mark(&window.id)), end.clone()))
-            .collect();
-        end.extend(marks);
+        let mark = done_mark(&window.id);
+        if !waiting.is_empty() {
+            self.add(at, settle("gateway", &mark), end.clone());
+            end = waiting.into_iter().map(|service| self.add(at, settle(service, &mark), end.clone())).collect();
+        }
         self.ends.insert(format!("{}/closes", window.id), end);
     }
 

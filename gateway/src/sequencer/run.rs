@@ -178,7 +178,8 @@ impl Sequencer {
                 Err(status) => {
                     step.state = State::Failed;
                     step.error = shown(&status);
-                    let pause = (1_i64 << step.attempts.clamp(1, 6)).saturating_sub(2).min(LONGEST_PAUSE);
+                    // At once, then after 1, 2, 4, … seconds.
+                    let pause = ((1_i64 << step.attempts.clamp(1, 10)) / 4).min(LONGEST_PAUSE);
                     tracing::warn!(step = name, error = step.error, pause, "a step failed; it is tried again");
                     self.save(&step, env.wall_seconds().saturating_add(pause)).await?;
                     return Ok(());
