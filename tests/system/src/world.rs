@@ -1,0 +1,90 @@
+//! A running system that ends with the test.
+
+use std::{net::SocketAddr, path::Path};
+
+use chassis::{Env, identity::Identity, peer::Peer};
+use cluster::Cluster;
+use proto::common::v1::Role;
+use shixun::up::{Engine, Launch, System};
+use tempfile::TempDir;
+
+/// The system, its folder, and its database server.
+#[derive(Debug)]
+pub struct World {
+    /// All five services.
+    pub system: System,
+    folder: TempDir,
+    _cluster: Option<Cluster>,
+}
+
+/// Both engines by name, for tests that are generated for each.
+#[must_use]
+pub const fn engines() -> [&'static str; 2] {
+    ["sqlite", "postgres"]
+}
+
+impl World {
+    /// Starts an empty system whose clocks stand at `begin`.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub async fn start(engine: &str, begin: &str) -> anyhow::Result<Self> {
+        chassis::install_crypto();
+        let folder = TempDir::new()?;
+        let (engine, cluster) = match engine {
+            "sqlite" => (Engine::Sqlite, None),
+            _ => {
+                let (cluster, url) = tokio::task::spawn_blocking(|| {
+                    let cluster = Cluster::shared()?;
+                    let url = cluster.fresh_url("system")?;
+                    anyhow::Ok((cluster, url))
+                })
+                .await??;
+                (Engine::Postgres { url }, Some(cluster))
+            }
+        };
+        let launch = Launch {
+            data: folder.path().to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            engine,
+            begin: begin.parse::<jiff::Timestamp>()?.as_microsecond(),
+            durable: false,
+            operator: (shixun::up::setup::OPERATOR.to_owned(), "shixun-test".to_owned()),
+        };
+        let system = System::start(launch).await?;
+        Ok(Self { system, folder, _cluster: cluster })
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The identity of any process of the system.
+    ///
+    /// # Errors
+    /// If its key cannot be read.
+    pub fn identity(&self, service: &'static str) -> anyhow::Result<Identity> {
+        let keys = self.data().join("keys");
+        Identity::load(service, &keys.join(format!("{service}.key")), &keys, Env::system())
+    }
+
+    /// A channel to `to` in the name of the service `from`.
+    ///
+    /// # Errors
+    /// If there is no such service.
+    pub fn peer(&self, from: &'static str, to: &str) -> anyhow::Result<Peer> {
+        let channel = chassis::peer::channel(&self.system.address(to))?;
+        Ok(chassis::peer::identified(channel, self.identity(from)?))
+    }
+
+    /// A token as the gateway would issue it.
+    ///
+    /// # Errors
+    /// If it cannot be signed.
+    pub fn token(&self, account: &str, teacher: &str, roles: &[(Role, &str)]) -> anyhow::Result<String> {
+        let roles = roles.iter().map(|(role, organization)| (*role as i32, (*organization).to_owned())).collect();
+        Ok(self.identity("gateway")?.issue(account, teacher, roles, 900)?.0)
+    }
+}

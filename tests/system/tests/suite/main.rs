@@ -1,0 +1,3 @@
+//! The whole system over the wire, on both engines. One binary, one file a subject.
+
+mod matrix;
