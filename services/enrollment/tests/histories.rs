@@ -16,19 +16,19 @@ use proptest::{
 use proto::{common::v1::Action, enrollment::v1::provider_decision::Verdict};
 use support::{DAY, Menu, OPENS, World, admin, as_teacher, bureau, databases};
 
-const TEACHERS: [&str; 8] = ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7"];
-const PROJECTS: [(&str, i32, i64); 5] = [("p0", 1, 30), ("p1", 2, 30), ("p2", 3, 90), ("p3", 1, 120), ("p4", 2, 10)];
+const TEACHERS: [&str; 12] = ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9", "ta", "tb"];
+const PROJECTS: [(&str, i32, i64); 5] = [("p0", 1, 30), ("p1", 2, 30), ("p2", 3, 90), ("p3", 6, 120), ("p4", 9, 10)];
 const HISTORIES: u32 = 6;
 const ACTS: usize = 130;
 
-/// What somebody tries; who, and what about.
+/// What somebody tries: a teacher with a project, or somebody with one of the selections that live, counted from the first.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     Submit(usize, usize),
-    Withdraw(usize, usize),
-    Release(usize, usize),
-    Review(usize, usize, bool),
-    Decide(usize, usize, Choice),
+    Withdraw(usize),
+    Release(usize),
+    Review(usize, bool),
+    Decide(usize, Choice),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +98,12 @@ impl Model {
 
     fn live(&self, teacher: usize, project: usize) -> Option<usize> {
         self.rows.iter().position(|row| row.teacher == teacher && row.project == project && row.at.lives())
+    }
+
+    /// The `pick`-th of the selections that live, round and round.
+    fn pick(&self, pick: usize) -> Option<usize> {
+        let live: Vec<usize> = (0..self.rows.len()).filter(|row| self.rows[*row].at.lives()).collect();
+        live.get(pick.checked_rem(live.len())?).copied()
     }
 
     fn barred(&self, teacher: usize) -> bool {
@@ -185,14 +191,14 @@ impl Model {
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    let who = || (0..TEACHERS.len(), 0..PROJECTS.len());
-    let choice = prop_oneof![Just(Choice::Confirm), Just(Choice::Decline), Just(Choice::Waitlist)];
+    let choice = prop_oneof![3 => Just(Choice::Confirm), 1 => Just(Choice::Decline), 2 => Just(Choice::Waitlist)];
+    let pick = || 0..1000_usize;
     prop_oneof![
-        4 => who().prop_map(|(teacher, project)| Act::Submit(teacher, project)),
-        1 => who().prop_map(|(teacher, project)| Act::Withdraw(teacher, project)),
-        1 => who().prop_map(|(teacher, project)| Act::Release(teacher, project)),
-        3 => (who(), prop::bool::weighted(0.75)).prop_map(|((teacher, project), yes)| Act::Review(teacher, project, yes)),
-        2 => (who(), choice).prop_map(|((teacher, project), choice)| Act::Decide(teacher, project, choice)),
+        10 => (0..TEACHERS.len(), 0..PROJECTS.len()).prop_map(|(teacher, project)| Act::Submit(teacher, project)),
+        1 => pick().prop_map(Act::Withdraw),
+        1 => pick().prop_map(Act::Release),
+        6 => (pick(), prop::bool::weighted(0.85)).prop_map(|(one, yes)| Act::Review(one, yes)),
+        3 => (pick(), choice).prop_map(|(one, choice)| Act::Decide(one, choice)),
     ]
 }
 
@@ -217,24 +223,24 @@ impl History<'_> {
                     self.model.submit(selection.name, teacher, project, round);
                 }
             }
-            Act::Withdraw(teacher, project) => {
-                let Some(row) = self.model.live(teacher, project) else { return };
+            Act::Withdraw(pick) => {
+                let Some(row) = self.model.pick(pick) else { return };
                 let name = self.model.rows[row].name.clone();
-                let outcome = self.world.withdraw(&as_teacher(TEACHERS[teacher]), &name, at).await;
+                let outcome = self.world.withdraw(&as_teacher(TEACHERS[self.model.rows[row].teacher]), &name, at).await;
                 let may = selecting && self.model.rows[row].round == round;
                 assert_eq!(outcome.is_ok(), may, "{act:?} in round {round}: {outcome:?}");
                 if may {
                     self.model.end(row, At::Withdrawn);
                 }
             }
-            Act::Release(teacher, project) => {
-                let Some(row) = self.model.live(teacher, project) else { return };
+            Act::Release(pick) => {
+                let Some(row) = self.model.pick(pick) else { return };
                 let name = self.model.rows[row].name.clone();
                 self.world.withdraw(&bureau(), &name, at).await.expect("the bureau withdraws at any time");
                 self.model.end(row, At::Withdrawn);
             }
-            Act::Review(teacher, project, yes) => {
-                let Some(row) = self.model.live(teacher, project) else { return };
+            Act::Review(pick, yes) => {
+                let Some(row) = self.model.pick(pick) else { return };
                 let name = self.model.rows[row].name.clone();
                 let outcome = self.world.review(&admin(), &[(&name, yes, "理由")], at).await;
                 let may = selecting && self.model.rows[row].at == At::Submitted && self.model.rows[row].round == round;
@@ -246,9 +252,10 @@ impl History<'_> {
                     self.model.end(row, At::Rejected);
                 }
             }
-            Act::Decide(teacher, project, choice) => {
-                let Some(row) = self.model.live(teacher, project) else { return };
-                let (one, free) = (self.model.rows[row].clone(), self.model.free(project));
+            Act::Decide(pick, choice) => {
+                let Some(row) = self.model.pick(pick) else { return };
+                let one = self.model.rows[row].clone();
+                let (project, free) = (one.project, self.model.free(one.project));
                 let verdict = match choice {
                     Choice::Confirm => Verdict::Confirm,
                     Choice::Decline => Verdict::Decline,
