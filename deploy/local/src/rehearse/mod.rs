@@ -6,6 +6,7 @@ mod books;
 mod caller;
 mod confirm;
 mod credit;
+mod databases;
 mod declare;
 mod expand;
 mod notice;

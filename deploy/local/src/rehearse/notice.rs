@@ -150,8 +150,9 @@ pub async fn acknowledge(stage: &Stage<'_>) -> Option<()> {
         stage.books.must("the bureau withdraws a selection", outcome)?;
     }
     let readers = (0_usize..).zip(&stage.county.teachers);
-    let readers =
-        readers.filter(|(n, person)| !person.habits.wishes.is_empty() && stage.chance(&format!("read:{n}"), 12));
+    // Who has a role in the school sees the notices of others too.
+    let readers = readers.filter(|(_, person)| person.roles.is_empty() && !person.habits.wishes.is_empty());
+    let readers = readers.filter(|(n, _)| stage.chance(&format!("read:{n}"), 12));
     stage
         .all(readers.map(|(n, person)| async move {
             let me = stage.person(&person.login).await?;
@@ -168,8 +169,7 @@ pub async fn acknowledge(stage: &Stage<'_>) -> Option<()> {
                 let request_id = format!("acknowledge-{}-{n}", notice.name);
                 let request = AcknowledgeNoticeRequest { name: notice.name, request_id };
                 let outcome = call!(me, NoticeServiceClient.acknowledge_notice(request));
-                // A class's notice may be seen by who has withdrawn since.
-                stage.books.may("acknowledge a notice", &[Reason::NotFound], outcome);
+                stage.books.must("acknowledge a notice", outcome)?;
             }
             Some(())
         }))

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
+use super::databases::Databases;
 use super::play::{before_the_term, play};
-use crate::people::County;
+use super::report::Report;
+use crate::people::{County, TermFolder};
 use crate::progress::Progress;
 use crate::up::{self, Engine, Launch, Reach, System, setup};
 
@@ -37,8 +39,8 @@ pub struct RehearseOptions {
     /// What the databases run on.
     #[arg(long, value_enum, default_value_t = EngineKind::Sqlite)]
     pub engine: EngineKind,
-    /// The PostgreSQL server: postgres://user:password@host:port/database. The databases of the services are named after
-    /// its database.
+    /// The PostgreSQL server: postgres://user:password@host:port/database. The rehearsal makes databases of its own there,
+    /// one for each service, and drops them at its end.
     #[arg(long, required_if_eq("engine", "postgres"), env = "SHIXUN_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
     /// Folder of keys and databases, to look at afterwards; must be empty. Default: a temporary one.
@@ -60,9 +62,13 @@ pub async fn run(options: RehearseOptions) -> anyhow::Result<()> {
         let used = std::fs::read_dir(data).is_ok_and(|mut files| files.next().is_some());
         anyhow::ensure!(!used, "{} is not empty: a rehearsal begins with nothing", data.display());
     }
-    let engine = match options.engine {
-        EngineKind::Sqlite => Engine::Sqlite,
-        EngineKind::Postgres => Engine::Postgres { url: options.database_url.context("--database-url is missing")? },
+    let databases = match (options.engine, &options.database_url) {
+        (EngineKind::Sqlite, _) => None,
+        (EngineKind::Postgres, url) => Some(Databases::make(url.as_ref().context("--database-url is missing")?).await?),
+    };
+    let engine = match &databases {
+        None => Engine::Sqlite,
+        Some(databases) => Engine::Postgres { url: databases.url()? },
     };
     let launch = Launch {
         data: options.data.clone().unwrap_or_else(|| temporary.path().to_owned()),
@@ -73,11 +79,11 @@ pub async fn run(options: RehearseOptions) -> anyhow::Result<()> {
         durable: options.data.is_some(),
         operator: (setup::OPERATOR.to_owned(), county.password.clone()),
     };
-    let system = System::start(launch).await?;
-    setup::county(&system, &county, &folder, &progress).await?;
-    let reach: &Reach = &system;
-    let report = play(reach, &county, &folder, progress).await?;
-    system.stop().await?;
+    let played = rehearse(launch, &county, &folder, progress).await;
+    if let Some(databases) = databases {
+        databases.drop().await?;
+    }
+    let report = played?;
 
     println!("{}", report.tables());
     if let Some(path) = options.report {
@@ -90,4 +96,13 @@ pub async fn run(options: RehearseOptions) -> anyhow::Result<()> {
         report.surprises.len()
     );
     Ok(())
+}
+
+async fn rehearse(launch: Launch, county: &County, folder: &TermFolder, progress: Progress) -> anyhow::Result<Report> {
+    let system = System::start(launch).await?;
+    setup::county(&system, county, folder, &progress).await?;
+    let reach: &Reach = &system;
+    let report = play(reach, county, folder, progress).await?;
+    system.stop().await?;
+    Ok(report)
 }
