@@ -18,8 +18,8 @@ use support::{DAY, Menu, OPENS, World, admin, as_teacher, bureau, databases};
 
 const TEACHERS: [&str; 12] = ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9", "ta", "tb"];
 const PROJECTS: [(&str, i32, i64); 5] = [("p0", 1, 30), ("p1", 2, 30), ("p2", 3, 90), ("p3", 6, 120), ("p4", 9, 10)];
-const HISTORIES: u32 = 6;
-const ACTS: usize = 130;
+const HISTORIES: u32 = 8;
+const ACTS: usize = 110;
 
 /// What somebody tries: a teacher with a project, or somebody with one of the selections that live, counted from the first.
 #[derive(Debug, Clone, Copy)]
@@ -194,11 +194,11 @@ fn act() -> impl Strategy<Value = Act> {
     let choice = prop_oneof![3 => Just(Choice::Confirm), 1 => Just(Choice::Decline), 2 => Just(Choice::Waitlist)];
     let pick = || 0..1000_usize;
     prop_oneof![
-        10 => (0..TEACHERS.len(), 0..PROJECTS.len()).prop_map(|(teacher, project)| Act::Submit(teacher, project)),
+        20 => (0..TEACHERS.len(), 0..PROJECTS.len()).prop_map(|(teacher, project)| Act::Submit(teacher, project)),
         1 => pick().prop_map(Act::Withdraw),
         1 => pick().prop_map(Act::Release),
-        6 => (pick(), prop::bool::weighted(0.85)).prop_map(|(one, yes)| Act::Review(one, yes)),
-        3 => (pick(), choice).prop_map(|(one, choice)| Act::Decide(one, choice)),
+        12 => (pick(), prop::bool::weighted(0.85)).prop_map(|(one, yes)| Act::Review(one, yes)),
+        4 => (pick(), choice).prop_map(|(one, choice)| Act::Decide(one, choice)),
     ]
 }
 

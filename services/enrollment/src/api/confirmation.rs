@@ -116,10 +116,10 @@ async fn decide(api: &Api, call: Call<DecideSelectionsRequest>) -> Result<Decide
             _ => {}
         }
     }
-    faults.check()?;
 
     let term = term_of(parent);
     let mut tx = api.db.begin(&call, Scope::Term(term)).await?;
+    faults.check()?;
     let project = catalog::project(&mut tx, parent).await?.ok_or_else(|| Failure::not_found(parent))?;
     let provider = std::slice::from_ref(&project.provider);
     let held = tx.actor().held_over(&[Role::ProviderStaff], provider).cloned();

@@ -56,9 +56,9 @@ async fn issue(api: &Api, call: Call<IssueNoticeRequest>) -> Result<IssueNoticeR
     if text.chars().count() > 4000 {
         faults.add("text", "最多 4000 字", "at most 4000 characters");
     }
-    faults.check()?;
     let term = term_of(class);
     let mut tx = api.db.begin(&call, Scope::Term(term)).await?;
+    faults.check()?;
     let project = project_of(class).to_owned();
     // The participants of the class stand under the project's lock.
     catalog::lock(&mut tx, &BTreeSet::from([project.clone()])).await?;

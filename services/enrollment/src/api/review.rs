@@ -136,9 +136,8 @@ async fn decide(api: &Api, call: Call<ReviewSelectionsRequest>) -> Result<Review
             faults.add(format!("decisions[{index}].reason"), "驳回须说明理由", "give the reason for rejecting");
         }
     }
-    faults.check()?;
-
     let mut tx = api.db.begin(&call, Scope::Term(term)).await?;
+    faults.check()?;
     let (policy, policy_version) = (tx.policy::<Policy>()?, tx.gates()?.policy_version());
     let mut desk = store::load_named(&mut tx, term, &names, policy_version).await?;
     let reviewers = Reviewers::load(&mut tx, &desk, &names).await?;

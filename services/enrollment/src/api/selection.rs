@@ -175,6 +175,10 @@ async fn submit(api: &Api, call: Call<SubmitSelectionRequest>) -> Result<SubmitS
     if call.message.teacher.is_empty() && call.actor().teacher.is_empty() {
         faults.add("teacher", "请指明教师", "name the teacher");
     }
+    if !faults.is_empty() {
+        // Who comes at the wrong time is told that first.
+        api.db.read(&call, Scope::Term(&call.message.parent)).await?;
+    }
     faults.check()?;
     api.intake.submit(call).await
 }

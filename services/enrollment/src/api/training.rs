@@ -149,8 +149,8 @@ async fn attendance(api: &Api, call: Call<RecordAttendanceRequest>) -> Result<Re
     let RecordAttendanceRequest { class, attendance, .. } = &call.message;
     let mut faults = Faults::new();
     let names = names("attendance", attendance.iter().map(|one| &one.selection), &mut faults);
-    faults.check()?;
     let mut tx = api.db.begin(&call, Scope::Term(term_of(class))).await?;
+    faults.check()?;
     let (taught, held, mut desk) = open(&mut tx, class, &names).await?;
     let sessions = taught.sessions();
     let mut faults = Faults::new();
@@ -188,8 +188,8 @@ async fn record(api: &Api, call: Call<RecordResultsRequest>) -> Result<RecordRes
     for (index, one) in results.iter().enumerate() {
         coefficient(&format!("results[{index}].coefficient_percent"), one.coefficient_percent, &mut faults);
     }
-    faults.check()?;
     let mut tx = api.db.begin(&call, Scope::Term(term_of(class))).await?;
+    faults.check()?;
     let policy = tx.policy::<Policy>()?;
     let (taught, held, mut desk) = open(&mut tx, class, &names).await?;
     for one in results {
