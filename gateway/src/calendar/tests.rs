@@ -221,7 +221,8 @@ proptest! {
     ) {
         let _ = faults(&text);
         let start = SAMPLE.find("[[window]]").unwrap();
-        let document = format!("{}[[window]]\n{key} = {value}\n{}", &SAMPLE[..start], &SAMPLE[start..]);
+        let (before, after) = SAMPLE.split_at(start);
+        let document = format!("{before}[[window]]\n{key} = {value}\n{after}");
         if let Ok(calendar) = parse(&document) {
             prop_assert!(!validate(&calendar).is_empty() || calendar.windows().is_ok());
         }

@@ -87,13 +87,13 @@ pub fn request(method: &Method, term: &str, request_id: &str) -> anyhow::Result<
     }
     if method.client_streaming {
         // The first frame carries the id.
-        if let Some(field) = descriptor.get_field_by_name("header") {
-            if let Kind::Message(inner) = field.kind() {
-                let mut header = DynamicMessage::new(inner.clone());
-                header.set_field_by_name("request_id", Value::String(request_id.to_owned()));
-                header.set_field_by_name("digest", Value::Bytes(Bytes::from_static(&[0; 32])));
-                message.set_field(&field, Value::Message(header));
-            }
+        if let Some(field) = descriptor.get_field_by_name("header")
+            && let Kind::Message(inner) = field.kind()
+        {
+            let mut header = DynamicMessage::new(inner.clone());
+            header.set_field_by_name("request_id", Value::String(request_id.to_owned()));
+            header.set_field_by_name("digest", Value::Bytes(Bytes::from_static(&[0; 32])));
+            message.set_field(&field, Value::Message(header));
         }
     }
     Ok(message.encode_to_vec())

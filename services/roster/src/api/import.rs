@@ -60,6 +60,9 @@ pub async fn import_teachers(
     service: &Service,
     request: Request<Streaming<ImportTeachersRequest>>,
 ) -> Result<Response<ImportTeachersResponse>, Status> {
+    let admission = chassis::admission(&request)?;
+    // Who comes at the wrong time is told so before he has sent a whole file.
+    service.db.read(&Call { admission, message: () }, Scope::AnyTerm).await?;
     let (metadata, extensions, stream) = request.into_parts();
     let file = Arc::new(receive(stream).await?);
     let request = Request::from_parts(metadata, extensions, file);

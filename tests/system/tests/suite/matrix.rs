@@ -37,11 +37,14 @@ const PHASES: [Phase; 12] = [
 ];
 const WINDOW_REASONS: [&str; 3] = ["REASON_WINDOW_CLOSED", "REASON_WINDOW_SETTLED", "REASON_WINDOW_NOT_READY"];
 
+/// Who calls, whether the rule allows it, and the header that says who it is.
+type Caller = (String, bool, Option<(&'static str, String)>);
+
 /// The services that serve a method: its own, or each one for what all have.
 fn servers(method: &Method) -> Vec<&'static str> {
     let all = shixun::up::SERVICES;
     match method.service.as_str() {
-        // Not every service has steps; enrollment and the clock's present stand for them.
+        // The gateway has others carry out steps and carries out none itself.
         "shixun.common.v1.StepService" => vec!["roster", "catalog", "enrollment", "credit"],
         _ if method.package == "common" => all.to_vec(),
         _ => all.into_iter().filter(|service| *service == method.package).collect(),
@@ -88,7 +91,7 @@ async fn every_role(engine: &str) -> anyhow::Result<()> {
         let Some(rule) = &method.rule else { anyhow::bail!("{} has no rule", method.path) };
         for server in servers(method) {
             let channel = channels.get(server).cloned().ok_or_else(|| anyhow::anyhow!("no channel to {server}"))?;
-            let mut callers: Vec<(String, bool, Option<(&'static str, String)>)> = Vec::new();
+            let mut callers: Vec<Caller> = Vec::new();
             for role in PERSONS {
                 let token = world.token("accounts/matrix", "", &[(role, "organizations/none")])?;
                 let allowed = rule.public || rule.grants.iter().any(|grant| grant.roles.contains(&role));
