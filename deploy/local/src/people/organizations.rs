@@ -168,14 +168,12 @@ pub fn staff(tree: &Tree, folder: &TermFolder) -> Vec<Staff> {
         role,
         organization: organization.to_owned(),
     };
-    let mut all = vec![
-        person("operator".to_owned(), names.operator.clone(), Role::Operator, CITY),
-        person("city-1".to_owned(), serial(&names.officer, 1, 2), Role::BureauOfficer, CITY),
-    ];
+    let mut all = vec![person("operator".to_owned(), names.operator.clone(), Role::Operator, CITY)];
     for n in 1..=size.bureau_officers as usize {
         let display = serial(&names.officer, n.saturating_add(1), 2);
         all.push(person(format!("bureau-{n}"), display, Role::BureauOfficer, BUREAU));
     }
+    all.push(person("city-1".to_owned(), serial(&names.officer, 1, 2), Role::BureauOfficer, CITY));
     for (n, district) in (1..).zip(&tree.districts) {
         let display = serial(&names.officer, n + size.bureau_officers as usize + 1, 2);
         all.push(person(format!("district-{n:02}"), display, Role::DistrictOfficer, &district.name));

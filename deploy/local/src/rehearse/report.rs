@@ -1,10 +1,9 @@
-//! The report of a rehearsal: for people at the terminal, and as JSON. The same seed gives the same report on both
-//! engines, but for keys that say they are durations.
+//! The report of a rehearsal, as JSON has it. The same seed gives the same report on both engines, but for keys that say
+//! they are durations.
 
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use prost::{Message as _, Name as _};
 use proto::common::v1::{Change, Role};
 use proto::credit::v1::compliance_service_client::ComplianceServiceClient;
@@ -19,7 +18,7 @@ use super::stage::{PAGE, Stage};
 use super::{expand, notice};
 
 /// Counts by what they count.
-type Counts = BTreeMap<String, i64>;
+pub type Counts = BTreeMap<String, i64>;
 
 /// What a term came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,10 +66,10 @@ pub struct StepLine {
     pub outcome: String,
     /// State.
     #[serde(skip)]
-    state: String,
+    pub(super) state: String,
     /// What it counted.
     #[serde(skip)]
-    counts: Counts,
+    pub(super) counts: Counts,
 }
 
 /// The places.
@@ -149,7 +148,8 @@ pub struct RequirementLine {
     pub required_hundredths: i64,
 }
 
-fn add(counts: &mut Counts, key: &str, more: i64) {
+/// Adds to a count.
+pub(super) fn add(counts: &mut Counts, key: &str, more: i64) {
     let count = counts.entry(key.to_owned()).or_default();
     *count = count.saturating_add(more);
 }
@@ -224,27 +224,10 @@ async fn steps(stage: &Stage<'_>) -> anyhow::Result<Vec<StepLine>> {
     Ok(lines)
 }
 
-fn outcome(state: &str, counts: &Counts) -> String {
+/// A step's state and what it counted, as text.
+pub(super) fn outcome(state: &str, counts: &Counts) -> String {
     let counts = counts.iter().map(|(key, value)| format!(" {key}={value}"));
     counts.fold(state.to_owned(), |text, count| text + &count)
-}
-
-/// Steps of one name, instant and state, such as those of each class's results, on one line with their counts summed.
-fn folded(steps: &[StepLine]) -> Vec<(&StepLine, String)> {
-    let mut lines: BTreeMap<(&str, &str, &str), (&StepLine, usize, Counts)> = BTreeMap::new();
-    for step in steps {
-        let line = lines.entry((&step.at, &step.name, &step.state)).or_insert_with(|| (step, 0, Counts::new()));
-        line.1 = line.1.saturating_add(1);
-        for (key, value) in &step.counts {
-            add(&mut line.2, key, *value);
-        }
-    }
-    let text = |(step, times, counts): (_, usize, Counts)| {
-        let step: &StepLine = step;
-        let outcome = outcome(&step.state, &counts);
-        (step, if times > 1 { format!("{times} × {outcome}") } else { outcome })
-    };
-    lines.into_values().map(text).collect()
 }
 
 /// Every state of a selection.
@@ -379,104 +362,4 @@ fn line(compliance: &Compliance) -> ComplianceLine {
         teachers: compliance.teachers,
         requirements,
     }
-}
-
-impl Report {
-    /// As people read it at the terminal.
-    #[must_use]
-    pub fn tables(&self) -> String {
-        let table = |header: &[&str]| {
-            let mut table = Table::new();
-            table.load_style(UTF8_BORDERS_ONLY).set_header(header.iter().copied());
-            table
-        };
-        let mut text = Vec::new();
-
-        let mut steps = table(&["due", "step", "outcome"]);
-        for (step, outcome) in folded(&self.steps) {
-            // What is listed by organisation is for the JSON.
-            let outcome: String = outcome.chars().take(80).collect();
-            steps.add_row([&step.at, &step.name, &outcome]);
-        }
-        text.push(format!("Steps of {}\n{steps}", self.term));
-
-        let mut selections = table(&["round", "state", "selections"]);
-        for (round, counts) in &self.selections {
-            for (state, count) in counts {
-                selections.add_row([round, state, &count.to_string()]);
-            }
-        }
-        text.push(format!("Selections\n{selections}"));
-
-        let SeatsLine { capacity, granted, held, waiting, oversold } = self.seats;
-        text.push(format!(
-            "Seats: {granted} granted of {capacity}, {held} held, {waiting} waiting; oversold projects: {oversold}"
-        ));
-
-        let mut round2 = table(&["round", "barred for", "teachers"]);
-        for (round, counts) in &self.round2 {
-            for (reason, count) in counts {
-                round2.add_row([round, reason, &count.to_string()]);
-            }
-        }
-        text.push(format!("Barred from later rounds\n{round2}"));
-
-        let mut mistakes = table(&["deliberate mistake", "refused for", "times"]);
-        for mistake in &self.refusals.mistakes {
-            mistakes.add_row([&mistake.what, &mistake.reason, &mistake.times.to_string()]);
-        }
-        text.push(format!("Deliberate mistakes\n{mistakes}"));
-
-        let mut refusals = table(&["reason", "refused calls"]);
-        for (reason, count) in &self.refusals.by_reason {
-            refusals.add_row([reason, &count.to_string()]);
-        }
-        text.push(format!("Refusals\n{refusals}"));
-
-        let notices: Vec<String> = self.notices.iter().map(|(what, count)| format!("{count} {what}")).collect();
-        text.push(format!("Notices: {}", notices.join(", ")));
-
-        let mut credit = table(&["entries of the ledger", "count", "credits"]);
-        for (kind, line) in &self.credit {
-            credit.add_row([kind, &line.entries.to_string(), &hundredths(line.awarded_hundredths)]);
-        }
-        text.push(format!("Credit\n{credit}"));
-        text.push(self.compliance_table(&table));
-
-        let mut changes = table(&["service", "changes"]);
-        for (service, counts) in &self.changes {
-            changes.add_row([service, &counts.values().sum::<i64>().to_string()]);
-        }
-        text.push(format!("Changes\n{changes}"));
-
-        let well = if self.surprises.is_empty() {
-            "all went as it should".to_owned()
-        } else {
-            format!("{} SURPRISES:\n  {}", self.surprises.len(), self.surprises.join("\n  "))
-        };
-        text.push(format!("{} teachers, {} acts in {:.1} s: {well}", self.teachers, self.acts, self.duration_seconds));
-        text.join("\n\n")
-    }
-
-    fn compliance_table(&self, table: &impl Fn(&[&str]) -> Table) -> String {
-        let mut compliance = table(&["requirement", "value", "required", "county", "schools that meet it"]);
-        let Some((county, schools)) = self.compliance.split_first() else { return "Compliance: none".to_owned() };
-        for requirement in &county.requirements {
-            let of = |school: &&ComplianceLine| school.requirements.iter().any(|one| one.key == requirement.key);
-            let met =
-                |school: &&ComplianceLine| school.requirements.iter().any(|one| one.key == requirement.key && one.met);
-            compliance.add_row([
-                requirement.key.clone(),
-                hundredths(requirement.value_hundredths),
-                hundredths(requirement.required_hundredths),
-                if requirement.met { "met" } else { "not met" }.to_owned(),
-                format!("{} of {}", schools.iter().filter(met).count(), schools.iter().filter(of).count()),
-            ]);
-        }
-        format!("Compliance {} ({})\n{compliance}", county.year, county.state)
-    }
-}
-
-fn hundredths(value: i64) -> String {
-    format!("{}{}.{:02}", if value < 0 { "-" } else { "" }, value.unsigned_abs() / 100, value.unsigned_abs() % 100)
 }

@@ -9,7 +9,7 @@ use proto::common::v1::Phase;
 use super::stage::Stage;
 use super::train::Which;
 use super::windows::Windows;
-use super::{appraise, confirm, credit, declare, expand, notice, roster, school, select, train};
+use super::{appraise, confirm, credit, declare, expand, mistakes, notice, roster, school, select, train};
 
 /// What a wave does.
 type Acts<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
@@ -109,7 +109,7 @@ pub fn waves(calendar: &Windows) -> Vec<Wave> {
         acts!(s, r => select::out_of_time(s, "select a second before the window opens", "too-early")),
     );
     wave(1, Opens(Selection), 0, "early birds", acts!(s, r => select::choose(s, 0..5)));
-    wave(1, Opens(Selection), 9 * HOUR, "first morning", acts!(s, r => select::choose(s, 5..70), select::mistakes(s)));
+    wave(1, Opens(Selection), 9 * HOUR, "first morning", acts!(s, r => select::choose(s, 5..70), mistakes::make(s)));
     wave(1, Opens(Selection), 2 * DAY + 9 * HOUR, "reviewers leave", acts!(s, r => roster::revoke_reviewers(s)));
     wave(1, Opens(Selection), 4 * DAY + 20 * HOUR, "selection", acts!(s, r => select::choose(s, 70..90)));
     wave(1, Opens(SchoolReview), 2 * DAY + 10 * HOUR, "urging", acts!(s, r => select::urge(s)));
