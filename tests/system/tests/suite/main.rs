@@ -1,3 +1,4 @@
 //! The whole system over the wire, on both engines. One binary, one file a subject.
 
+mod docs;
 mod matrix;

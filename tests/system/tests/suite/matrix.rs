@@ -95,7 +95,11 @@ async fn every_role(engine: &str) -> anyhow::Result<()> {
             for role in PERSONS {
                 let token = world.token("accounts/matrix", "", &[(role, "organizations/none")])?;
                 let allowed = rule.public || rule.grants.iter().any(|grant| grant.roles.contains(&role));
-                callers.push((role.as_str_name().to_owned(), allowed, Some(("authorization", format!("Bearer {token}")))));
+                callers.push((
+                    role.as_str_name().to_owned(),
+                    allowed,
+                    Some(("authorization", format!("Bearer {token}"))),
+                ));
             }
             for service in ["roster", "catalog", "enrollment", "credit", "gateway", "local"] {
                 let actor = proto::Actor { service: service.to_owned(), ..proto::Actor::default() };
@@ -135,9 +139,8 @@ async fn every_phase(engine: &str) -> anyhow::Result<()> {
                 if grants.is_empty() {
                     continue;
                 }
-                let allowed = grants.iter().any(|grant| {
-                    grant.phases.contains(&Phase::Any) || grant.phases.contains(&phase)
-                });
+                let allowed =
+                    grants.iter().any(|grant| grant.phases.contains(&Phase::Any) || grant.phases.contains(&phase));
                 for server in servers(method) {
                     let channel = channels.get(server).cloned().ok_or_else(|| anyhow::anyhow!("no channel"))?;
                     let token = world.token("accounts/matrix", "teachers/none", &[(role, "organizations/none")])?;
