@@ -1,0 +1,203 @@
+//! The store on both engines.
+
+use std::collections::BTreeSet;
+
+use chassis::{
+    Failure,
+    db::{Db, Tx},
+};
+use gateway::{
+    sequencer::{Planned, Task},
+    store::{
+        sessions::{self, Session},
+        steps::{self, Claimant},
+        terms::{self, Calendar, Term},
+    },
+};
+use proto::gateway::v1::step::State;
+
+use crate::fixture::{BEFORE, TERM, databases};
+
+async fn write<R>(db: &Db, work: impl AsyncFnOnce(&mut Tx) -> Result<R, Failure>) -> Result<R, Failure> {
+    let mut tx = db.begin_own(BEFORE, "test").await?;
+    let result = work(&mut tx).await?;
+    tx.finish().await?;
+    Ok(result)
+}
+
+fn term(name: &str) -> Term {
+    Term {
+        name: name.to_owned(),
+        display_name: "二〇一九年秋".to_owned(),
+        zone: "Asia/Shanghai".to_owned(),
+        calendar_version: 0,
+        policy_version: 0,
+        gate_version: 0,
+    }
+}
+
+fn planned(id: &str, due: i64, ordinal: i64, after: &[&str]) -> Planned {
+    let name = |id: &str| format!("{TERM}/steps/{id}");
+    Planned {
+        name: name(id),
+        title: id.to_owned(),
+        edge: String::new(),
+        due,
+        ordinal,
+        task: Task::barrier("enrollment", id),
+        after: after.iter().map(|id| name(id)).collect(),
+    }
+}
+
+fn who(owner: &str, wall: i64) -> Claimant {
+    Claimant { owner: owner.to_owned(), wall, until: wall + 6 }
+}
+
+async fn ready(db: &Db, now: i64, who: &Claimant) -> Result<Vec<String>, Failure> {
+    Ok(steps::ready(&mut db.reader(), now, who, 10).await?.into_iter().map(|step| step.planned.title).collect())
+}
+
+async fn claim(db: &Db, id: &str, now: i64, who: &Claimant) -> Result<Option<steps::Step>, Failure> {
+    write(db, async |tx| steps::claim(tx, &format!("{TERM}/steps/{id}"), now, who).await).await
+}
+
+async fn end(db: &Db, mut step: steps::Step, state: State, retry_at: i64, who: &Claimant) -> Result<bool, Failure> {
+    step.state = state;
+    step.outcome.insert("did 学校".to_owned(), 3);
+    if state == State::Failed {
+        step.error = "Unavailable".to_owned();
+    }
+    write(db, async |tx| steps::save(tx, &step, retry_at, who).await).await
+}
+
+#[tokio::test]
+async fn terms_and_the_versions_of_their_calendars() -> anyhow::Result<()> {
+    for database in databases().await? {
+        let db = &database.db;
+        assert!(write(db, async |tx| terms::insert(tx, &term(TERM)).await).await?);
+        assert!(!write(db, async |tx| terms::insert(tx, &term(TERM)).await).await?, "there is one of that name");
+        write(db, async |tx| terms::insert(tx, &term("terms/2019-Z")).await).await?;
+        // By bytes, on either engine.
+        let listed = terms::list(&mut db.reader(), "", 10).await?;
+        assert_eq!(listed.iter().map(|term| term.name.as_str()).collect::<Vec<_>>(), ["terms/2019-Z", TERM]);
+        assert_eq!(terms::list(&mut db.reader(), TERM, 10).await?, []);
+
+        let version = |version: i64| Calendar {
+            term: TERM.to_owned(),
+            version,
+            document: format!("# {version}"),
+            gates: vec![0, 255, u8::try_from(version).unwrap_or_default()],
+            policy_version: 1,
+            policy: "[a]".to_owned(),
+            reason: "台风".to_owned(),
+            put_by: "accounts/any".to_owned(),
+            put_at: BEFORE,
+        };
+        assert!(!write(db, async |tx| terms::put(tx, &version(2)).await).await?, "it follows nothing");
+        for number in 1..=3 {
+            assert!(write(db, async |tx| terms::put(tx, &version(number)).await).await?);
+        }
+        assert!(!write(db, async |tx| terms::put(tx, &version(3)).await).await?, "there is a third");
+        assert_eq!(terms::calendar_of(&mut db.reader(), TERM, 0).await?, Some(version(3)));
+        assert_eq!(terms::calendar_of(&mut db.reader(), TERM, 2).await?, Some(version(2)));
+        assert_eq!(terms::calendar_of(&mut db.reader(), TERM, 4).await?, None);
+        assert_eq!(terms::versions(&mut db.reader(), TERM, 1, 1).await?, [version(2)]);
+        let known = terms::find(&mut db.reader(), TERM).await?;
+        assert_eq!(known.map(|term| (term.calendar_version, term.gate_version)), Some((3, 3)));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_step_is_claimed_by_one_and_waits_for_what_it_needs() -> anyhow::Result<()> {
+    for database in databases().await? {
+        let db = &database.db;
+        write(db, async |tx| terms::insert(tx, &term(TERM)).await).await?;
+        let plan = [planned("b", 10, 1, &["a"]), planned("a", 10, 0, &[]), planned("c", 20, 2, &[])];
+        write(db, async |tx| steps::adopt(tx, TERM, &plan).await).await?;
+        let (one, other) = (who("one", 100), who("other", 100));
+        assert_eq!(ready(db, 9, &one).await?, [""; 0], "before its time");
+        assert_eq!(ready(db, 10, &one).await?, ["a"]);
+        assert!(claim(db, "c", 10, &one).await?.is_none(), "before its time");
+
+        let a = claim(db, "a", 10, &one).await?.expect("it is free");
+        assert_eq!((a.state, a.attempts), (State::Running, 1));
+        assert!(claim(db, "a", 10, &other).await?.is_none(), "it is taken");
+        assert_eq!(ready(db, 10, &other).await?, [""; 0]);
+        // No sign of life for too long: another takes it, and the first can no longer say how it went.
+        let later = who("other", 107);
+        assert_eq!(ready(db, 10, &later).await?, ["a"]);
+        let again = claim(db, "a", 10, &later).await?.expect("it was left");
+        assert_eq!(again.attempts, 2);
+        assert!(!end(db, a, State::Done, 0, &one).await?);
+
+        // Failed: not before its pause is over, or somebody says so.
+        assert!(end(db, again, State::Failed, 200, &later).await?);
+        assert_eq!((ready(db, 20, &later).await?, claim(db, "a", 20, &later).await?), (vec!["c".to_owned()], None));
+        assert!(write(db, async |tx| steps::retry(tx, &format!("{TERM}/steps/a")).await).await?);
+        let a = claim(db, "a", 20, &later).await?.expect("at once");
+        assert!(end(db, a, State::Done, 0, &later).await?);
+        assert_eq!(ready(db, 20, &later).await?, ["b", "c"]);
+        let a = steps::find(&mut db.reader(), &format!("{TERM}/steps/a")).await?.expect("it is there");
+        assert_eq!((a.state, a.outcome), (State::Done, [("did 学校".to_owned(), 3)].into()));
+        assert!(!write(db, async |tx| steps::retry(tx, &format!("{TERM}/steps/a")).await).await?, "it has not failed");
+
+        // What is given up lets go on what waits for it.
+        let b = claim(db, "b", 20, &later).await?.expect("free");
+        assert!(end(db, b, State::Failed, 999, &later).await?);
+        assert!(write(db, async |tx| steps::skip(tx, &format!("{TERM}/steps/b"), "因故", 20).await).await?);
+        assert!(!write(db, async |tx| steps::skip(tx, &format!("{TERM}/steps/c"), "因故", 20).await).await?);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_plan_moves_adds_and_drops_what_has_not_begun() -> anyhow::Result<()> {
+    for database in databases().await? {
+        let db = &database.db;
+        write(db, async |tx| terms::insert(tx, &term(TERM)).await).await?;
+        let first = [planned("begun", 10, 0, &[]), planned("moves", 20, 1, &[]), planned("goes", 30, 2, &[])];
+        let changed = write(db, async |tx| steps::adopt(tx, TERM, &first).await).await?;
+        assert_eq!(changed.len(), 3);
+        assert_eq!(write(db, async |tx| steps::adopt(tx, TERM, &first).await).await?, [], "nothing is new");
+        claim(db, "begun", 10, &who("one", 1)).await?.expect("free");
+        assert_eq!(steps::begun(&mut db.reader(), TERM).await?, BTreeSet::from([format!("{TERM}/steps/begun")]));
+
+        let second = [planned("moves", 25, 1, &["begun"]), planned("new", 26, 2, &[])];
+        let changed = write(db, async |tx| steps::adopt(tx, TERM, &second).await).await?;
+        let changed: BTreeSet<_> = changed.iter().map(|step| (step.planned.title.as_str(), step.state)).collect();
+        let pending = State::Pending;
+        assert_eq!(changed, BTreeSet::from([("goes", State::Dropped), ("moves", pending), ("new", pending)]));
+        let all = steps::list(&mut db.reader(), TERM, State::Unspecified, (i64::MIN, i64::MIN, ""), 10).await?;
+        let listed: Vec<_> = all.iter().map(|step| (step.planned.title.as_str(), step.planned.due)).collect();
+        assert_eq!(listed, [("begun", 10), ("moves", 25), ("new", 26), ("goes", 30)]);
+        let after = steps::list(&mut db.reader(), TERM, pending, (25, 1, &format!("{TERM}/steps/moves")), 10).await?;
+        assert_eq!(after.iter().map(|step| step.planned.title.as_str()).collect::<Vec<_>>(), ["new"]);
+
+        // What was dropped comes back with the plan that has it again.
+        write(db, async |tx| steps::adopt(tx, TERM, &first).await).await?;
+        let goes = steps::find(&mut db.reader(), &format!("{TERM}/steps/goes")).await?.expect("it is there");
+        assert_eq!(goes.state, State::Pending);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sessions_token_is_good_for_one_refresh() -> anyhow::Result<()> {
+    for database in databases().await? {
+        let db = &database.db;
+        let session = Session { id: "s".to_owned(), account: "accounts/any".to_owned(), expires_at: 100, ended: false };
+        let put = async |digest: &str, replaces: Option<&str>| {
+            write(db, async |tx| sessions::put(tx, &session, digest, replaces).await).await
+        };
+        assert!(put("one", None).await?);
+        assert_eq!(sessions::by_token(&mut db.reader(), "one").await?, Some(session.clone()));
+        assert!(put("two", Some("one")).await?);
+        assert_eq!(sessions::by_token(&mut db.reader(), "one").await?, None);
+        assert!(!put("three", Some("one")).await?);
+        write(db, async |tx| sessions::end(tx, "two").await).await?;
+        assert!(sessions::by_token(&mut db.reader(), "two").await?.is_some_and(|session| session.ended));
+        assert!(!put("three", Some("two")).await?, "it has ended");
+    }
+    Ok(())
+}
