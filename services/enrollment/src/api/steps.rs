@@ -105,8 +105,7 @@ impl Edge {
         })
     }
 
-    /// Any window opens: all who may act in it are told. What expired unreviewed is reviewed again when a supplementary review
-    /// window opens.
+    /// Any window opens: all who take part are told.
     async fn notify_opening(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
         let Some(message) = self.message(Kind::WindowOpens) else { return Ok(StepOutcome::default()) };
         let told = notifications::to_participants(tx, &message).await?;

@@ -156,6 +156,8 @@ async fn lay(
 ) -> Result<Desk, Failure> {
     let selections = selections::of_teachers(tx, term, named).await?;
     let mut wanted: BTreeSet<String> = fresh.iter().map(|fresh| fresh.message.project.clone()).collect();
+    // A project that is cancelled meanwhile takes these selections with it, because its mirror waits for them.
+    catalog::share(tx, &wanted).await?;
     wanted.extend(selections.iter().map(|selection| selection.project.clone()));
     let mut projects = catalog::projects(tx, &wanted).await?;
     projects.retain(|_, project| project.term == term);
@@ -170,10 +172,6 @@ async fn lay(
     let first_come: BTreeSet<String> =
         fresh.iter().filter(held_at_once).map(|fresh| fresh.message.project.clone()).collect();
     catalog::lock(tx, &first_come).await?;
-    if !first_come.is_empty() {
-        // The catalog's mirror holds these locks while it changes places: what it wrote before is read now.
-        projects.extend(catalog::projects(tx, &first_come).await?);
-    }
     let books = store::books(tx, &first_come, &projects).await?;
     Ok(Desk::new(selections, projects, books, 0))
 }

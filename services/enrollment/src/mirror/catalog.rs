@@ -25,22 +25,19 @@ impl chassis::Mirror for CatalogMirror {
         let Some(wire) = decode::<ProjectFacts>(change)? else { return Ok(()) };
         let project = facts::project(wire.clone())?;
         let names = BTreeSet::from([project.name.clone()]);
-        // Teachers before projects, also here.
+        // First of all: it waits for the submissions that have read the project as it was, so that all of them are seen here.
+        // (Who holds a teacher and waits for the project may meet this transaction; one of the two is then run again.)
+        catalog::put(tx, &wire, &project).await?;
         let concerned = selections::of_project(tx, &project.name, "").await?;
         let live: Vec<_> = concerned.iter().filter(|selection| selection.state.is_live()).collect();
         if live.is_empty() {
             catalog::lock(tx, &names).await?;
-            catalog::put(tx, &wire, &project).await?;
             seats::raise(tx, &project).await?;
             return seats::lower(tx, &project).await;
         }
         let teachers = live.iter().map(|selection| selection.teacher.clone()).collect();
         let mut desk = store::load(tx, &project.term, &teachers, &names, 0).await?;
-        catalog::put(tx, &wire, &project).await?;
         seats::raise(tx, &project).await?;
-        // The book is opened anew on the places as they are now; what was given stays given until it is released.
-        desk.projects.insert(project.name.clone(), project.clone());
-        desk.books = store::books(tx, &names, &desk.projects).await?;
         let cancelled = cancel(&mut desk, &project)?;
         store::finish(tx, &project.term, &mut desk, None).await?;
         if cancelled {

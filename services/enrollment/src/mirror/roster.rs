@@ -44,6 +44,8 @@ impl chassis::Mirror for RosterMirror {
             }
         }
         let names = teachers.iter().map(|(_, facts)| facts.name.clone()).collect();
+        // Submissions that have read a teacher as he was are waited for, so that all of them are seen here.
+        roster::lock(tx, &names).await?;
         let selecting = roster::selecting(tx, &names).await?;
         let mut others = BTreeMap::new();
         for (at, facts) in teachers {

@@ -46,6 +46,14 @@ pub async fn published_page(
     rows.iter().map(read).collect()
 }
 
+/// Keeps projects as they are until the transaction ends: the catalog's mirror waits.
+pub async fn share(tx: &mut Tx, names: &BTreeSet<String>) -> Result<(), Failure> {
+    if !names.is_empty() {
+        tx.all(dialect::SHARE_PROJECTS, args![Rows::texts(names).json()]).await?;
+    }
+    Ok(())
+}
+
 /// Locks the seats of projects: their counts stand until the transaction ends.
 pub async fn lock(tx: &mut Tx, names: &BTreeSet<String>) -> Result<(), Failure> {
     if !names.is_empty() {
