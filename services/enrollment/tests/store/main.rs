@@ -1,0 +1,73 @@
+//! The store suite: what the service does with a database, on both engines.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "tests say what they expect by failing")]
+
+mod places;
+mod reviewing;
+mod selecting;
+#[path = "../support/mod.rs"]
+mod support;
+
+use chassis::{
+    db::{Db, Queries as _, args},
+    testing,
+};
+use enrollment::api::Api;
+use proto::{
+    common::v1::{Action, Reason, Role},
+    credit::v1::{Entry, entry},
+    enrollment::v1::{
+        Attendance, CheckEligibilityRequest, ConfirmResultsRequest, CorrectResultRequest, CorrectSelectionRequest,
+        GrantOverrideRequest, IssueNoticeRequest, ListBarredRequest, ListNonSelectorsRequest, ListNotificationsRequest,
+        ListSelectionsRequest, OrderSelectionsRequest, RecordAttendanceRequest, RecordResultsRequest, ResultFacts,
+        Selection, UrgeTeachersRequest, inbox_service_server::InboxService as _,
+        notice_service_server::NoticeService as _, provider_decision::Verdict,
+        review_service_server::ReviewService as _, selection, selection_service_server::SelectionService as _,
+        training_service_server::TrainingService as _,
+    },
+    roster::v1::{Leave, teacher},
+};
+use support::{
+    CONFIRMATION_1, DAY, Menu, OPENS, OTHER, REVIEW_1, REVIEW_2, SCHOOL, SELECTION_1, SELECTION_2, TRAINING, World,
+    admin, as_teacher, bureau, databases, intake, other_admin, provider, reason, reasons, teacher,
+};
+
+const fn at(days: i64) -> i64 {
+    OPENS + days * DAY
+}
+
+fn menu() -> Vec<Menu> {
+    let item = |id, places, credits, day| Menu { id, places, credits, day, sessions: 10 };
+    vec![
+        item("a", 2, 30, 40),
+        item("b", 30, 30, 45),
+        item("c", 30, 90, 60),
+        item("d", 30, 120, 80),
+        item("e", 30, 30, 100),
+        item("f", 30, 30, 120),
+    ]
+}
+
+macro_rules! on_both_engines {
+    ($($subject:ident::$name:ident),* $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            for (index, database) in databases().await.iter().enumerate() {
+                $subject::$name(&database.db, &format!("terms/{}-{index}", stringify!($name))).await;
+            }
+        }
+    )*};
+}
+on_both_engines!(
+    selecting::selecting,
+    selecting::one_request_once,
+    selecting::the_last_places_under_many_replicas,
+    reviewing::reviewing,
+    reviewing::the_bureau_corrects,
+    reviewing::round_two,
+    places::settling_and_waiting,
+    places::from_place_to_credit,
+    places::people_come_and_go,
+    places::projects_go,
+    places::steps_run_twice,
+);

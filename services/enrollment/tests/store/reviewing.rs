@@ -1,0 +1,147 @@
+//! School review and what the bureau puts right.
+
+use super::{places::placed, *};
+
+pub async fn reviewing(db: &Db, term: &str) {
+    let world = World::new(db, term, &["t1", "t2", "head"], &menu()).await;
+    world
+        .account(&support::account(
+            "accounts/head",
+            "teachers/head",
+            &[(Role::Teacher, SCHOOL), (Role::Principal, SCHOOL)],
+        ))
+        .await;
+    let when = at(7);
+    let mut unmatched = world.facts(&menu()[2]);
+    unmatched.audience = Some(proto::catalog::v1::Audience {
+        tiers: vec!["leader".to_owned()],
+        ..proto::catalog::v1::Audience::default()
+    });
+    world.publish(&unmatched).await;
+    let one = world.submit("t1", "a", when).await.expect("a");
+    let differs = world.submit("t1", "c", when).await.expect("c warns only");
+    assert!(!differs.matched);
+    let own = world.submit("head", "a", when).await.expect("a");
+
+    let approve = |name: &str| vec![(name.to_owned(), true, String::new())];
+    let review = async |actor: &proto::Actor, decisions: Vec<(String, bool, String)>| {
+        let decisions: Vec<(&str, bool, &str)> =
+            decisions.iter().map(|(name, yes, why)| (name.as_str(), *yes, why.as_str())).collect();
+        world.review(actor, &decisions, when).await
+    };
+    assert_eq!(reason(review(&other_admin(), approve(&one.name)).await), Reason::OutOfScope);
+    assert_eq!(reason(review(&admin(), approve(&own.name)).await), Reason::ReviewedByBureau);
+    let principal = testing::person("accounts/head", "teachers/head", &[(Role::Principal, SCHOOL)]);
+    assert_eq!(reason(review(&principal, approve(&own.name)).await), Reason::OwnSelection);
+    assert_eq!(reason(review(&bureau(), approve(&one.name)).await), Reason::ReviewedBySchool);
+    assert_eq!(reason(review(&admin(), approve(&differs.name)).await), Reason::MatchReasonRequired);
+    let bare = vec![(one.name.clone(), false, " ".to_owned())];
+    assert_eq!(reason(review(&admin(), bare).await), Reason::InvalidArgument);
+    let both = vec![(one.name.clone(), true, String::new()), (differs.name.clone(), true, "教研组需要".to_owned())];
+    let reviewed = review(&admin(), both).await.expect("both");
+    assert!(reviewed.iter().all(|one| one.state() == selection::State::SchoolApproved));
+    assert_eq!(reviewed[1].reason_text, "教研组需要");
+    review(&bureau(), approve(&own.name)).await.expect("the bureau reviews principals");
+
+    // Taken back while the window is open, and not after it.
+    let path = "/shixun.enrollment.v1.ReviewService/ReopenReview";
+    let reopen = |when| {
+        let message = proto::enrollment::v1::ReopenReviewRequest {
+            name: one.name.clone(),
+            reason: String::new(),
+            request_id: world.next(),
+        };
+        world.api.reopen_review(world.request(path, &admin(), when, message))
+    };
+    reopen(when).await.expect("reopened");
+    assert_eq!(world.state(&one.name).await, "submitted");
+    assert_eq!(reason(reopen(at(16)).await), Reason::WindowClosed);
+
+    // What a change carries has nothing that a person wrote.
+    let rows = db.reader().all("SELECT body FROM change", args![]).await.expect("changes");
+    let wrote = "教研组需要".as_bytes();
+    assert!(rows.iter().all(|row| {
+        let body: Vec<u8> = row.get("body").expect("bytes");
+        !body.windows(wrote.len()).any(|part| part == wrote)
+    }));
+}
+
+pub async fn the_bureau_corrects(db: &Db, term: &str) {
+    let world = World::new(db, term, &["t1", "t2"], &menu()).await;
+    let name = world.submit("t1", "b", at(7)).await.expect("b").name;
+    world.review(&admin(), &[(&name, false, "误操作")], at(8)).await.expect("rejected");
+    let path = "/shixun.enrollment.v1.ReviewService/CorrectSelection";
+    let correct = |state: selection::State, reason: &str| {
+        let message = CorrectSelectionRequest {
+            name: name.clone(),
+            state: state.into(),
+            reason: reason.to_owned(),
+            request_id: world.next(),
+        };
+        world.api.correct_selection(world.request(path, &bureau(), at(REVIEW_1), message))
+    };
+    assert_eq!(reason(correct(selection::State::Confirmed, "").await), Reason::InvalidArgument);
+    correct(selection::State::SchoolApproved, "申诉成立").await.expect("corrected");
+    assert_eq!(world.state(&name).await, "school_approved");
+    assert_eq!(reason(correct(selection::State::Submitted, "再议").await), Reason::StateConflict);
+    world.check_seats().await;
+}
+
+pub async fn round_two(db: &Db, term: &str) {
+    let world = World::new(db, term, &["none", "rejected", "placed", "expired", "later"], &menu()).await;
+    let rejected = world.submit("rejected", "b", at(7)).await.expect("b").name;
+    world.review(&admin(), &[(&rejected, false, "名额给新教师")], at(8)).await.expect("rejected");
+    world.submit("rejected", "c", at(8)).await.expect("round 1 is still open");
+    let expired = world.submit("expired", "b", at(7)).await.expect("b").name;
+    placed(&world, &["placed"], "b").await;
+    let path = "/shixun.enrollment.v1.SelectionService/UrgeTeachers";
+    let urge = UrgeTeachersRequest { parent: world.term.clone(), request_id: world.next(), ..Default::default() };
+    let urged = world.api.urge_teachers(world.request(path, &admin(), at(9), urge)).await;
+    assert_eq!(urged.expect("urged").into_inner().urged, 2);
+    let path = "/shixun.enrollment.v1.SelectionService/ListNonSelectors";
+    let list = ListNonSelectorsRequest { parent: world.term.clone(), round: 1, ..Default::default() };
+    let live = world.api.list_non_selectors(world.request(path, &admin(), at(9), list.clone())).await;
+    let live = live.expect("a list").into_inner();
+    assert_eq!((live.total_size, live.r#final), (2, false));
+    let counts = world.step(Action::FixNonSelectors, "selection-1", 11).await;
+    assert_eq!(counts["non_selectors"], 2);
+    let fixed = world.api.list_non_selectors(world.request(path, &admin(), at(12), list)).await;
+    let fixed = fixed.expect("a list").into_inner();
+    assert_eq!((fixed.teachers, fixed.r#final), (live.teachers, true));
+    let counts = world.step(Action::ExpireUnreviewed, "school-review-1", 15).await;
+    assert_eq!((counts["expired"], counts[&format!("expired {SCHOOL}")]), (2, 2));
+    assert_eq!(world.state(&expired).await, "expired");
+
+    let when = at(SELECTION_2);
+    let joined = "2019-09-10".parse::<jiff::civil::Date>().ok().map(Into::into);
+    world.roster(&proto::roster::v1::TeacherFacts { joined_on: joined, ..teacher("later") }).await;
+    assert_eq!(reason(world.submit("none", "e", when).await), Reason::Round2NotSelected);
+    assert_eq!(reason(world.submit("rejected", "e", when).await), Reason::Round2Rejected);
+    assert_eq!(reason(world.submit("later", "e", when).await), Reason::JoinedLater);
+    world.submit("expired", "e", when).await.expect("policy lets the expired select");
+    world.submit("placed", "e", when).await.expect("policy lets the placed select");
+    let path = "/shixun.enrollment.v1.ReviewService/ListBarred";
+    let list = ListBarredRequest { parent: world.term.clone(), round: 2, page_size: 2, ..Default::default() };
+    let barred = world.api.list_barred(world.request(path, &bureau(), when, list.clone())).await;
+    let barred = barred.expect("a list").into_inner();
+    assert_eq!((barred.barred.len(), barred.total_size), (2, 3));
+    let next = ListBarredRequest { page_token: barred.next_page_token, ..list };
+    let rest = world.api.list_barred(world.request(path, &bureau(), when, next)).await.expect("a list");
+    assert_eq!(rest.into_inner().barred.len(), 1);
+    let path = "/shixun.enrollment.v1.ReviewService/GrantOverride";
+    let message = GrantOverrideRequest {
+        parent: world.term.clone(),
+        teacher: "teachers/later".to_owned(),
+        round: 2,
+        reason: "新入职".to_owned(),
+        request_id: world.next(),
+    };
+    world.api.grant_override(world.request(path, &bureau(), when, message)).await.expect("granted");
+    let held = world.submit("later", "a", when).await.expect("overridden");
+    // Round 2 holds a seat at submission; a rejection frees it.
+    let seats = &world.seats().await[&world.project("a")];
+    assert_eq!((seats.capacity, seats.held, seats.granted), (2, 1, 0));
+    world.review(&admin(), &[(&held.name, false, "时间冲突")], at(REVIEW_2)).await.expect("rejected");
+    assert_eq!(world.seats().await[&world.project("a")].held, 0);
+    world.check_seats().await;
+}
