@@ -29,6 +29,14 @@ impl World {
     /// # Errors
     /// If it cannot be started.
     pub async fn start(engine: &str, begin: &str) -> anyhow::Result<Self> {
+        Self::start_for(engine, begin, "shixun-test").await
+    }
+
+    /// The same, for a county whose operator has this password.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub async fn start_for(engine: &str, begin: &str, password: &str) -> anyhow::Result<Self> {
         chassis::install_crypto();
         let folder = TempDir::new()?;
         let (engine, cluster) = match engine {
@@ -49,10 +57,30 @@ impl World {
             engine,
             begin: begin.parse::<jiff::Timestamp>()?.as_microsecond(),
             durable: false,
-            operator: (shixun::up::setup::OPERATOR.to_owned(), "shixun-test".to_owned()),
+            operator: (shixun::up::setup::OPERATOR.to_owned(), password.to_owned()),
         };
         let system = System::start(launch).await?;
         Ok(Self { system, folder, _cluster: cluster })
+    }
+
+    /// Stops the system and checks every feed: nothing altered, removed or cut.
+    ///
+    /// # Errors
+    /// The first fault of a feed.
+    pub async fn verify(self) -> anyhow::Result<()> {
+        let Self { system, folder, _cluster: cluster } = self;
+        let databases = system.databases().await?;
+        system.stop().await?;
+        for (service, url) in databases {
+            let config = chassis::config::DatabaseConfig::at(url);
+            let db = chassis::db::Db::open(service, &config, Env::system()).await?;
+            let found = chassis::changes::verify(&db).await?;
+            db.close().await;
+            anyhow::ensure!(found.fault.is_none(), "the feed of {service}: {}", found.fault.unwrap_or_default());
+            anyhow::ensure!(found.changes > 0, "the feed of {service} is empty");
+        }
+        drop((folder, cluster));
+        Ok(())
     }
 
     /// The data folder.

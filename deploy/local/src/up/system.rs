@@ -14,17 +14,27 @@ use chassis::{
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::{engine::Engine, reach::Reach, secrets};
+use super::{
+    engine::Engine,
+    reach::{self, Reach},
+    secrets,
+};
 
 /// The services, in the order in which they start.
 pub const SERVICES: [&str; 5] = ["roster", "catalog", "enrollment", "credit", "gateway"];
+
+/// How long the gateway has the services to itself when all stop: what it passes on still finds them.
+const GATEWAY_ALONE: Duration = Duration::from_secs(2);
+/// Drain of the services after that, in seconds: with the gateway's two, no more than its own drain of three.
+const SERVICES_DRAIN: i64 = 1;
 
 /// What to start, and where.
 #[derive(Debug, Clone)]
 pub struct Launch {
     /// Folder of keys, and of databases where they are files.
     pub data: PathBuf,
-    /// Where the gateway listens; the others take free ports of the loopback.
+    /// Where the gateway listens; the others take free ports of the loopback. A port that is free to choose (0) is the same
+    /// as the last time on this data folder, so that whoever is connected finds the system again.
     pub listen: SocketAddr,
     /// What the databases run on.
     pub engine: Engine,
@@ -61,11 +71,11 @@ impl System {
             ensure_key(&keys, service)?;
         }
         let identity = Identity::load("local", &keys.join("local.key"), &keys, Env::system())?;
+        let before = reach::addresses(&launch.data).unwrap_or_default();
         let mut listeners = BTreeMap::new();
         for service in SERVICES {
             let address = if service == "gateway" { launch.listen } else { SocketAddr::from(([127, 0, 0, 1], 0)) };
-            let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
-            listeners.insert(service, listener);
+            listeners.insert(service, listen(address, before.get(service).copied()).await?);
         }
         let mut addresses = BTreeMap::new();
         for (service, listener) in &listeners {
@@ -115,6 +125,11 @@ impl System {
         let peers: toml::Table =
             SERVICES.into_iter().map(|peer| (peer.to_owned(), self.reach.address(peer).into())).collect();
         document.insert("peers".to_owned(), peers.into());
+        if service != "gateway" {
+            let mut server = toml::Table::new();
+            server.insert("drain_seconds".to_owned(), SERVICES_DRAIN.into());
+            document.insert("server".to_owned(), server.into());
+        }
         if service == "roster" {
             let (login, password) = &self.launch.operator;
             let mut operator = toml::Table::new();
@@ -141,6 +156,18 @@ impl System {
             }
         }
         Ok(())
+    }
+
+    /// The URL of every service's database.
+    ///
+    /// # Errors
+    /// If the server of the databases cannot be reached.
+    pub async fn databases(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let mut databases = Vec::new();
+        for service in SERVICES {
+            databases.push((service, self.launch.engine.database(service, &self.launch.data).await?));
+        }
+        Ok(databases)
     }
 
     /// The way to its services.
@@ -176,19 +203,38 @@ impl System {
         anyhow::bail!("{service} ended")
     }
 
-    /// Stops all, the gateway first.
+    /// Stops all, the gateway first, within the drain limit of one service.
     ///
     /// # Errors
     /// If a service failed while it ran.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        for service in SERVICES.into_iter().rev() {
-            if let Some(part) = self.parts.remove(service) {
-                part.stop.cancel();
-                part.task.await?.with_context(|| format!("{service} failed"))?;
-            }
+        let mut gateway = self.parts.remove("gateway").context("there is no gateway")?;
+        gateway.stop.cancel();
+        // A peer that holds on to the gateway, or a call that is long, must not add its time to that of the others.
+        let ended = tokio::time::timeout(GATEWAY_ALONE, &mut gateway.task).await;
+        for part in self.parts.values() {
+            part.stop.cancel();
         }
-        Ok(())
+        for (service, part) in self.parts {
+            part.task.await?.with_context(|| format!("{service} failed"))?;
+        }
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(_) => gateway.task.await,
+        };
+        ended?.context("gateway failed")
     }
+}
+
+/// Listens; where the port is free to choose, on that of the last time if nobody else has it by now.
+async fn listen(address: SocketAddr, before: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
+    let before = before.filter(|before| address.port() == 0 && before.ip() == address.ip());
+    if let Some(before) = before
+        && let Ok(listener) = TcpListener::bind(before).await
+    {
+        return Ok(listener);
+    }
+    TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))
 }
 
 fn spawn<P: Program>(
