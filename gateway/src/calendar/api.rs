@@ -319,6 +319,8 @@ fn gates_of(term: &Term, windows: Vec<Window>, policy: &str, policy_version: i64
 }
 
 async fn put_calendar(api: &CalendarApi, call: Call<PutCalendarRequest>) -> Result<PutCalendarResponse, Failure> {
+    // A request that was answered before gets its first answer, also while a neighbour is away.
+    api.db.begin(&call, Scope::AnyTerm).await?.abandon().await;
     let mut db = api.db.reader();
     let message = &call.message;
     let mut faults = Faults::new();

@@ -8,11 +8,12 @@ use chassis::{
     Admission, Failure, Host,
     contract::Method,
     peer::{SERVICE_HEADER, channel},
+    telemetry,
 };
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use proto::common::v1::{Idempotency, Reason};
-use tonic::{Code, Status, body::Body, transport::Channel};
+use tonic::{Code, Status, body::Body, metadata::MetadataMap, transport::Channel};
 use tower::{Service as _, ServiceExt as _};
 
 /// What is left to the next hop is less by this much.
@@ -67,7 +68,10 @@ impl Forward {
         let method = admission.method;
         let channel = self.channels.get(method.package.as_str()).cloned().ok_or_else(unknown)?;
         let (parts, body) = request.into_parts();
-        let mut headers = parts.headers;
+        // The next hop's span belongs to ours, not beside it.
+        let mut metadata = MetadataMap::from_headers(parts.headers);
+        telemetry::inject(&mut metadata);
+        let mut headers = metadata.into_headers();
         let own = HeaderValue::try_from(self.identity.own_token()?).map_err(Failure::internal)?;
         headers.insert(SERVICE_HEADER, own);
         if !method.is_unary() {
@@ -78,9 +82,10 @@ impl Forward {
         }
         let deadline = admission.deadline.unwrap_or_else(|| tokio::time::Instant::now() + DEFAULT_DEADLINE);
         // A frame's head of five bytes comes with the message.
-        let body = Limited::new(body, self.max_message.saturating_add(5))
-            .collect()
+        let whole = Limited::new(body, self.max_message.saturating_add(5)).collect();
+        let body = tokio::time::timeout_at(deadline, whole)
             .await
+            .map_err(|_| Failure::new(Reason::DeadlineExceeded))?
             .map_err(|_| too_large(self.max_message))?;
         self.unary(channel, method, headers, body.to_bytes(), deadline).await
     }

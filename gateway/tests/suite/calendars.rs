@@ -102,7 +102,9 @@ async fn a_version_is_taken_once_and_follows_the_one_it_was_made_from() -> anyho
         let second = gateway.put(version(2, CALENDAR)).await??;
         let third = gateway.put(version(3, &prolonged())).await??;
         assert_eq!(gateway.put(version(2, CALENDAR)).await??, second);
+        house.door("credit").set(Mode::Away);
         assert_eq!(gateway.put(version(3, &prolonged())).await??, third);
+        house.door("credit").set(Mode::Open);
         assert_eq!(in_force(&gateway).await?, 3);
         let reused = PutCalendarRequest { reason: "another".to_owned(), ..version(2, CALENDAR) };
         assert_eq!(gateway.put(reused).await?.unwrap_err().code(), Code::AlreadyExists);
