@@ -3,9 +3,13 @@
 use anyhow::Context as _;
 use chassis::peer::channel;
 use proto::{
+    catalog::v1::{ListProjectsRequest, project_service_client::ProjectServiceClient},
     common::v1::{Phase, Role},
+    enrollment::v1::{CheckEligibilityRequest, selection_service_client::SelectionServiceClient},
     gateway::v1::{GetTodayRequest, calendar_service_client::CalendarServiceClient},
 };
+
+use tonic::transport::Channel;
 
 use super::System;
 use crate::{
@@ -65,12 +69,31 @@ pub async fn print(system: &System, county: &County, folder: &TermFolder) -> any
         "  grpcurl -plaintext -H \"authorization: Bearer $TOKEN\" -d '{{\"parent\":\"{term}\",\"query\":\"数学\"}}' \
          {address} shixun.catalog.v1.ProjectService/ListProjects"
     );
+    let project = choice(&gateway, login, &county.password, &term).await?;
     println!(
         "  grpcurl -plaintext -H \"authorization: Bearer $TOKEN\" -d \
-         '{{\"parent\":\"{term}\",\"project\":\"…\",\"request_id\":\"1\"}}' {address} \
+         '{{\"parent\":\"{term}\",\"project\":\"{project}\",\"request_id\":\"1\"}}' {address} \
          shixun.enrollment.v1.SelectionService/SubmitSelection"
     );
     println!();
     println!("Ctrl-C stops it; the data folder keeps everything.");
     Ok(())
+}
+
+/// A project that the teacher may select now; "…" where there is none, or no round is open.
+async fn choice(gateway: &Channel, login: &str, password: &str, term: &str) -> anyhow::Result<String> {
+    let teacher = Person::login(gateway, login, password).await?;
+    let request = ListProjectsRequest { parent: term.to_owned(), page_size: 200, ..ListProjectsRequest::default() };
+    let Ok(menu) = ProjectServiceClient::new(teacher.wire()).list_projects(request).await else {
+        // The menu cannot be read yet.
+        return Ok("…".to_owned());
+    };
+    let mut selections = SelectionServiceClient::new(teacher.wire());
+    for project in menu.into_inner().projects {
+        let request = CheckEligibilityRequest { project: project.name.clone(), teacher: String::new() };
+        if selections.check_eligibility(request).await?.into_inner().eligible {
+            return Ok(project.name);
+        }
+    }
+    Ok("…".to_owned())
 }
