@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use proto::common::v1::{RunStepRequest, RunStepResponse, StepCount, step_service_server::StepService};
+use proto::common::v1::{Reason, RunStepRequest, RunStepResponse, StepCount, step_service_server::StepService};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -54,6 +54,11 @@ async fn run(api: &StepApi, call: Call<RunStepRequest>) -> Result<RunStepRespons
         return Err(faults.check().err().unwrap_or_else(|| Failure::internal("no fault")));
     };
     let mut tx = api.db.begin_step(&call, due).await?;
+    // A service that has not yet been put the calendar the step stands in would do it by an older one.
+    let version = tx.gates()?.version();
+    if version < step.gate_version {
+        return Err(Failure::new(Reason::VersionOutdated).with("version", version).with("current", step.gate_version));
+    }
     let outcome = api.steps.run(&mut tx, step).await?;
     // The position that the caller may wait for is the one that this very page commits.
     let position = match tx.write_changes().await? {
