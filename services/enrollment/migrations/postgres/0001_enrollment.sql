@@ -46,7 +46,7 @@ CREATE TABLE project (
     provider TEXT COLLATE "C" NOT NULL,
     accepting_bureau TEXT COLLATE "C" NOT NULL,
     open BOOLEAN NOT NULL,
-    cancelled BOOLEAN NOT NULL,
+    listed BOOLEAN NOT NULL,
     facts BYTEA NOT NULL
 );
 CREATE INDEX project_term ON project (term, name);

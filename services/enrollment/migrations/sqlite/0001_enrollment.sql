@@ -46,7 +46,7 @@ CREATE TABLE project (
     provider TEXT NOT NULL,
     accepting_bureau TEXT NOT NULL,
     open INTEGER NOT NULL,
-    cancelled INTEGER NOT NULL,
+    listed INTEGER NOT NULL,
     facts BLOB NOT NULL
 ) STRICT;
 CREATE INDEX project_term ON project (term, name);

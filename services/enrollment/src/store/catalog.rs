@@ -7,7 +7,7 @@ use chassis::{
     db::{Queries, Row, Rows, Tx, args},
 };
 use prost::Message as _;
-use proto::catalog::v1::ProjectFacts;
+use proto::catalog::v1::{ProjectFacts, project::State};
 
 use super::{count, dialect, facts};
 use crate::domain::{Project, Projects};
@@ -64,18 +64,20 @@ pub async fn lock(tx: &mut Tx, names: &BTreeSet<String>) -> Result<(), Failure> 
 
 /// Takes a project's facts.
 pub async fn put(tx: &mut Tx, wire: &ProjectFacts, project: &Project) -> Result<(), Failure> {
+    // On the menu now or before: its seats are everyone's to see.
+    let listed = matches!(wire.state(), State::Published | State::Running | State::Completed | State::Cancelled);
     tx.execute(
-        "INSERT INTO project (name, term, provider, accepting_bureau, open, cancelled, facts)
+        "INSERT INTO project (name, term, provider, accepting_bureau, open, listed, facts)
          VALUES ($1, $2, $3, $4, CAST($5 AS BIGINT) = 1, CAST($6 AS BIGINT) = 1, $7)
          ON CONFLICT (name) DO UPDATE SET provider = excluded.provider, accepting_bureau = excluded.accepting_bureau,
-            open = excluded.open, cancelled = excluded.cancelled, facts = excluded.facts",
+            open = excluded.open, listed = excluded.listed, facts = excluded.facts",
         args![
             &project.name,
             &project.term,
             &project.provider,
             &project.accepting_bureau,
             i64::from(project.open),
-            i64::from(project.cancelled),
+            i64::from(listed),
             wire.encode_to_vec()
         ],
     )

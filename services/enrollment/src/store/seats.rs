@@ -165,7 +165,7 @@ pub async fn list(
                 (SELECT COUNT(*) FROM selection s WHERE s.project = c.project
                     AND s.state IN ('submitted', 'school_approved', 'waitlisted', 'confirmed', 'attended')) AS live
              FROM seat_count c
-             WHERE c.term = $1 AND c.project IN (SELECT p.name FROM project p WHERE p.open OR p.cancelled) AND ($2 = '[]' OR c.project IN (SELECT value ->> 0 FROM json_each($2))) AND c.project > $3
+             WHERE c.term = $1 AND c.project IN (SELECT p.name FROM project p WHERE p.listed) AND ($2 = '[]' OR c.project IN (SELECT value ->> 0 FROM json_each($2))) AND c.project > $3
              ORDER BY c.project LIMIT $4",
             args![term, Rows::texts(projects).json(), after, count(limit)],
         )
