@@ -21,6 +21,7 @@ use crate::{
     config::ClockConfig,
     db::Db,
     env::Env,
+    identity::ensure_key,
     server::{Program, serve},
     telemetry,
 };
@@ -44,6 +45,11 @@ enum Command {
     CheckConfig,
     /// Check that no change was altered, removed or cut, and end.
     Verify,
+    /// Make this service's key pair in a folder, unless it is there: `NAME.key` for it alone, `NAME.pub` for every service.
+    Keygen {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 /// Runs a service's command line.
@@ -60,6 +66,10 @@ pub fn run<P: Program>() -> ExitCode {
 }
 
 fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
+    if let Command::Keygen { folder } = &arguments.command {
+        println!("{}", ensure_key(folder, P::NAME)?.display());
+        return Ok(());
+    }
     let config: P::Config = read(arguments.config.as_ref()).context("configuration")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -84,6 +94,8 @@ fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
                 println!("{}: the configuration is in order", P::NAME);
                 Ok(())
             }
+            // Done above: it needs no configuration.
+            Command::Keygen { .. } => Ok(()),
             Command::Verify => {
                 let db = Db::open(P::NAME, &config.as_ref().database, Env::system()).await?;
                 let found = changes::verify(&db).await?;
