@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use chassis::config::TelemetryConfig;
 use clap::{Parser, Subcommand};
 use shixun::{
     rehearse::RehearseOptions,
@@ -15,6 +16,9 @@ struct Arguments {
     command: Option<Command>,
     #[command(flatten)]
     up: UpOptions,
+    /// Where traces and metrics go: OTLP over gRPC, e.g. http://collector:4317. Without it nothing is exported.
+    #[arg(long, global = true, env = "SHIXUN_TELEMETRY__OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,7 +43,8 @@ fn main() -> ExitCode {
         }
     };
     let outcome = runtime.block_on(async {
-        let _telemetry = chassis::telemetry::start("local", &chassis::config::TelemetryConfig::default())?;
+        let _telemetry =
+            chassis::telemetry::start("local", &TelemetryConfig { otlp_endpoint: arguments.otlp_endpoint })?;
         match arguments.command.unwrap_or(Command::Up(arguments.up)) {
             Command::Up(options) => shixun::up::run(options).await,
             Command::System(options) => shixun::up::bare::run(options).await,

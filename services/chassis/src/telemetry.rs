@@ -22,7 +22,9 @@ use tonic::{Code, Status, body::Body, metadata::MetadataMap};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::config::TelemetryConfig;
 
@@ -50,11 +52,12 @@ impl Drop for Guard {
 /// If the endpoint is no address.
 pub fn start(service: &'static str, config: &TelemetryConfig) -> anyhow::Result<Guard> {
     global::set_text_map_propagator(TraceContextPropagator::new());
+    // Of logs alone: whoever wants few of them has not renounced traces.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,chassis=info"));
-    let logs = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).with_filter(filter);
     let Some(endpoint) = &config.otlp_endpoint else {
         // A second start in one process keeps the first.
-        let _ = tracing_subscriber::registry().with(filter).with(logs).try_init();
+        let _ = tracing_subscriber::registry().with(logs).try_init();
         return Ok(Guard::default());
     };
     let resource = Resource::builder().with_service_name(format!("shixun-{service}")).build();
@@ -64,8 +67,10 @@ pub fn start(service: &'static str, config: &TelemetryConfig) -> anyhow::Result<
     let meters = SdkMeterProvider::builder().with_periodic_exporter(exporter).with_resource(resource).build();
     global::set_tracer_provider(traces.clone());
     global::set_meter_provider(meters.clone());
-    let spans = tracing_opentelemetry::layer().with_tracer(traces.tracer("shixun"));
-    let _ = tracing_subscriber::registry().with(filter).with(logs).with(spans).try_init();
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(traces.tracer("shixun"))
+        .with_filter(Targets::new().with_target("chassis", tracing::Level::INFO));
+    let _ = tracing_subscriber::registry().with(logs).with(spans).try_init();
     Ok(Guard { traces: Some(traces), meters: Some(meters) })
 }
 

@@ -73,7 +73,8 @@ impl<'a> Stage<'a> {
         let mut channels = Vec::new();
         for _ in 0..CONNECTIONS {
             let endpoint = Endpoint::from_shared(world.gateway())?;
-            channels.push(endpoint.connect().await.context("the gateway cannot be reached")?);
+            // Connected by the first call, which is tried again if the gateway is away.
+            channels.push(endpoint.connect_lazy());
         }
         let mut stage = Self {
             world,

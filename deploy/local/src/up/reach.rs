@@ -42,9 +42,7 @@ impl Reach {
     pub fn of(data: &Path) -> anyhow::Result<Self> {
         let keys = data.join("keys");
         let identity = Identity::load("local", &keys.join("local.key"), &keys, Env::system())?;
-        let path = data.join(FILE);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        Ok(Self { addresses: toml::from_str(&text)?, identity })
+        Ok(Self { addresses: addresses(data)?, identity })
     }
 
     pub(super) fn write(&self, data: &Path) -> anyhow::Result<()> {
@@ -165,6 +163,13 @@ impl Reach {
         }
         Ok(all)
     }
+}
+
+/// Where the services of a data folder listen, or did when they last ran.
+pub(super) fn addresses(data: &Path) -> anyhow::Result<BTreeMap<String, SocketAddr>> {
+    let path = data.join(FILE);
+    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("{} is not what was written there", path.display()))
 }
 
 /// A service that is being restarted is away for a moment.

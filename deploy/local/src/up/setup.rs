@@ -23,7 +23,7 @@ use proto::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::System;
+use super::Reach;
 use crate::{
     client::Person,
     people::{County, TermFolder},
@@ -37,12 +37,13 @@ const FRAME: usize = 500;
 /// What the operator's login is, before anything else exists.
 pub const OPERATOR: &str = "operator";
 
-/// Sets up the county and its term. Returns the calendar that was taken.
+/// Sets up the county and its term. Returns the calendar that was taken. Every request has an id that depends on the county
+/// alone: what was interrupted can be done again, and goes on where it ended.
 ///
 /// # Errors
 /// The system's first refusal.
 pub async fn county(
-    system: &System,
+    system: &Reach,
     county: &County,
     folder: &TermFolder,
     progress: &Progress,
@@ -151,7 +152,7 @@ async fn staff(operator: &Person, county: &County, progress: &Progress) -> anyho
     .await
 }
 
-async fn term(system: &System, officer: &Person, folder: &TermFolder) -> anyhow::Result<Calendar> {
+async fn term(system: &Reach, officer: &Person, folder: &TermFolder) -> anyhow::Result<Calendar> {
     let mut client = CalendarServiceClient::new(officer.wire());
     let name = folder.name();
     let zone = folder.zone.iana_name().unwrap_or("UTC").to_owned();
@@ -176,7 +177,7 @@ async fn term(system: &System, officer: &Person, folder: &TermFolder) -> anyhow:
 ///
 /// # Errors
 /// If a step fails for good, or a service is away.
-pub async fn reach(system: &System, officer: &Person, term: &str, at: i64) -> anyhow::Result<()> {
+pub async fn reach(system: &Reach, officer: &Person, term: &str, at: i64) -> anyhow::Result<()> {
     system.advance(at, false).await?;
     wait_steps(officer, term, at).await?;
     system.catch_up().await

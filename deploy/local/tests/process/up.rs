@@ -1,0 +1,196 @@
+//! `shixun up` as a new user meets it: the banner, the calls that it prints, made by a client that knows nothing but what
+//! reflection tells; and the same again the next day.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage as _, prost_types::FileDescriptorProto};
+use proto::{
+    catalog::v1::ListProjectsResponse,
+    enrollment::v1::SubmitSelectionResponse,
+    gateway::v1::{GetTodayResponse, LoginResponse},
+};
+use tonic::{Request, Status, transport::Channel};
+use tonic_prost::ProstCodec;
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
+
+use crate::child::Process;
+
+/// Setting up, playing up to the first morning and starting, on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A client that has nothing but an address.
+struct Stock {
+    channel: Channel,
+    pool: DescriptorPool,
+    services: Vec<String>,
+    token: Option<String>,
+}
+
+impl Stock {
+    async fn connect(address: &str) -> anyhow::Result<Self> {
+        let channel = Channel::from_shared(format!("http://{address}"))?.connect().await?;
+        let mut stock = Self { channel, pool: DescriptorPool::new(), services: Vec::new(), token: None };
+        let listed = stock.reflect(MessageRequest::ListServices(String::new())).await?;
+        let MessageResponse::ListServicesResponse(listed) = listed else { anyhow::bail!("no list of services") };
+        stock.services = listed.service.into_iter().map(|service| service.name).collect();
+        Ok(stock)
+    }
+
+    async fn reflect(&self, request: MessageRequest) -> anyhow::Result<MessageResponse> {
+        let request = ServerReflectionRequest { host: String::new(), message_request: Some(request) };
+        let mut client = ServerReflectionClient::new(self.channel.clone());
+        let mut replies = client.server_reflection_info(tokio_stream::once(request)).await?.into_inner();
+        let reply = replies.message().await?.context("reflection says nothing")?;
+        reply.message_response.context("an empty reply of reflection")
+    }
+
+    /// The files that define a service, what they import first.
+    async fn learn(&mut self, service: &str) -> anyhow::Result<()> {
+        let mut wanted = vec![MessageRequest::FileContainingSymbol(service.to_owned())];
+        let mut files: Vec<FileDescriptorProto> = Vec::new();
+        while let Some(request) = wanted.pop() {
+            let MessageResponse::FileDescriptorResponse(reply) = self.reflect(request).await? else {
+                anyhow::bail!("{service} is not known to reflection");
+            };
+            for file in reply.file_descriptor_proto {
+                let file = FileDescriptorProto::decode(file.as_slice())?;
+                let known = |name: &String| files.iter().any(|file| file.name.as_ref() == Some(name));
+                let unknown = file.dependency.iter().filter(|name| !known(name)).cloned();
+                wanted.extend(unknown.map(MessageRequest::FileByFilename));
+                files.retain(|known| known.name != file.name);
+                files.push(file);
+            }
+        }
+        Ok(self.pool.add_file_descriptor_protos(files)?)
+    }
+
+    /// A call as it is printed: JSON and "package.Service/Method".
+    async fn call<R: Message + Default + 'static>(&mut self, json: &str, method: &str) -> anyhow::Result<R> {
+        let (service, name) = method.split_once('/').context("a method")?;
+        assert!(self.services.iter().any(|known| known == service), "{service} is not listed");
+        self.learn(service).await?;
+        let described = self.pool.get_service_by_name(service).context("the service's description")?;
+        let described = described.methods().find(|known| known.name() == name).context("the method's description")?;
+        let mut json = serde_json::Deserializer::from_str(json);
+        let message = DynamicMessage::deserialize(described.input(), &mut json)?;
+        json.end()?;
+        assert_eq!(message.descriptor().full_name(), described.input().full_name());
+        let mut request = Request::new(message);
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert("authorization", format!("Bearer {token}").parse()?);
+        }
+        let mut client = tonic::client::Grpc::new(self.channel.clone());
+        client.ready().await?;
+        let codec = ProstCodec::<DynamicMessage, R>::default();
+        let reply: Result<_, Status> = client.unary(request, format!("/{method}").parse()?, codec).await;
+        Ok(reply.with_context(|| method.to_owned())?.into_inner())
+    }
+}
+
+/// A printed call: JSON and method.
+fn printed<'a>(banner: &'a str, method: &str) -> anyhow::Result<(&'a str, &'a str)> {
+    let line =
+        banner.lines().find(|line| line.ends_with(method)).with_context(|| format!("no {method} in {banner}"))?;
+    let json = line.split('\'').nth(1).context("its JSON")?;
+    Ok((json, line.rsplit(' ').next().context("its method")?))
+}
+
+fn start(data: &Path, output: &Path) -> anyhow::Result<Process> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shixun"));
+    command.args(["up", "--teachers", "120", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    Process::start_into(command, File::create(output)?)
+}
+
+/// The banner, once it is whole.
+async fn banner(process: &mut Process, output: &Path) -> anyhow::Result<String> {
+    let whole = async {
+        loop {
+            let text = fs::read_to_string(output)?;
+            if text.contains("Ctrl-C") {
+                return anyhow::Ok(text);
+            }
+            process.check()?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, whole).await.context("no banner")?
+}
+
+async fn log_in(banner: &str) -> anyhow::Result<Stock> {
+    let listens = banner.lines().find_map(|line| line.split_once("listens on ")).context("no address")?.1;
+    let mut stock = Stock::connect(listens.split(' ').next().context("no address")?).await?;
+    let (json, method) = printed(banner, "SessionService/Login")?;
+    let session = stock.call::<LoginResponse>(json, method).await?.session.context("a session")?;
+    stock.token = Some(session.access_token);
+    Ok(stock)
+}
+
+async fn today(stock: &mut Stock) -> anyhow::Result<GetTodayResponse> {
+    stock.call("{}", "shixun.gateway.v1.CalendarService/GetToday").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_user_comes_and_comes_back() -> anyhow::Result<()> {
+    chassis::install_crypto();
+    let folder = tempfile::tempdir()?;
+    let (data, output) = (folder.path().join("data"), folder.path().join("output"));
+
+    let mut process = start(&data, &output)?;
+    let first = banner(&mut process, &output).await?;
+    let mut stock = log_in(&first).await?;
+    let (json, method) = printed(&first, "ProjectService/ListProjects")?;
+    let projects = stock.call::<ListProjectsResponse>(json, method).await?.projects;
+    assert!(!projects.is_empty(), "the search that the banner shows finds nothing");
+    let (json, method) = printed(&first, "SelectionService/SubmitSelection")?;
+    // As it is printed, it is taken.
+    let submitted = stock.call::<SubmitSelectionResponse>(json, method).await?.selection.context("a selection")?;
+    assert!(!submitted.name.is_empty());
+    let now = today(&mut stock).await?.now.context("the time")?;
+    process.terminate()?;
+    assert_eq!(process.ended(Duration::from_secs(10)).await?.code(), Some(0));
+
+    // The next day: nothing is set up again, the time has gone on, what was there is there.
+    let mut process = start(&data, &output)?;
+    let second = banner(&mut process, &output).await?;
+    let accounts = |banner: &str| {
+        let lines = banner.lines().skip_while(|line| !line.starts_with("Accounts")).take_while(|line| !line.is_empty());
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(accounts(&second), accounts(&first));
+    let mut stock = log_in(&second).await?;
+    let later = today(&mut stock).await?.now.context("the time")?;
+    assert!(proto::instant(&later) > proto::instant(&now), "the clock did not go on");
+    let (json, method) = printed(&first, "SelectionService/SubmitSelection")?;
+    let again = stock.call::<SubmitSelectionResponse>(json, method).await?.selection.context("the selection")?;
+    assert_eq!(again, submitted);
+    process.terminate()?;
+    assert_eq!(process.ended(Duration::from_secs(10)).await?.code(), Some(0));
+    Ok(())
+}
+
+/// SIGTERM while the county is being set up ends it well; what is half set up is not taken for a system.
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_while_setting_up() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (data, output) = (folder.path().join("data"), folder.path().join("output"));
+    let mut process = start(&data, &output)?;
+    while !data.join("addresses.toml").exists() {
+        process.check()?;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    process.terminate()?;
+    assert_eq!(process.ended(Duration::from_secs(5)).await?.code(), Some(0));
+    let mut process = start(&data, &output)?;
+    assert_eq!(process.ended(PATIENCE).await?.code(), Some(1));
+    Ok(())
+}
