@@ -1,7 +1,9 @@
 //! What the system tests stand on: the real servers on ports of their own, through the production `serve`, on either
 //! engine, and clients that speak over the wire.
 
+pub mod feed;
 pub mod raw;
+pub mod replica;
 mod world;
 
 pub use world::{World, engines};

@@ -2,4 +2,5 @@
 
 mod docs;
 mod matrix;
+mod replicas;
 mod term;
