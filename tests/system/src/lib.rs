@@ -2,6 +2,7 @@
 //! engine, and clients that speak over the wire.
 
 pub mod feed;
+pub mod office;
 pub mod raw;
 pub mod replica;
 mod world;
