@@ -100,7 +100,8 @@ CREATE TABLE selection (
 );
 CREATE UNIQUE INDEX selection_live ON selection (teacher, project)
     WHERE state IN ('submitted', 'school_approved', 'waitlisted', 'confirmed', 'attended');
-CREATE INDEX selection_teacher ON selection (teacher);
+-- All four: a teacher is looked up by what he has in a round, and the index of rounds must not look as good.
+CREATE INDEX selection_teacher ON selection (teacher, term, round, state);
 CREATE INDEX selection_project ON selection (project, state);
 CREATE INDEX selection_school ON selection (school, state);
 CREATE INDEX selection_term ON selection (term, name);
