@@ -10,10 +10,10 @@ use shixun::{
 use system::World;
 
 const SEED: u64 = 1;
-const TEACHERS: u32 = 200;
+pub(crate) const TEACHERS: u32 = 200;
 
-/// The report without its durations.
-async fn play(engine: &str) -> anyhow::Result<Value> {
+/// Plays the term undisturbed.
+pub(crate) async fn play(engine: &str) -> anyhow::Result<Value> {
     let folder = TermFolder::sample()?;
     let county = County::generate(SEED, TEACHERS, &folder);
     let begin = proto::jiff_instant(rehearse::before_the_term(&folder)?).to_string();
@@ -21,17 +21,23 @@ async fn play(engine: &str) -> anyhow::Result<Value> {
     let progress = Progress::hidden();
     up::setup::county(&world.system, &county, &folder, &progress).await?;
     let report = rehearse::play(world.system.reach(), &county, &folder, progress).await?;
+    let report = reported(report, engine)?;
+    world.verify().await?;
+    Ok(report)
+}
+
+/// The report of a term without surprises, and without its durations.
+pub(crate) fn reported(report: rehearse::Report, engine: &str) -> anyhow::Result<Value> {
     anyhow::ensure!(report.surprises.is_empty(), "on {engine}: {}", report.surprises.join("; "));
     let mut report = serde_json::to_value(&report)?;
     if let Some(keys) = report.as_object_mut() {
         keys.retain(|key, _| !key.contains("duration"));
     }
-    world.verify().await?;
     Ok(report)
 }
 
 /// The first place at which two reports differ.
-fn difference(path: &str, one: &Value, other: &Value) -> Option<String> {
+pub(crate) fn difference(path: &str, one: &Value, other: &Value) -> Option<String> {
     match (one, other) {
         (Value::Object(one), Value::Object(other)) => {
             let keys: std::collections::BTreeSet<_> = one.keys().chain(other.keys()).collect();
