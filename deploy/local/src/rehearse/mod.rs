@@ -25,6 +25,6 @@ mod windows;
 mod world;
 
 pub use options::{EngineKind, RehearseOptions, run};
-pub use play::{before_the_term, play, play_until};
+pub use play::{before_the_term, play, play_disturbed, play_until};
 pub use report::Report;
 pub use world::World;

@@ -43,7 +43,7 @@ pub async fn play_until(
         None => first_morning(&stage)?,
     };
     let waves: Vec<Wave> = waves(&stage.calendar).into_iter().filter(|wave| wave.at < at).collect();
-    perform(&stage, &waves, progress).await?;
+    perform(&stage, &waves, progress, async |_| Ok(())).await?;
     stage.move_to(at).await?;
     let surprises = stage.books.closed().surprises;
     anyhow::ensure!(surprises.is_empty(), "the term did not go as it should: {}", surprises.join("; "));
@@ -69,18 +69,38 @@ pub async fn play(
     folder: &TermFolder,
     progress: Progress,
 ) -> anyhow::Result<Report> {
+    play_disturbed(world, county, folder, progress, async |_| Ok(())).await
+}
+
+/// The same, with something that happens before each wave: `before` is told the wave's instant.
+///
+/// # Errors
+/// As [`play`], and those of `before`.
+pub async fn play_disturbed(
+    world: &dyn World,
+    county: &County,
+    folder: &TermFolder,
+    progress: Progress,
+    before: impl AsyncFnMut(i64) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
     let began = Instant::now();
     let stage = Stage::set(world, folder, county).await?;
     let waves = waves(&stage.calendar);
-    perform(&stage, &waves, progress).await?;
+    perform(&stage, &waves, progress, before).await?;
     draw_up(&stage, began.elapsed().as_secs_f64()).await
 }
 
-async fn perform(stage: &Stage<'_>, waves: &[Wave], progress: Progress) -> anyhow::Result<()> {
+async fn perform(
+    stage: &Stage<'_>,
+    waves: &[Wave],
+    progress: Progress,
+    mut before: impl AsyncFnMut(i64) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let bar = progress.bar("the term", waves.len());
     for wave in waves {
         bar.set_message(wave.name.clone());
         stage.move_to(wave.at).await.with_context(|| format!("before the wave {:?}", wave.name))?;
+        before(wave.at).await?;
         wave.play(stage).await;
         bar.inc(1);
     }

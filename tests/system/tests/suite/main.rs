@@ -4,5 +4,7 @@ mod docs;
 mod edges;
 mod matrix;
 mod replicas;
+mod restarts;
 mod term;
 mod terms;
+mod watchers;

@@ -1,0 +1,58 @@
+//! Every service is stopped and started again in every phase of a term that is being played: the term ends as if nothing had
+//! happened.
+
+use std::collections::BTreeSet;
+
+use proto::common::v1::Window;
+use serde_json::Value;
+use shixun::{
+    people::{County, TermFolder},
+    progress::Progress,
+    rehearse, up,
+};
+use system::World;
+
+use crate::term::{TEACHERS, difference, play, reported};
+
+const SEED: u64 = 1;
+
+/// Plays the term; when the first wave of a window comes, each service is restarted before it.
+async fn play_with_restarts(engine: &str) -> anyhow::Result<Value> {
+    let folder = TermFolder::sample()?;
+    let county = County::generate(SEED, TEACHERS, &folder);
+    let begin = proto::jiff_instant(rehearse::before_the_term(&folder)?).to_string();
+    let mut world = World::start_for(engine, &begin, &county.password).await?;
+    let progress = Progress::hidden();
+    let calendar = up::setup::county(&world.system, &county, &folder, &progress).await?;
+    let mut untouched: Vec<Window> = calendar.windows;
+    let mut phases = BTreeSet::new();
+    // The way there stays the same: a service comes back where it was.
+    let reach = world.system.reach().clone();
+    let report = rehearse::play_disturbed(&reach, &county, &folder, progress, async |at| {
+        let opened = |window: &mut Window| window.opens.as_ref().is_some_and(|opens| proto::instant(opens) <= at);
+        let mut new = untouched.extract_if(.., opened).peekable();
+        if new.peek().is_some() {
+            phases.extend(new.map(|window| window.phase));
+            for service in up::SERVICES {
+                world.system.restart(service).await?;
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    assert!(untouched.is_empty(), "no restart in {untouched:?}");
+    assert_eq!(phases.len(), 12, "restarted in {phases:?}");
+    let report = reported(report, engine)?;
+    world.verify().await?;
+    Ok(report)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_service_in_every_phase() -> anyhow::Result<()> {
+    // Undisturbed the engines agree, as `term` shows: one of them is enough to compare with.
+    let (quiet, sqlite, postgres) =
+        tokio::try_join!(play("sqlite"), play_with_restarts("sqlite"), play_with_restarts("postgres"))?;
+    assert_eq!(difference("report", &quiet, &sqlite), None);
+    assert_eq!(difference("report", &quiet, &postgres), None);
+    Ok(())
+}
