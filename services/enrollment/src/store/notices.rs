@@ -89,6 +89,8 @@ pub async fn address(tx: &mut Tx, notice: &str, teachers: &BTreeSet<String>) -> 
 /// Notes that a recipient has read it. False if the teacher is none.
 pub async fn acknowledge(tx: &mut Tx, notice: &str, teacher: &str) -> Result<bool, Failure> {
     let at = tx.at();
+    // One after the other: otherwise two at once count each without the other, and the change tells a wrong number.
+    tx.execute("UPDATE notice SET name = name WHERE name = $1", args![notice]).await?;
     let noted = tx
         .execute(
             "UPDATE notice_recipient SET acknowledged_at = CASE WHEN acknowledged_at = 0 THEN $3 ELSE acknowledged_at END
