@@ -1,7 +1,7 @@
 //! `kill -9` at random instants of a running term: what was acknowledged is there, and the term ends as if nothing had
 //! happened.
 //!
-//! By hand: `SHIXUN_KILLS=1000 SHIXUN_SEED=7 cargo nextest run -p shixun -E 'test(kill)'`.
+//! By hand, for as long as it takes: `SHIXUN_KILLS=1000 SHIXUN_SEED=7 cargo test -p shixun --test process kill -- --nocapture`.
 
 use std::{
     collections::BTreeMap,
