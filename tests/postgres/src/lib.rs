@@ -71,13 +71,7 @@ impl Cluster {
             fs::remove_dir_all(&state).ok();
         }
         let (seat, users) = started?;
-        Ok(Self {
-            bin,
-            seat,
-            state,
-            private: true,
-            users: Some(users),
-        })
+        Ok(Self { bin, seat, state, private: true, users: Some(users) })
     }
 
     /// The run's one server, fast, started by whoever asks first; it stops soon after its last user.
@@ -100,15 +94,9 @@ impl Cluster {
             let users = lock_file(&state, "users")?;
             users.lock_shared()?;
             let seat = Seat::read(&state)?;
-            match wait_ready(&bin, &state, &seat) {
+            match wait_ready(&bin, &state, &seat, true) {
                 Ok(()) => {
-                    return Ok(Self {
-                        bin,
-                        seat,
-                        state,
-                        private: false,
-                        users: Some(users),
-                    });
+                    return Ok(Self { bin, seat, state, private: false, users: Some(users) });
                 }
                 // It was just ending.
                 Err(_) if !is_alive(&state)? => {}
@@ -120,13 +108,7 @@ impl Cluster {
             fs::remove_dir_all(stale.home).ok();
         }
         let (seat, users) = launch(&bin, &state, false, Durability::Fast, grace)?;
-        Ok(Self {
-            bin,
-            seat,
-            state,
-            private: false,
-            users: Some(users),
-        })
+        Ok(Self { bin, seat, state, private: false, users: Some(users) })
     }
 
     /// The URL of a database of this name, which need not exist.
@@ -146,13 +128,7 @@ impl Cluster {
         let hint: String = hint
             .chars()
             .take(40)
-            .map(|c| {
-                if c.is_ascii_alphanumeric() {
-                    c.to_ascii_lowercase()
-                } else {
-                    '_'
-                }
-            })
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
             .collect();
         let name = format!("{hint}_{}", random_hex()?);
         // Of template0, since nobody can be connected to it and so stand in the way.
@@ -204,11 +180,7 @@ impl Seat {
         let (Some(port), Some(password), Some(home)) = (lines.next(), lines.next(), lines.next()) else {
             bail!("{} is incomplete", path.display());
         };
-        Ok(Self {
-            port: port.parse()?,
-            password: password.to_owned(),
-            home: PathBuf::from(home),
-        })
+        Ok(Self { port: port.parse()?, password: password.to_owned(), home: PathBuf::from(home) })
     }
 }
 
@@ -219,7 +191,7 @@ fn launch(bin: &Path, state: &Path, private: bool, durability: Durability, grace
     let mut last = None;
     for _ in 0..ATTEMPTS {
         let seat = make(bin)?;
-        match watch(bin, state, &seat, private, durability, grace).and_then(|()| wait_ready(bin, state, &seat)) {
+        match watch(bin, state, &seat, private, durability, grace).and_then(|()| wait_ready(bin, state, &seat, false)) {
             Ok(()) => return Ok((seat, users)),
             Err(error) => {
                 fs::remove_dir_all(&seat.home).ok();
@@ -247,21 +219,9 @@ fn make(bin: &Path) -> Result<Seat> {
             }
         }
         let mut command = unprivileged()?;
-        command
-            .arg(bin.join("initdb"))
-            .arg("--pgdata")
-            .arg(home.join("data"))
-            .arg("--pwfile")
-            .arg(&secret);
+        command.arg(bin.join("initdb")).arg("--pgdata").arg(home.join("data")).arg("--pwfile").arg(&secret);
         // A password, since others on the machine can reach the port; in plain, since checking it must cost nothing.
-        command.args([
-            "--username",
-            USER,
-            "--auth=password",
-            "--no-sync",
-            "--locale=C.UTF-8",
-            "--encoding=UTF8",
-        ]);
+        command.args(["--username", USER, "--auth=password", "--no-sync", "--locale=C.UTF-8", "--encoding=UTF8"]);
         let output = command.current_dir(&home).output().context("run initdb")?;
         ensure!(
             output.status.success(),
@@ -271,11 +231,7 @@ fn make(bin: &Path) -> Result<Seat> {
             String::from_utf8_lossy(&output.stderr)
         );
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        Ok(Seat {
-            home: home.clone(),
-            port,
-            password,
-        })
+        Ok(Seat { home: home.clone(), port, password })
     })();
     if made.is_err() {
         fs::remove_dir_all(&home).ok();
@@ -286,11 +242,7 @@ fn make(bin: &Path) -> Result<Seat> {
 fn watch(bin: &Path, state: &Path, seat: &Seat, private: bool, durability: Durability, grace: u32) -> Result<()> {
     seat.write(state)?;
     fs::remove_file(state.join("failed")).ok();
-    let sockets = if seat.home.as_os_str().len() > SOCKET_FOLDER_MAX {
-        Path::new("")
-    } else {
-        &seat.home
-    };
+    let sockets = if seat.home.as_os_str().len() > SOCKET_FOLDER_MAX { Path::new("") } else { &seat.home };
     let mut settings = vec![
         format!("port={}", seat.port),
         "listen_addresses=127.0.0.1".to_owned(),
@@ -309,24 +261,17 @@ fn watch(bin: &Path, state: &Path, seat: &Seat, private: bool, durability: Durab
     for setting in settings {
         command.arg("-c").arg(setting);
     }
-    command
-        .env("state", state)
-        .env("home", &seat.home)
-        .env("grace", grace.to_string());
+    command.env("state", state).env("home", &seat.home).env("grace", grace.to_string());
     command.env("private", if private { "yes" } else { "" });
     // No inherited output: a test runner waits until it is closed.
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .current_dir(&seat.home);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir(&seat.home);
     let status = command.status().context("run setsid")?;
     ensure!(status.success(), "setsid: {status}");
     Ok(())
 }
 
-fn wait_ready(bin: &Path, state: &Path, seat: &Seat) -> Result<()> {
-    let mut seen = false;
+/// `seen`: whether its watcher was alive already, so that finding it gone means that the server has ended.
+fn wait_ready(bin: &Path, state: &Path, seat: &Seat, mut seen: bool) -> Result<()> {
     let mut last = None;
     for _ in 0..POLLS {
         match psql(bin, seat, "SELECT 1") {
@@ -344,22 +289,14 @@ fn wait_ready(bin: &Path, state: &Path, seat: &Seat) -> Result<()> {
         seen |= alive;
         pause();
     }
-    Err(last
-        .unwrap_or_else(|| anyhow::anyhow!("no answer"))
-        .context("PostgreSQL does not answer"))
+    Err(last.unwrap_or_else(|| anyhow::anyhow!("no answer")).context("PostgreSQL does not answer"))
 }
 
 fn psql(bin: &Path, seat: &Seat, text: &str) -> Result<String> {
     let mut command = Command::new(bin.join("psql"));
-    command
-        .arg(seat.url("postgres"))
-        .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text]);
+    command.arg(seat.url("postgres")).args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text]);
     let output = command.stdin(Stdio::null()).output().context("run psql")?;
-    ensure!(
-        output.status.success(),
-        "psql: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
+    ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
@@ -386,11 +323,7 @@ fn lock_file(state: &Path, name: &str) -> Result<File> {
 fn unprivileged() -> Result<Command> {
     let mut command = Command::new("setpriv");
     if let Some((user, group)) = stand_in()? {
-        command.args([
-            format!("--reuid={user}"),
-            format!("--regid={group}"),
-            "--clear-groups".to_owned(),
-        ]);
+        command.args([format!("--reuid={user}"), format!("--regid={group}"), "--clear-groups".to_owned()]);
     }
     command.args(["--pdeathsig", "QUIT", "--"]);
     Ok(command)
@@ -426,16 +359,9 @@ fn programs() -> Result<PathBuf> {
         .collect();
     versions.sort();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let candidates = versions
-        .into_iter()
-        .rev()
-        .map(|(_, bin)| bin)
-        .chain(std::env::split_paths(&path));
+    let candidates = versions.into_iter().rev().map(|(_, bin)| bin).chain(std::env::split_paths(&path));
     for bin in candidates {
-        if ["initdb", "postgres", "psql"]
-            .iter()
-            .all(|program| bin.join(program).is_file())
-        {
+        if ["initdb", "postgres", "psql"].iter().all(|program| bin.join(program).is_file()) {
             return Ok(bin);
         }
     }
@@ -448,10 +374,7 @@ fn random_hex() -> Result<String> {
     Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "polls a server in another process, which can wake nobody here"
-)]
+#[expect(clippy::disallowed_methods, reason = "polls a server in another process, which can wake nobody here")]
 fn pause() {
     std::thread::sleep(POLL);
 }

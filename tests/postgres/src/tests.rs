@@ -26,12 +26,7 @@ fn a_private_cluster_is_durable_and_goes_with_its_owner() {
     let second = cluster.fresh_url("Some Test-名").unwrap();
     assert_ne!(first, second);
     assert!(first.contains("/some_test___"), "{first}");
-    assert_eq!(
-        cluster
-            .sql("SELECT count(*) FROM pg_database WHERE datname LIKE 'some%'")
-            .unwrap(),
-        "2"
-    );
+    assert_eq!(cluster.sql("SELECT count(*) FROM pg_database WHERE datname LIKE 'some%'").unwrap(), "2");
 
     let other = Cluster::start_with(Durability::Fast).unwrap();
     assert_eq!(other.sql("SHOW fsync").unwrap(), "off");
@@ -47,10 +42,7 @@ fn a_private_cluster_is_durable_and_goes_with_its_owner() {
 #[test]
 fn a_wrong_password_is_refused() {
     let cluster = Cluster::start_with(Durability::Fast).unwrap();
-    let stranger = Seat {
-        password: "guess".to_owned(),
-        ..cluster.seat.clone()
-    };
+    let stranger = Seat { password: "guess".to_owned(), ..cluster.seat.clone() };
     assert!(!answers(&cluster, &stranger));
 }
 
@@ -59,12 +51,7 @@ fn a_shared_cluster_is_one_until_its_last_user_leaves() {
     let folder = tempfile::tempdir().unwrap();
     let start = || Cluster::shared_in(folder.path(), 2).unwrap();
     let clusters: Vec<Cluster> = std::thread::scope(|scope| {
-        (0..4)
-            .map(|_| scope.spawn(start))
-            .collect::<Vec<_>>()
-            .into_iter()
-            .map(|one| one.join().unwrap())
-            .collect()
+        (0..4).map(|_| scope.spawn(start)).collect::<Vec<_>>().into_iter().map(|one| one.join().unwrap()).collect()
     });
     let seat = clusters[0].seat.clone();
     assert!(clusters.iter().all(|one| one.seat.port == seat.port));
@@ -100,18 +87,8 @@ fn a_shared_cluster_whose_watcher_was_killed_is_replaced() {
     let server = fs::read_to_string(first.seat.home.join("data/postmaster.pid")).unwrap();
     let server = server.lines().next().unwrap();
     let status = fs::read_to_string(format!("/proc/{server}/status")).unwrap();
-    let watcher = status
-        .lines()
-        .find_map(|line| line.strip_prefix("PPid:"))
-        .unwrap()
-        .trim();
-    assert!(
-        Command::new("sh")
-            .args(["-c", &format!("kill -KILL {watcher}")])
-            .status()
-            .unwrap()
-            .success()
-    );
+    let watcher = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim();
+    assert!(Command::new("sh").args(["-c", &format!("kill -KILL {watcher}")]).status().unwrap().success());
     until("the server has followed its watcher", || !answers(&first, &first.seat));
 
     let second = Cluster::shared_in(folder.path(), 0).unwrap();
