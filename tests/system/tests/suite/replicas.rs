@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use chassis::peer::within;
-use futures::{StreamExt as _, future::join_all, stream};
+use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use proto::{
     catalog::v1::{Audience, Session},
     common::v1::{Credit, Role, SettleWindowRequest, gate_service_client::GateServiceClient},
@@ -176,8 +176,8 @@ async fn two_on_one_database_never_give_anything_twice() -> anyhow::Result<()> {
 
     few_places(&rush, few[0]).await;
     spread_over_both(&rush, few[1]).await;
-    no_fourth(&rush, &many).await;
-    not_the_same_twice(&rush, &many).await;
+    no_fourth(&rush, &many).await?;
+    not_the_same_twice(&rush, &many).await?;
     settled_is_settled(&world, &second, &rush, many[7]).await?;
 
     // Both tell the same, and it is what was promised.
@@ -236,8 +236,8 @@ async fn spread_over_both(rush: &Rush, project: &str) {
 }
 
 /// Thirty teachers without a selection send six submissions each, three to either process: three are taken.
-async fn no_fourth(rush: &Rush, many: &[&str]) {
-    let free = without_selection(rush).await;
+async fn no_fourth(rush: &Rush, many: &[&str]) -> anyhow::Result<()> {
+    let free = without_selection(rush).await?;
     let calls = free.iter().take(30).map(|&teacher| async move {
         let six = many
             .iter()
@@ -249,11 +249,12 @@ async fn no_fourth(rush: &Rush, many: &[&str]) {
         assert_eq!(count(&answers, "REASON_SELECTION_LIMIT"), 3, "{answers:?}");
     });
     join_all(calls).await;
+    Ok(())
 }
 
 /// One project twice under different ids, one id with different bodies: once each.
-async fn not_the_same_twice(rush: &Rush, many: &[&str]) {
-    let free = without_selection(rush).await;
+async fn not_the_same_twice(rush: &Rush, many: &[&str]) -> anyhow::Result<()> {
+    let free = without_selection(rush).await?;
     let twice = free.iter().take(30).map(|&teacher| async move {
         let answers =
             join_all([0, 1].map(|n| async move { rush.submit(n, teacher, many[0], &format!("twice-{n}")).await }))
@@ -266,10 +267,11 @@ async fn not_the_same_twice(rush: &Rush, many: &[&str]) {
         assert_eq!(count(&answers, "REASON_REQUEST_ID_REUSED"), 1, "{answers:?}");
     });
     join_all(twice).await;
+    Ok(())
 }
 
-/// Who holds nothing: nothing was promised to these so far, as the processes themselves say by admitting all of it later.
-async fn without_selection(rush: &Rush) -> Vec<usize> {
+/// Who holds nothing.
+async fn without_selection(rush: &Rush) -> anyhow::Result<Vec<usize>> {
     let numbers = 0..rush.teachers.len();
     let held = numbers.map(|teacher| async move {
         let message = ListSelectionsRequest {
@@ -279,12 +281,13 @@ async fn without_selection(rush: &Rush) -> Vec<usize> {
             ..ListSelectionsRequest::default()
         };
         let mut request = within(Duration::from_secs(10), message);
-        request.metadata_mut().insert("authorization", format!("Bearer {}", rush.teachers[teacher].1).parse().unwrap());
+        request.metadata_mut().insert("authorization", format!("Bearer {}", rush.teachers[teacher].1).parse()?);
         let mut client = SelectionServiceClient::new(rush.replicas[teacher % 2].clone());
-        (teacher, client.list_selections(request).await.unwrap().into_inner().selections.is_empty())
+        let held = client.list_selections(request).await?.into_inner().selections;
+        anyhow::Ok(held.is_empty().then_some(teacher))
     });
-    let known: Vec<_> = stream::iter(held).buffered(16).collect().await;
-    known.into_iter().filter_map(|(teacher, free)| free.then_some(teacher)).collect()
+    let known: Vec<Option<usize>> = stream::iter(held).buffered(16).try_collect().await?;
+    Ok(known.into_iter().flatten().collect())
 }
 
 /// A window that is settled at one process in the middle of a rush: nothing of it commits at either after that.
@@ -292,7 +295,7 @@ async fn settled_is_settled(world: &World, second: &Replica, rush: &Rush, projec
     let status = world.system.status("enrollment").await?;
     let gate_version = status.terms.iter().find(|term| term.term == rush.term).context("no gates")?.gate_version;
     let accepted = AtomicUsize::new(0);
-    let free = without_selection(rush).await;
+    let free = without_selection(rush).await?;
     anyhow::ensure!(free.len() >= 60, "only {} teachers are left", free.len());
     let submissions = async {
         let calls = free.iter().map(|&teacher| {

@@ -50,7 +50,7 @@ async fn watchers(engine: &str) -> anyhow::Result<()> {
     let mut in_the_middle = 0;
     while !cut.has(head) {
         let mut feed = cut.open(world.system.peer("roster")?).await?;
-        // The first half in steps of one message where a batch is open, else in strides.
+        // In strides between batches, message by message in the middle of one.
         for _ in 0..64 {
             cut.take(&mut feed).await?;
             if cut.is_in_a_batch() || cut.has(head) {
