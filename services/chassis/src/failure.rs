@@ -14,6 +14,9 @@ use crate::contract::{self, ReasonText};
 
 /// Bytes of violations that an answer carries.
 const VIOLATION_BYTES: usize = 5000;
+/// Characters of a variable that an answer carries: what a caller wrote comes back to him several times, and peers refuse
+/// headers of more than 16 KiB.
+const VARIABLE_CHARS: usize = 160;
 
 /// The domain of our `ErrorInfo`s.
 pub const DOMAIN: &str = "shixun";
@@ -185,6 +188,12 @@ impl From<sqlx::Error> for Failure {
         match code.as_deref() {
             Some("40001" | "40P01" | "5" | "261" | "517" | "773") => Self::conflict(),
             Some("57014" | "25P03" | "53300") => Self::away(&error),
+            // U+0000, the one character that PostgreSQL cannot keep in a text.
+            Some("22021" | "22P05") => {
+                let mut faults = Faults::new();
+                faults.add("request", "文字不能含有字符 U+0000", "no text may contain the character U+0000");
+                faults.check().err().unwrap_or_else(|| Self::internal(error))
+            }
             Some(code) if code.starts_with("57P") || code.starts_with("08") => Self::away(&error),
             _ => Self::internal(format!("database: {error}")),
         }
@@ -224,9 +233,21 @@ fn fitting(violations: &mut Vec<Violation>) {
     });
 }
 
+/// Cuts long variables short.
+fn clip(metadata: &mut Metadata) {
+    for value in metadata.values_mut() {
+        if let Some((end, _)) = value.char_indices().nth(VARIABLE_CHARS) {
+            value.truncate(end);
+            value.push('…');
+        }
+    }
+}
+
 impl From<Refusal> for Status {
     fn from(mut refusal: Refusal) -> Self {
         fitting(&mut refusal.violations);
+        clip(&mut refusal.metadata);
+        refusal.preconditions.iter_mut().for_each(|failed| clip(&mut failed.metadata));
         let text = contract::reason_text(refusal.reason);
         let mut metadata = refusal.metadata;
         if !refusal.violations.is_empty() {

@@ -62,8 +62,13 @@ impl Page {
 }
 
 fn open(token: &str, bound: [u8; 8]) -> Result<String, Failure> {
-    let refused = || Failure::new(Reason::PageTokenInvalid);
-    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| refused())?;
-    let key = bytes.strip_prefix(&bound[..]).ok_or_else(refused)?;
-    String::from_utf8(key.to_vec()).map_err(|_| refused())
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok();
+    let key = bytes.as_deref().and_then(|bytes| bytes.strip_prefix(&bound[..]));
+    if let Some(Ok(key)) = key.map(|key| String::from_utf8(key.to_vec())) {
+        return Ok(key);
+    }
+    let mut faults = Faults::new();
+    faults.add("page_token", "从第一页重新开始", "start from the first page");
+    faults.check_as(Reason::PageTokenInvalid)?;
+    Ok(String::new())
 }

@@ -3,6 +3,7 @@
 
 pub mod feed;
 pub mod office;
+pub mod model;
 pub mod raw;
 pub mod replica;
 mod world;

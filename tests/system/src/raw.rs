@@ -22,12 +22,25 @@ pub struct Outcome {
     pub reason: String,
     /// The message, for a failing test to show.
     pub message: String,
+    /// Every reason at once, where there are several; else the one.
+    pub reasons: Vec<String>,
+    /// The fields that the refusal names, each with its remedy.
+    pub faults: Vec<(String, String)>,
+    /// The reply's bytes; empty where there is none.
+    pub reply: Bytes,
 }
 
 impl From<Status> for Outcome {
     fn from(status: Status) -> Self {
         let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-        Self { code: status.code(), reason, message: status.message().to_owned() }
+        let several = status.get_details_precondition_failure().map(|failed| failed.violations).unwrap_or_default();
+        let mut reasons: Vec<_> = several.into_iter().map(|failed| failed.r#type).collect();
+        if reasons.is_empty() && !reason.is_empty() {
+            reasons.push(reason.clone());
+        }
+        let violations = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
+        let faults = violations.into_iter().map(|fault| (fault.field, fault.description)).collect();
+        Self { code: status.code(), reason, message: status.message().to_owned(), reasons, faults, reply: Bytes::new() }
     }
 }
 
@@ -50,14 +63,15 @@ pub async fn call(
     if method.is_unary() {
         request.set_timeout(Duration::from_secs(10));
     }
-    let answered = Outcome { code: Code::Ok, reason: String::new(), message: String::new() };
+    let answered = |reply| Outcome { reply, ..Outcome::from(Status::new(Code::Ok, "")) };
     let mut stream = match client.streaming(request, method.path.parse()?, BytesCodec).await {
         Ok(response) => response.into_inner(),
         Err(status) => return Ok(status.into()),
     };
     Ok(match tokio::time::timeout(Duration::from_millis(300), stream.message()).await {
         Ok(Err(status)) => status.into(),
-        Ok(Ok(_)) | Err(_) => answered,
+        Ok(Ok(reply)) => answered(reply.unwrap_or_default()),
+        Err(_) => answered(Bytes::new()),
     })
 }
 

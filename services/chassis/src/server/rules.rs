@@ -117,6 +117,18 @@ fn refused(failure: Failure) -> http::Response<Body> {
     Status::from(failure).into_http()
 }
 
+/// What the codec could not read is the caller's fault, and tonic calls it internal: every failure of ours has details.
+fn legible(answer: http::Response<Body>) -> http::Response<Body> {
+    let headers = answer.headers();
+    let internal = headers.get(Status::GRPC_STATUS).is_some_and(|code| code == "13");
+    if !internal || headers.contains_key("grpc-status-details-bin") {
+        return answer;
+    }
+    let mut faults = Faults::new();
+    faults.add("request", "请求内容不是本方法的消息", "the bytes are no message of this method");
+    faults.check().map_or_else(refused, |()| answer)
+}
+
 fn header<'a>(request: &'a http::Request<Body>, name: &str) -> Option<&'a str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
@@ -174,10 +186,15 @@ where
                     request.extensions_mut().insert(admission);
                 }
                 let work = self.inner.call(request);
-                let Some(deadline) = deadline else { return Box::pin(work) };
                 Box::pin(async move {
-                    let answered = tokio::time::timeout_at(deadline, work).await;
-                    answered.unwrap_or_else(|_| Ok(refused(Failure::new(Reason::DeadlineExceeded))))
+                    let answered = match deadline {
+                        Some(deadline) => tokio::time::timeout_at(deadline, work).await,
+                        None => Ok(work.await),
+                    };
+                    answered.map_or_else(
+                        |_| Ok(refused(Failure::new(Reason::DeadlineExceeded))),
+                        |answer| Ok(legible(answer?)),
+                    )
                 })
             }
             Err(failure) => {

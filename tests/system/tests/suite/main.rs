@@ -1,8 +1,12 @@
 //! The whole system over the wire, on both engines. One binary, one file a subject.
 
+mod county;
 mod docs;
 mod edges;
+mod input;
 mod matrix;
+mod model;
+mod repeats;
 mod replicas;
 mod restarts;
 mod term;
