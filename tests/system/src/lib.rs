@@ -2,8 +2,8 @@
 //! engine, and clients that speak over the wire.
 
 pub mod feed;
-pub mod office;
 pub mod model;
+pub mod office;
 pub mod raw;
 pub mod replica;
 mod world;

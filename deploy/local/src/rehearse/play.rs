@@ -99,9 +99,13 @@ async fn perform(
     let bar = progress.bar("the term", waves.len());
     for wave in waves {
         bar.set_message(wave.name.clone());
+        let began = Instant::now();
         stage.move_to(wave.at).await.with_context(|| format!("before the wave {:?}", wave.name))?;
+        let steps_seconds = began.elapsed().as_secs_f64();
         before(wave.at).await?;
+        let began = Instant::now();
         wave.play(stage).await;
+        tracing::info!(wave = wave.name, steps_seconds, acts_seconds = began.elapsed().as_secs_f64(), "a wave is over");
         bar.inc(1);
     }
     stage.quiet().await?;

@@ -1,7 +1,7 @@
 //! SELECTION: teachers choose, in waves through the round, with the mistakes that people make.
 
-use proto::catalog::v1::project_service_client::ProjectServiceClient;
 use proto::catalog::v1::ListProjectsRequest;
+use proto::catalog::v1::project_service_client::ProjectServiceClient;
 use proto::common::v1::{Reason, Role};
 use proto::enrollment::v1::review_service_client::ReviewServiceClient;
 use proto::enrollment::v1::selection_service_client::SelectionServiceClient;

@@ -29,6 +29,9 @@ fn state_machines_are_up_to_date() -> anyhow::Result<()> {
         return std::fs::write(&path, generated).context("writing docs/state-machines.md");
     }
     let written = std::fs::read_to_string(&path).context("reading docs/state-machines.md")?;
-    anyhow::ensure!(written == generated, "docs/state-machines.md is not what the code does: run this with UPDATE_DOCS=1");
+    anyhow::ensure!(
+        written == generated,
+        "docs/state-machines.md is not what the code does: run this with UPDATE_DOCS=1"
+    );
     Ok(())
 }

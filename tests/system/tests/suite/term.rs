@@ -47,11 +47,9 @@ pub(crate) fn difference(path: &str, one: &Value, other: &Value) -> Option<Strin
                 difference(&format!("{path}.{key}"), a, b)
             })
         }
-        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => one
-            .iter()
-            .zip(other)
-            .enumerate()
-            .find_map(|(index, (a, b))| difference(&format!("{path}[{index}]"), a, b)),
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            one.iter().zip(other).enumerate().find_map(|(index, (a, b))| difference(&format!("{path}[{index}]"), a, b))
+        }
         _ if one == other => None,
         _ => Some(format!("{path}: {one} and {other}")),
     }
