@@ -147,7 +147,9 @@ impl Failure {
         }
     }
 
-    pub(crate) fn is_conflict(&self) -> bool {
+    /// Whether the transaction met another one and is to be run again.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
         matches!(&*self.0, Kind::Conflict)
     }
 

@@ -27,7 +27,10 @@ use crate::{
 /// The gates of one term, as of one revision of its fence.
 #[derive(Debug)]
 pub struct TermGates {
+    /// Without its windows.
     gates: Gates,
+    /// Shared with every call that they let in.
+    windows: Vec<Arc<Window>>,
     revision: i64,
     settled: BTreeSet<String>,
     zone: TimeZone,
@@ -35,9 +38,10 @@ pub struct TermGates {
 }
 
 impl TermGates {
-    pub(crate) fn new(gates: Gates, settled: BTreeSet<String>, revision: i64) -> Result<Self, Failure> {
+    pub(crate) fn new(mut gates: Gates, settled: BTreeSet<String>, revision: i64) -> Result<Self, Failure> {
         let zone = TimeZone::get(&gates.zone).map_err(|error| Failure::internal(format!("zone: {error}")))?;
-        Ok(Self { gates, revision, settled, zone, policy: OnceLock::new() })
+        let windows = std::mem::take(&mut gates.windows).into_iter().map(Arc::new).collect();
+        Ok(Self { gates, windows, revision, settled, zone, policy: OnceLock::new() })
     }
 
     /// "terms/…"
@@ -72,17 +76,17 @@ impl TermGates {
 
     /// All windows of the term.
     #[must_use]
-    pub fn windows(&self) -> &[Window] {
-        &self.gates.windows
+    pub fn windows(&self) -> &[Arc<Window>] {
+        &self.windows
     }
 
     /// The ordinary window of a phase and round.
     #[must_use]
     pub fn ordinary(&self, phase: Phase, round: i32) -> Option<&Window> {
-        self.gates
-            .windows
-            .iter()
-            .find(|window| window.phase() == phase && window.round == round && window.organizations.is_empty())
+        let ordinary = |window: &&Arc<Window>| {
+            window.phase() == phase && window.round == round && window.organizations.is_empty()
+        };
+        self.windows.iter().find(ordinary).map(Arc::as_ref)
     }
 
     /// Whether the closing step of a window has run here.
@@ -136,13 +140,13 @@ pub struct Admitted {
     /// With the roles that allow the call now.
     pub actor: Actor,
     /// The open windows that it may use.
-    pub windows: Vec<Window>,
+    pub windows: Vec<Arc<Window>>,
 }
 
 impl Admitted {
     /// The open window of `phase` and `round`, ordinary or for one of `organizations`.
     #[must_use]
-    pub fn window(&self, phase: Phase, round: i32, organizations: &[String]) -> Option<&Window> {
+    pub fn window(&self, phase: Phase, round: i32, organizations: &[String]) -> Option<&Arc<Window>> {
         self.windows.iter().find(|window| {
             window.phase() == phase
                 && window.round == round
@@ -165,7 +169,7 @@ pub fn admit(
         return Err(Failure::internal(format!("{} has no rule", admission.method.path)));
     };
     let mut roles: Vec<Held> = Vec::new();
-    let mut windows: Vec<Window> = Vec::new();
+    let mut windows: Vec<Arc<Window>> = Vec::new();
     let mut any = rule.public;
     let mut phases: Vec<Phase> = Vec::new();
     for grant in &rule.grants {
@@ -189,7 +193,7 @@ pub fn admit(
                 let through: Vec<_> = held.iter().filter(named).cloned().collect();
                 if !through.is_empty() {
                     roles.extend(through);
-                    windows.push(window.clone());
+                    windows.push(Arc::clone(window));
                 }
             }
         }
@@ -241,7 +245,7 @@ pub fn refusal(
     positions: &BTreeMap<String, i64>,
 ) -> Failure {
     let of_phase =
-        |window: &&Window| phases.contains(&window.phase()) && round.is_none_or(|round| window.round == round);
+        |window: &&Arc<Window>| phases.contains(&window.phase()) && round.is_none_or(|round| window.round == round);
     let names: Vec<_> = phases.iter().map(Phase::as_str_name).collect();
     for term in gates {
         for window in term.windows().iter().filter(of_phase).filter(|window| is_open(window, at)) {

@@ -1,6 +1,6 @@
 //! Request ids: every mutation is safe to repeat. The row is written in the transaction of the write, on success only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use prost::Message;
 use proto::{Actor, RequestId, common::v1::Reason};
@@ -27,13 +27,16 @@ pub struct Claim {
 /// The first answers of those requests that had one.
 pub(crate) const ANSWERED_AMONG: &str = "SELECT r.caller AS caller, r.method AS method, r.request_id AS request_id, r.body_digest AS body_digest, r.reply AS reply
      FROM request r JOIN json_each($1) ON r.caller = value ->> 0 AND r.method = value ->> 1 AND r.request_id = value ->> 2";
-pub(crate) const ANSWER: &str = "UPDATE request SET reply = unhex(answered.reply)
-     FROM (SELECT value ->> 0 AS caller, value ->> 1 AS method, value ->> 2 AS request_id, value ->> 3 AS reply
-           FROM json_each($1)) AS answered
-     WHERE request.caller = answered.caller AND request.method = answered.method
-       AND request.request_id = answered.request_id";
-pub(crate) const FREE: &str = "DELETE FROM request WHERE reply IS NULL AND (caller, method, request_id) IN
-         (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1))";
+pub(crate) const CLAIM: &str = "INSERT INTO request (caller, method, request_id, organization, body_digest, term, at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+pub(crate) const ANSWER: &str =
+    "UPDATE request SET reply = $4 WHERE caller = $1 AND method = $2 AND request_id = $3";
+pub(crate) const FREE: &str =
+    "DELETE FROM request WHERE reply IS NULL AND caller = $1 AND method = $2 AND request_id = $3";
+pub(crate) const ANSWER_ALL: &str =
+    "INSERT INTO request (caller, method, request_id, organization, body_digest, reply, term, at)
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, unhex(value ->> 5), $2, CAST($3 AS BIGINT)
+     FROM json_each($1) WHERE TRUE ON CONFLICT DO NOTHING";
 
 /// Caller, method, request id.
 pub(super) type Key = (String, String, String);
@@ -41,7 +44,7 @@ pub(super) type Key = (String, String, String);
 /// What became of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claimed {
-    /// First time: carry it out.
+    /// Not answered before: carry it out.
     Fresh,
     /// Answered before, with these bytes.
     Replay(Vec<u8>),
@@ -92,72 +95,52 @@ pub(super) fn caller(actor: &Actor) -> &str {
 }
 
 impl Tx {
-    /// Claims requests, in the order of their keys whatever the order given; the answers are in the order given.
+    /// Claims the request of this transaction: whoever else has the same waits for its end.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Claimed>, Failure> {
+    pub(super) async fn claim(&mut self, claim: &Claim) -> Result<Claimed, Failure> {
+        let (term, at) = (self.term().to_owned(), self.at());
+        let Claim { caller, method, request_id, organization, body_digest } = claim;
+        let args = args![caller, method, request_id, organization, body_digest, term, at];
+        if self.execute(CLAIM, args).await? == 1 {
+            return Ok(Claimed::Fresh);
+        }
+        Ok(self.recall(std::slice::from_ref(claim)).await?.pop().filter(|old| *old != Claimed::Fresh).unwrap_or(Claimed::Reused))
+    }
+
+    /// Tells the requests of a batch apart, in the order given. Nothing is claimed yet: the ids are taken with the replies, and
+    /// whoever took one meanwhile makes that a conflict.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn recall(&mut self, claims: &[Claim]) -> Result<Vec<Claimed>, Failure> {
         if claims.is_empty() {
             return Ok(Vec::new());
         }
-        let mut sorted: Vec<_> = claims.iter().collect();
-        // Stable, so that of two with one key the first given is kept: it is the one that is carried out.
-        sorted.sort_by_key(|claim| key(claim));
-        sorted.dedup_by_key(|claim| key(claim));
         let mut rows = Rows::new();
-        for claim in sorted {
-            rows.push(row![
-                claim.caller.as_str(),
-                claim.method.as_str(),
-                claim.request_id.as_str(),
-                claim.organization.as_str(),
-                claim.body_digest.as_str()
-            ]);
+        for claim in claims {
+            rows.push(row![claim.caller.as_str(), claim.method.as_str(), claim.request_id.as_str()]);
         }
-        let json = rows.json();
-        let (term, at) = (self.term().to_owned(), self.at());
-        let fresh = self
-            .all(
-                "INSERT INTO request (caller, method, request_id, organization, body_digest, term, at)
-                 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, $2, CAST($3 AS BIGINT)
-                 FROM json_each($1) WHERE TRUE
-                 ON CONFLICT DO NOTHING RETURNING caller, method, request_id",
-                args![&json, term, at],
-            )
-            .await?;
-        let mut known: BTreeSet<Key> = BTreeSet::new();
-        for row in &fresh {
-            known.insert((row.get("caller")?, row.get("method")?, row.get("request_id")?));
-        }
-        let mut taken: BTreeMap<Key, (usize, &str)> = BTreeMap::new();
         let mut old = BTreeMap::new();
-        if claims.iter().any(|claim| !known.contains(&owned_key(claim))) {
-            let rows = self.all(ANSWERED_AMONG, args![&json]).await?;
-            for row in &rows {
-                let key: Key = (row.get("caller")?, row.get("method")?, row.get("request_id")?);
-                old.insert(key, (row.get::<String>("body_digest")?, row.get::<Option<Vec<u8>>>("reply")?));
-            }
+        for row in &self.all(ANSWERED_AMONG, args![rows.json()]).await? {
+            let key: Key = (row.get("caller")?, row.get("method")?, row.get("request_id")?);
+            old.insert(key, (row.get::<String>("body_digest")?, row.get::<Option<Vec<u8>>>("reply")?));
         }
-        self.claimed.extend(known.iter().cloned());
-        Ok(claims
-            .iter()
-            .enumerate()
-            .map(|(index, claim)| {
-                let key = owned_key(claim);
-                match (known.contains(&key), taken.get(&key)) {
-                    (true, None) => {
-                        taken.insert(key, (index, &claim.body_digest));
-                        Claimed::Fresh
-                    }
-                    (true, Some((first, digest))) if *digest == claim.body_digest => Claimed::Twin(*first),
-                    (true, Some(_)) => Claimed::Reused,
-                    (false, _) => match old.get(&key) {
-                        Some((digest, Some(reply))) if *digest == claim.body_digest => Claimed::Replay(reply.clone()),
-                        _ => Claimed::Reused,
-                    },
-                }
-            })
-            .collect())
+        let mut first: BTreeMap<(&str, &str, &str), (usize, &str)> = BTreeMap::new();
+        let mut recalled = Vec::with_capacity(claims.len());
+        for (index, claim) in claims.iter().enumerate() {
+            let answered = if old.is_empty() { None } else { old.get(&owned_key(claim)) };
+            let (twin, digest) = *first.entry(key(claim)).or_insert((index, &claim.body_digest));
+            recalled.push(match answered {
+                Some((digest, Some(reply))) if *digest == claim.body_digest => Claimed::Replay(reply.clone()),
+                Some(_) => Claimed::Reused,
+                None if twin == index => Claimed::Fresh,
+                None if digest == claim.body_digest => Claimed::Twin(twin),
+                None => Claimed::Reused,
+            });
+        }
+        Ok(recalled)
     }
 
     /// The first reply of a request that was answered before, whatever has closed since.
@@ -178,25 +161,35 @@ impl Tx {
     }
 
     pub(super) async fn write_replies(&mut self) -> Result<(), Failure> {
-        let replies = std::mem::take(&mut self.replies);
-        let mut refused = std::mem::take(&mut self.claimed);
-        if !replies.is_empty() {
-            let mut rows = Rows::new();
-            for (claim, reply) in replies {
-                refused.remove(&owned_key(&claim));
-                rows.push(row![claim.caller, claim.method, claim.request_id, hex::encode(reply)]);
-            }
-            self.execute(ANSWER, args![rows.json()]).await?;
+        let mut replies = std::mem::take(&mut self.replies);
+        if let Some(Claim { caller, method, request_id, .. }) = self.claim.clone() {
+            match replies.pop() {
+                Some((_, reply)) => self.execute(ANSWER, args![caller, method, request_id, reply]).await?,
+                // On success only: what was refused may be tried again under its id.
+                None => self.execute(FREE, args![caller, method, request_id]).await?,
+            };
+            return Ok(());
         }
-        if !refused.is_empty() {
-            // On success only: what this batch refused may be tried again under its id.
-            let mut rows = Rows::new();
-            for (caller, method, request_id) in refused {
-                rows.push(row![caller, method, request_id]);
-            }
-            self.execute(FREE, args![rows.json()]).await?;
+        if replies.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        // In the order of their keys, so that two batches that share requests do not wait for each other in a ring.
+        replies.sort_by(|(one, _), (other, _)| key(one).cmp(&key(other)));
+        let mut rows = Rows::new();
+        for (claim, reply) in &replies {
+            rows.push(row![
+                claim.caller.as_str(),
+                claim.method.as_str(),
+                claim.request_id.as_str(),
+                claim.organization.as_str(),
+                claim.body_digest.as_str(),
+                hex::encode(reply)
+            ]);
+        }
+        let (term, at) = (self.term().to_owned(), self.at());
+        let taken = self.execute(ANSWER_ALL, args![rows.json(), term, at]).await?;
+        // Another process has answered one of them since they were recalled: it has to be replayed.
+        if usize::try_from(taken).is_ok_and(|taken| taken == replies.len()) { Ok(()) } else { Err(Failure::conflict()) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A writing transaction: admitted at the fence, recorded as changes, safe to repeat.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
 };
 
@@ -39,13 +39,11 @@ pub struct Tx {
     /// Gates of the terms that this transaction stands under; the scope's own first.
     gates: Vec<Arc<TermGates>>,
     scoped: bool,
-    claim: Option<Claim>,
+    pub(super) claim: Option<Claim>,
     seed: [u8; 32],
     counter: u64,
     changes: Vec<Change>,
     pub(super) replies: Vec<(Claim, Vec<u8>)>,
-    /// Claimed for the first time here, and not answered yet.
-    pub(super) claimed: BTreeSet<request::Key>,
     positions: BTreeMap<String, i64>,
 }
 
@@ -125,14 +123,14 @@ impl Db {
             // The window may have closed between the first answer, which was lost, and this call.
             Err(refusal) => return Err(tx.answered(&claim).await?.map_or(refusal, Failure::replayed)),
         };
-        match tx.claim(std::slice::from_ref(&claim)).await?.pop() {
-            Some(Claimed::Fresh) => Ok(tx),
-            Some(Claimed::Replay(reply)) => Err(Failure::replayed(reply)),
-            Some(Claimed::Reused | Claimed::Twin(_)) | None => Err(request::reused()),
+        match tx.claim(&claim).await? {
+            Claimed::Fresh => Ok(tx),
+            Claimed::Replay(reply) => Err(Failure::replayed(reply)),
+            Claimed::Reused | Claimed::Twin(_) => Err(request::reused()),
         }
     }
 
-    /// Begins a transaction for a batch of calls of one term: admit and claim each by itself.
+    /// Begins a transaction for a batch of calls of one term: admit and recall each by itself.
     ///
     /// # Errors
     /// An unknown term.
@@ -212,7 +210,6 @@ impl Db {
             counter: 0,
             changes: Vec::new(),
             replies: Vec::new(),
-            claimed: BTreeSet::new(),
             positions: BTreeMap::new(),
         };
         let db = self.clone();
@@ -319,7 +316,7 @@ impl Tx {
 
     /// Every window that is open for this call.
     #[must_use]
-    pub fn open_windows(&self) -> &[Window] {
+    pub fn open_windows(&self) -> &[Arc<Window>] {
         &self.admitted.windows
     }
 
@@ -327,7 +324,7 @@ impl Tx {
     ///
     /// # Errors
     /// Why there is none: closed, settled, or not ready.
-    pub fn window(&self, phase: Phase, round: i32, organizations: &[String]) -> Result<Window, Failure> {
+    pub fn window(&self, phase: Phase, round: i32, organizations: &[String]) -> Result<Arc<Window>, Failure> {
         self.admitted
             .window(phase, round, organizations)
             .cloned()

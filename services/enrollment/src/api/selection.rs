@@ -1,6 +1,6 @@
 //! `SelectionService`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chassis::{
     Call, Failure, Faults, Page, answer,
@@ -156,7 +156,7 @@ async fn check(api: &Api, call: Call<CheckEligibilityRequest>) -> Result<CheckEl
 }
 
 /// The round of the selection window that opens next after `at`, else of the last one; 1 if there is none.
-fn next_round(windows: &[proto::common::v1::Window], at: i64) -> i32 {
+fn next_round(windows: &[Arc<proto::common::v1::Window>], at: i64) -> i32 {
     let opens = |window: &proto::common::v1::Window| window.opens.as_ref().map_or(0, proto::instant);
     let mut selecting: Vec<_> = windows
         .iter()

@@ -1,6 +1,6 @@
 //! The sequencer's steps: each page one transaction, idempotent by itself too, since a page takes only what is still to do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
 
 use chassis::{Failure, Faults, StepOutcome, db::Tx};
 use proto::common::v1::{Action, Phase, Role, RunStepRequest, Window};
@@ -62,7 +62,7 @@ impl chassis::Steps for EnrollmentSteps {
 struct Edge {
     term: String,
     round: i32,
-    window: Option<Window>,
+    window: Option<Arc<Window>>,
     policy_version: i64,
     today: String,
     closes: String,
@@ -127,7 +127,7 @@ impl Edge {
             }
             _ => 0,
         };
-        let owners: Vec<Role> = self.window.iter().flat_map(Window::owners).collect();
+        let owners: Vec<Role> = self.window.iter().flat_map(|window| window.owners()).collect();
         let owning = notifications::to_roles(tx, &message, &owners).await?;
         Ok(outcome(0, false, &[("reminded", left.saturating_add(owning))]))
     }

@@ -62,8 +62,7 @@ impl Desk {
         books: BTreeMap<String, Book>,
         policy_version: i64,
     ) -> Self {
-        let selections = selections.into_iter().map(|selection| (selection.name.clone(), selection)).collect();
-        Self { selections, projects, books, policy_version, acts: Vec::new() }
+        Self { selections: selections.into_iter().collect(), projects, books, policy_version, acts: Vec::new() }
     }
 
     /// What was done, in order.
@@ -88,7 +87,7 @@ impl Desk {
 
     /// The teacher's selections of the term.
     pub fn of_teacher<'a>(&'a self, teacher: &'a str) -> impl Iterator<Item = &'a Selection> {
-        self.selections.values().filter(move |selection| selection.teacher == teacher)
+        self.selections.of_teacher(teacher)
     }
 
     /// Adds a new selection; with `hold` a seat is held for it.
@@ -233,7 +232,7 @@ impl Desk {
 
     fn done(&mut self, verb: &'static str, event: Option<Event>, selection: Selection) {
         self.acts.push(Act { verb, event, after: selection.clone() });
-        self.selections.insert(selection.name.clone(), selection);
+        self.selections.insert(selection);
     }
 }
 
@@ -275,7 +274,7 @@ mod tests {
         desk.submit(selection("held", "t1", "p", 2, State::Submitted), true).expect("a free place");
         let mut waiting = selection("waiting", "t2", "p", 1, State::Waitlisted);
         waiting.waiting_position = 1;
-        desk.selections.insert("waiting".to_owned(), waiting);
+        desk.selections.insert(waiting);
         desk.promote("p");
         assert_eq!(desk.selections["waiting"].state, State::Waitlisted, "full");
         desk.apply("held", Event::Reject, &Why::coded("school")).expect("possible");
@@ -291,7 +290,7 @@ mod tests {
     fn placement_leaves_other_places_of_the_teacher_alone() {
         let mut desk = desk(&[("p", &[("p1", 9, (0, 10)), ("p2", 1, (20, 30))]), ("q", &[("q1", 5, (5, 15))])]);
         for (name, project) in [("a", "p"), ("b", "q")] {
-            desk.selections.insert(name.to_owned(), selection(name, "t", project, 1, State::SchoolApproved));
+            desk.selections.insert(selection(name, "t", project, 1, State::SchoolApproved));
         }
         desk.apply("b", Event::Confirm, &Why::default()).expect("free");
         let named = desk.apply("a", Event::Confirm, &Why { class: "p1", ..Why::default() });
@@ -303,8 +302,8 @@ mod tests {
     #[test]
     fn a_seat_in_a_later_round_ends_the_waiting() {
         let mut desk = desk(&[("p", &[("p1", 0, (0, 1))]), ("q", &[("q1", 1, (5, 6))])]);
-        desk.selections.insert("w".to_owned(), selection("w", "t", "p", 1, State::Waitlisted));
-        desk.selections.insert("s".to_owned(), selection("s", "t", "q", 2, State::SchoolApproved));
+        desk.selections.insert(selection("w", "t", "p", 1, State::Waitlisted));
+        desk.selections.insert(selection("s", "t", "q", 2, State::SchoolApproved));
         desk.apply("s", Event::Confirm, &Why::default()).expect("free");
         assert_eq!(desk.selections["w"].state, State::Expired);
         assert_eq!(desk.selections["w"].reason, "seat_in_later_round");
@@ -314,7 +313,7 @@ mod tests {
     fn a_correction_checks_the_seat() {
         let mut desk = desk(&[("p", &[("p1", 1, (0, 1))])]);
         for name in ["a", "b"] {
-            desk.selections.insert(name.to_owned(), selection(name, name, "p", 1, State::Expired));
+            desk.selections.insert(selection(name, name, "p", 1, State::Expired));
         }
         let why = Why { hold: true, ..Why::coded("correction") };
         desk.apply("a", Event::CorrectToApproved, &why).expect("free");

@@ -16,6 +16,7 @@ pub mod review;
 pub mod round2;
 pub mod seats;
 pub mod selection;
+pub mod selections;
 pub mod settlement;
 pub mod state;
 pub mod teacher;
@@ -25,10 +26,9 @@ pub use ground::Ground;
 pub use policy::Policy;
 pub use project::{Class, Project};
 pub use selection::Selection;
+pub use selections::Selections;
 pub use state::{Event, State};
 pub use teacher::Teacher;
 
-/// Selections by name.
-pub type Selections = std::collections::BTreeMap<String, Selection>;
 /// Projects by name.
 pub type Projects = std::collections::BTreeMap<String, Project>;

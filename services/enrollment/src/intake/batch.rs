@@ -58,11 +58,14 @@ pub(super) async fn run(db: &Db, term: &str, jobs: &[Job]) -> Result<Vec<Option<
     let gates = tx.gates()?;
     let policy = tx.policy::<Policy>()?;
     let teachers_named: BTreeSet<String> = fresh.iter().map(|fresh| fresh.teacher.clone()).collect();
-    roster::lock(&mut tx, &teachers_named).await?;
-    let teachers = roster::teachers(&mut tx, &teachers_named).await?;
-    let overridden = rounds::overridden(&mut tx, term, &teachers_named).await?;
-    let roster_position = roster::position(&mut tx).await?;
-    let bench = Bench { gates: &gates, policy: &policy, overridden: &overridden, roster_position };
+    let (teachers, roster_position) = roster::lock_and_read(&mut tx, &teachers_named).await?;
+    // Nothing bars from the first round.
+    let later = fresh.iter().any(|fresh| fresh.admitted.windows.iter().any(|window| window.round > 1));
+    let overridden =
+        if later { rounds::overridden(&mut tx, term, &teachers_named).await? } else { BTreeSet::new() };
+    let first_round_ends_on = judge::first_round_ends_on(&gates);
+    let bench =
+        Bench { gates: &gates, policy: &policy, overridden: &overridden, roster_position, first_round_ends_on };
 
     let mut desk = lay(&mut tx, term, &fresh, &teachers, &teachers_named, &policy).await?;
     desk.policy_version = gates.policy_version();
@@ -75,7 +78,6 @@ pub(super) async fn run(db: &Db, term: &str, jobs: &[Job]) -> Result<Vec<Option<
             Ok(done) => {
                 taken.insert(fresh.index, done);
             }
-            // Its claim goes with the commit: a request row is written on success only.
             Err(failure) => set(&mut verdicts, fresh.index, Err(failure)),
         }
     }
@@ -102,7 +104,7 @@ fn set(verdicts: &mut [Option<Answer>], index: usize, verdict: Answer) {
     }
 }
 
-/// Claims and admits each by itself: the fresh ones are left to be judged. A replay is answered whatever has closed since.
+/// Recalls and admits each by itself: the fresh ones are left to be judged. A replay is answered whatever has closed since.
 async fn recognise<'a>(
     tx: &mut Tx,
     jobs: &'a [Job],
@@ -121,7 +123,7 @@ async fn recognise<'a>(
         }
     }
     let claims: Vec<Claim> = waiting.iter().map(|(_, _, claim)| claim.clone()).collect();
-    let claimed = tx.claim(&claims).await?;
+    let claimed = tx.recall(&claims).await?;
     let mut fresh = Vec::with_capacity(waiting.len());
     for ((index, job, claim), claimed) in waiting.into_iter().zip(claimed) {
         match claimed {
@@ -155,11 +157,14 @@ async fn lay(
     policy: &Policy,
 ) -> Result<Desk, Failure> {
     let selections = selections::of_teachers(tx, term, named).await?;
-    let mut wanted: BTreeSet<String> = fresh.iter().map(|fresh| fresh.message.project.clone()).collect();
+    let wanted: BTreeSet<String> = fresh.iter().map(|fresh| fresh.message.project.clone()).collect();
     // A project that is cancelled meanwhile takes these selections with it, because its mirror waits for them.
-    catalog::share(tx, &wanted).await?;
-    wanted.extend(selections.iter().map(|selection| selection.project.clone()));
-    let mut projects = catalog::projects(tx, &wanted).await?;
+    let mut projects = catalog::share(tx, &wanted).await?;
+    let others: BTreeSet<String> =
+        selections.iter().map(|selection| selection.project.clone()).filter(|name| !wanted.contains(name)).collect();
+    if !others.is_empty() {
+        projects.extend(catalog::projects(tx, &others).await?);
+    }
     projects.retain(|_, project| project.term == term);
     let held_at_once = |fresh: &&Fresh<'_>| {
         let (Some(teacher), Some(project)) = (teachers.get(&fresh.teacher), projects.get(&fresh.message.project))

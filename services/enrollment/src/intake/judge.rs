@@ -1,6 +1,6 @@
 //! One submission against the rules, by what the batch has read under its locks.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chassis::{
     Failure,
@@ -30,15 +30,15 @@ pub(crate) fn first_round_ends_on(gates: &TermGates) -> Option<Date> {
 
 /// The selection window that is open for a teacher of a school with this path: one of his organisation's own before the
 /// ordinary one.
-pub(crate) fn open_selection_window<'a>(windows: &'a [Window], path: &[String]) -> Option<&'a Window> {
+pub(crate) fn open_selection_window<'a>(windows: &'a [Arc<Window>], path: &[String]) -> Option<&'a Arc<Window>> {
     let selecting = || windows.iter().filter(|window| window.phase() == Phase::Selection);
-    let own = |window: &&Window| window.organizations.iter().any(|named| path.contains(named));
+    let own = |window: &&Arc<Window>| window.organizations.iter().any(|named| path.contains(named));
     selecting().find(own).or_else(|| selecting().find(|window| window.organizations.is_empty()))
 }
 
 /// The open and unsettled selection windows of a term, for a check outside a transaction.
-pub(crate) fn open_windows(gates: &TermGates, at: i64) -> Vec<Window> {
-    let open = |window: &&Window| is_open(window, at) && !gates.is_settled(&window.id);
+pub(crate) fn open_windows(gates: &TermGates, at: i64) -> Vec<Arc<Window>> {
+    let open = |window: &&Arc<Window>| is_open(window, at) && !gates.is_settled(&window.id);
     gates.windows().iter().filter(open).cloned().collect()
 }
 
@@ -57,6 +57,8 @@ pub(super) struct Bench<'a> {
     pub policy: &'a Policy,
     pub overridden: &'a BTreeSet<(String, i32)>,
     pub roster_position: i64,
+    /// Last day of the first round's selection window.
+    pub first_round_ends_on: Option<Date>,
 }
 
 /// A submission that is accepted.
@@ -99,7 +101,7 @@ pub(super) fn judge(
         selections: &selections,
         projects: &desk.projects,
         overridden: bench.overridden.contains(&(teacher.name.clone(), round)),
-        first_round_ends_on: first_round_ends_on(bench.gates),
+        first_round_ends_on: bench.first_round_ends_on,
         free: hold.then_some(free),
         cycle_ends_on: None,
         policy: bench.policy,

@@ -35,6 +35,9 @@ impl Default for IntakeConfig {
 /// When a refused caller should try again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// Runs of a batch whose transaction meets others, before its submissions are run one by one.
+const RUNS: usize = 3;
+
 /// A submission that waits.
 #[derive(Debug)]
 struct Job {
@@ -87,7 +90,14 @@ async fn write(db: Db, mut waiting: mpsc::Receiver<Job>, limit: usize) {
 /// Carries a run of submissions of one term out and answers them. Returns those that repeat another of the same run: they
 /// find its reply in the next one.
 async fn take(db: &Db, term: &str, jobs: Vec<Job>) -> Vec<Job> {
-    match batch::run(db, term, &jobs).await {
+    let mut outcome = batch::run(db, term, &jobs).await;
+    for _ in 1..RUNS {
+        match &outcome {
+            Err(failure) if failure.is_conflict() => outcome = batch::run(db, term, &jobs).await,
+            _ => break,
+        }
+    }
+    match outcome {
         Ok(verdicts) => {
             let mut again = Vec::new();
             for (job, verdict) in jobs.into_iter().zip(verdicts) {

@@ -46,12 +46,10 @@ pub async fn published_page(
     rows.iter().map(read).collect()
 }
 
-/// Keeps projects as they are until the transaction ends: the catalog's mirror waits.
-pub async fn share(tx: &mut Tx, names: &BTreeSet<String>) -> Result<(), Failure> {
-    if !names.is_empty() {
-        tx.all(dialect::SHARE_PROJECTS, args![Rows::texts(names).json()]).await?;
-    }
-    Ok(())
+/// The projects of these names, kept as they are until the transaction ends: the catalog's mirror waits.
+pub async fn share(tx: &mut Tx, names: &BTreeSet<String>) -> Result<Projects, Failure> {
+    let rows = tx.all(dialect::SHARE_PROJECTS, args![Rows::texts(names).json()]).await?;
+    rows.iter().map(|row| read(row).map(|project| (project.name.clone(), project))).collect()
 }
 
 /// Locks the seats of projects: their counts stand until the transaction ends.

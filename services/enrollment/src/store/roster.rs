@@ -47,6 +47,18 @@ pub async fn active_under(
     rows.iter().map(read).collect()
 }
 
+/// Locks teachers and reads them: what else is read of them after it stands until the transaction ends. With the position up
+/// to which the roster is mirrored.
+pub async fn lock_and_read(
+    tx: &mut Tx,
+    names: &BTreeSet<String>,
+) -> Result<(BTreeMap<String, Teacher>, i64), Failure> {
+    let rows = tx.all(dialect::LOCK_AND_READ_TEACHERS, args![Rows::texts(names).json()]).await?;
+    let position = rows.first().map_or(Ok(None), |row| row.get::<Option<i64>>("position"))?;
+    let teachers = rows.iter().map(|row| read(row).map(|teacher| (teacher.name.clone(), teacher)));
+    Ok((teachers.collect::<Result<_, _>>()?, position.unwrap_or_default()))
+}
+
 /// Locks teachers: what is read of them after it stands until the transaction ends.
 pub async fn lock(tx: &mut Tx, names: &BTreeSet<String>) -> Result<(), Failure> {
     if !names.is_empty() {
