@@ -23,6 +23,9 @@ pub struct Config {
     /// How long sessions last.
     #[serde(default)]
     pub session: SessionConfig,
+    /// How calls are passed on.
+    #[serde(default)]
+    pub edge: edge::EdgeConfig,
 }
 
 /// How long sessions last, in seconds by the wall clock.
@@ -81,7 +84,7 @@ impl chassis::Program for Gateway {
         host.mirror(sequencer::ClassResultsMirror)?;
         let sequencer = sequencer::Sequencer::new(host)?;
         host.spawn(sequencer.work());
-        let passing_on = edge::router(host, &config.chassis.peers)?;
+        let passing_on = edge::router(host, &config.chassis.peers, config.edge)?;
         host.fallback(passing_on);
         Ok(())
     }

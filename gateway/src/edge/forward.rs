@@ -1,7 +1,14 @@
 //! Passing calls on by path, without decoding them: who calls was checked by the rules' layer, and the last service decides
 //! again. The person's token goes on beside the gateway's own identity.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use chassis::{
@@ -13,6 +20,7 @@ use chassis::{
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use proto::common::v1::{Idempotency, Reason};
+use serde::Deserialize;
 use tonic::{Code, Status, body::Body, metadata::MetadataMap, transport::Channel};
 use tower::{Service as _, ServiceExt as _};
 
@@ -28,9 +36,43 @@ const ATTEMPTS: u32 = 3;
 /// Services behind the gateway.
 const BEHIND: [&str; 4] = ["roster", "catalog", "enrollment", "credit"];
 
+/// `[edge]` of the configuration.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EdgeConfig {
+    /// Connections to each service that carry streams alone. A connection has as many streams as its server allows
+    /// (`server.max_concurrent_streams`): watchers must not take the place of calls.
+    pub stream_connections: usize,
+}
+
+impl Default for EdgeConfig {
+    fn default() -> Self {
+        Self { stream_connections: 8 }
+    }
+}
+
+/// The ways to a service.
+struct Ways {
+    unary: Channel,
+    streams: Vec<Channel>,
+    turn: AtomicUsize,
+}
+
+impl Ways {
+    fn to(address: &str, config: EdgeConfig) -> anyhow::Result<Self> {
+        let streams = (0..config.stream_connections.max(1)).map(|_| channel(address)).collect::<Result<_, _>>()?;
+        Ok(Self { unary: channel(address)?, streams, turn: AtomicUsize::new(0) })
+    }
+
+    fn for_stream(&self) -> &Channel {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.streams.get(turn % self.streams.len().max(1)).unwrap_or(&self.unary)
+    }
+}
+
 #[derive(Clone)]
 struct Forward {
-    channels: BTreeMap<&'static str, Channel>,
+    ways: Arc<BTreeMap<&'static str, Ways>>,
     identity: chassis::identity::Identity,
     max_message: usize,
 }
@@ -39,14 +81,18 @@ struct Forward {
 ///
 /// # Errors
 /// If `peers` has no address of a service.
-pub fn router(host: &Host, peers: &BTreeMap<String, String>) -> anyhow::Result<axum::Router> {
-    let mut channels = BTreeMap::new();
+pub fn router(
+    host: &Host,
+    peers: &BTreeMap<String, String>,
+    config: EdgeConfig,
+) -> anyhow::Result<axum::Router> {
+    let mut ways = BTreeMap::new();
     for service in BEHIND {
         let address =
             peers.get(service).ok_or_else(|| anyhow::anyhow!("peers.{service} is missing in the configuration"))?;
-        channels.insert(service, channel(address)?);
+        ways.insert(service, Ways::to(address, config)?);
     }
-    let forward = Forward { channels, identity: host.identity(), max_message: host.max_message_bytes() };
+    let forward = Forward { ways: Arc::new(ways), identity: host.identity(), max_message: host.max_message_bytes() };
     Ok(axum::Router::new().fallback(move |request: Request<axum::body::Body>| {
         let forward = forward.clone();
         async move { forward.pass(request.map(Body::new)).await }
@@ -66,7 +112,7 @@ impl Forward {
         // Without an admission the path is of no contract.
         let admission = request.extensions().get::<Admission>().cloned().ok_or_else(unknown)?;
         let method = admission.method;
-        let channel = self.channels.get(method.package.as_str()).cloned().ok_or_else(unknown)?;
+        let ways = self.ways.get(method.package.as_str()).ok_or_else(unknown)?;
         let (parts, body) = request.into_parts();
         // The next hop's span belongs to ours, not beside it.
         let mut metadata = MetadataMap::from_headers(parts.headers);
@@ -78,7 +124,7 @@ impl Forward {
             if let Some(deadline) = admission.deadline {
                 headers.insert("grpc-timeout", timeout(left_until(deadline)?)?);
             }
-            return send(channel, method, &headers, body).await.map_err(|_| away(method));
+            return send(ways.for_stream().clone(), method, &headers, body).await.map_err(|_| away(method));
         }
         let deadline = admission.deadline.unwrap_or_else(|| tokio::time::Instant::now() + DEFAULT_DEADLINE);
         // A frame's head of five bytes comes with the message.
@@ -87,7 +133,7 @@ impl Forward {
             .await
             .map_err(|_| Failure::new(Reason::DeadlineExceeded))?
             .map_err(|_| too_large(self.max_message))?;
-        self.unary(channel, method, headers, body.to_bytes(), deadline).await
+        self.unary(ways.unary.clone(), method, headers, body.to_bytes(), deadline).await
     }
 
     /// A unary call: its few bytes are kept, so that it can be tried again where the contract says that this is safe.

@@ -3,5 +3,5 @@
 mod forward;
 mod sessions;
 
-pub use forward::router;
+pub use forward::{EdgeConfig, router};
 pub use sessions::Sessions;

@@ -10,7 +10,7 @@ use std::{
 
 use opentelemetry::{
     KeyValue, global,
-    metrics::Histogram,
+    metrics::Meter,
     propagation::{Extractor, Injector},
     trace::TracerProvider as _,
 };
@@ -18,6 +18,7 @@ use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::{
     Resource, metrics::SdkMeterProvider, propagation::TraceContextPropagator, trace::SdkTracerProvider,
 };
+pub use opentelemetry::metrics::{Counter, Histogram};
 use tonic::{Code, Status, body::Body, metadata::MetadataMap};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
@@ -101,9 +102,15 @@ impl Extractor for From<'_> {
     }
 }
 
+/// The house's meter, for what a service measures beside its calls. To be asked for after telemetry was started.
+#[must_use]
+pub fn meter() -> Meter {
+    global::meter("shixun")
+}
+
 /// Duration of calls by method and code (OpenTelemetry's `rpc.server.duration`, seconds); its count is the rate.
 static DURATION: LazyLock<Histogram<f64>> =
-    LazyLock::new(|| global::meter("shixun").f64_histogram("rpc.server.duration").with_unit("s").build());
+    LazyLock::new(|| meter().f64_histogram("rpc.server.duration").with_unit("s").build());
 
 /// The layer that gives each call its span and its figures.
 #[derive(Debug, Clone, Copy)]

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 
 use crate::{
-    api::{Api, EnrollmentSteps},
+    api::{Api, EnrollmentSteps, SeatBoard, SeatsConfig},
     intake::{Intake, IntakeConfig},
     mirror::{CatalogMirror, CreditMirror, RosterMirror},
 };
@@ -30,6 +30,9 @@ pub struct Config {
     /// The queue of the hot path.
     #[serde(default)]
     pub intake: IntakeConfig,
+    /// The board of free places.
+    #[serde(default)]
+    pub seats: SeatsConfig,
 }
 
 impl AsRef<chassis::Config> for Config {
@@ -54,7 +57,8 @@ impl Program for Enrollment {
         let (intake, writer) = Intake::new(host.db(), config.intake);
         // It ends with the last handler that may still submit, within the drain's limit.
         host.spawn(writer);
-        let api = Api::new(host.db(), intake);
+        let board = SeatBoard::new(host.db(), config.seats, host.shutdown());
+        let api = Api::new(host.db(), intake, board);
         host.add(SelectionServiceServer::new(api.clone()));
         host.add(ReviewServiceServer::new(api.clone()));
         host.add(ConfirmationServiceServer::new(api.clone()));

@@ -5,6 +5,8 @@ mod inbox;
 mod notice;
 pub(crate) mod refusal;
 mod review;
+pub(crate) mod seat_board;
+mod seats;
 pub(crate) mod scope;
 mod selection;
 mod steps;
@@ -12,6 +14,7 @@ mod training;
 
 use chassis::db::Db;
 
+pub use seat_board::{SeatBoard, SeatsConfig};
 pub use steps::EnrollmentSteps;
 
 use crate::intake::Intake;
@@ -21,13 +24,14 @@ use crate::intake::Intake;
 pub struct Api {
     db: Db,
     intake: Intake,
+    board: SeatBoard,
 }
 
 impl Api {
-    /// Handlers on a database and its intake.
+    /// Handlers on a database, its intake, and the board of its seats.
     #[must_use]
-    pub const fn new(db: Db, intake: Intake) -> Self {
-        Self { db, intake }
+    pub const fn new(db: Db, intake: Intake, board: SeatBoard) -> Self {
+        Self { db, intake, board }
     }
 }
 

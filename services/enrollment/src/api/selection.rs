@@ -12,13 +12,13 @@ use proto::{
         CheckEligibilityRequest, CheckEligibilityResponse, GetSelectionRequest, GetSelectionResponse,
         ListNonSelectorsRequest, ListNonSelectorsResponse, ListSeatsRequest, ListSeatsResponse, ListSelectionsRequest,
         ListSelectionsResponse, OrderSelectionsRequest, OrderSelectionsResponse, SubmitSelectionRequest,
-        SubmitSelectionResponse, UrgeTeachersRequest, UrgeTeachersResponse, WithdrawSelectionRequest,
+        SubmitSelectionResponse, UrgeTeachersRequest, UrgeTeachersResponse, WatchSeatsRequest, WithdrawSelectionRequest,
         WithdrawSelectionResponse, selection_service_server::SelectionService,
     },
 };
 use tonic::{Request, Response, Status};
 
-use super::{Api, scope, term_of};
+use super::{Api, scope, seats, term_of};
 use crate::{
     domain::{
         Event, Ground, Policy, Selection,
@@ -31,7 +31,7 @@ use crate::{
     store::{
         catalog, credit, desk as store, notices, notifications,
         notifications::Message,
-        roster, rounds, seats,
+        roster, rounds, seats as places,
         selections::{self, Filter},
         wire,
     },
@@ -96,7 +96,13 @@ impl SelectionService for Api {
     }
 
     async fn list_seats(&self, request: Request<ListSeatsRequest>) -> Result<Response<ListSeatsResponse>, Status> {
-        answer(request, |call| list_seats(self, call)).await
+        answer(request, |call| seats::list(self, call)).await
+    }
+
+    type WatchSeatsStream = seats::Watched;
+
+    async fn watch_seats(&self, request: Request<WatchSeatsRequest>) -> Result<Response<seats::Watched>, Status> {
+        seats::watch(self, request).await.map(Response::new).map_err(Status::from)
     }
 }
 
@@ -125,7 +131,7 @@ async fn check(api: &Api, call: Call<CheckEligibilityRequest>) -> Result<CheckEl
     let wanted = selected.iter().map(|selection| selection.project.clone()).collect();
     let projects = catalog::projects(&mut db, &wanted).await?;
     let overridden = rounds::overridden(&mut db, term, &names).await?;
-    let free = seats::free(&mut db, &BTreeSet::from([project.name.clone()])).await?;
+    let free = places::free(&mut db, &BTreeSet::from([project.name.clone()])).await?;
     let first_come = allocation(&project, &policy.allocation, judged) == Allocation::FirstCome;
     let position = credit::current(&mut db, &teacher.name).await?;
     let selections: Vec<_> = selected.iter().collect();
@@ -362,17 +368,4 @@ async fn urge(api: &Api, call: Call<UrgeTeachersRequest>) -> Result<UrgeTeachers
     let reply = UrgeTeachersResponse { urged: i32::try_from(urged.len()).unwrap_or(i32::MAX) };
     tx.record(Record::of(&organization, "urged", &reply).term(term).by(&actor, Some(&held)));
     tx.commit(reply).await
-}
-
-async fn list_seats(api: &Api, call: Call<ListSeatsRequest>) -> Result<ListSeatsResponse, Failure> {
-    let message = &call.message;
-    let bound = ListSeatsRequest { page_size: 0, page_token: String::new(), ..message.clone() };
-    let page = Page::read(message.page_size, &message.page_token, &bound)?;
-    let mut db = api.db.read(&call, Scope::Term(&message.parent)).await?;
-    let limit = page.limit().saturating_add(1);
-    let mut seats = seats::list(&mut db, &message.parent, &message.projects, page.after(), limit).await?;
-    let last = page.limit().checked_sub(1).and_then(|last| seats.get(last)).map(|last| last.project.clone());
-    let next_page_token = page.next(seats.len(), || last.unwrap_or_default());
-    seats.truncate(page.limit());
-    Ok(ListSeatsResponse { seats, next_page_token })
 }

@@ -3,6 +3,7 @@
 
 mod batch;
 mod judge;
+mod meters;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,7 +13,12 @@ use proto::{
     enrollment::v1::{SubmitSelectionRequest, SubmitSelectionResponse},
 };
 use serde::Deserialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use self::meters::Meters;
 
 pub(crate) use judge::{first_round_ends_on, open_selection_window, open_windows};
 
@@ -44,19 +50,25 @@ struct Job {
     admission: Admission,
     message: SubmitSelectionRequest,
     answer: oneshot::Sender<Answer>,
+    queued: Instant,
 }
 
 type Answer = Result<SubmitSelectionResponse, Failure>;
 
 /// The queue's entrance. Cheap to clone; the writer ends with the last one.
 #[derive(Debug, Clone)]
-pub struct Intake(mpsc::Sender<Job>);
+pub struct Intake {
+    queue: mpsc::Sender<Job>,
+    meters: Meters,
+}
 
 impl Intake {
     /// A queue, and the writer that empties it: to be spawned.
     pub fn new(db: Db, config: IntakeConfig) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(config.queue.max(1));
-        (Self(queue), write(db, waiting, config.batch.max(1)))
+        let meters = Meters::new(&queue);
+        let writer = write(db, waiting, config.batch.max(1), meters.clone());
+        (Self { queue, meters }, writer)
     }
 
     /// Waits in the queue and for the commit.
@@ -65,16 +77,19 @@ impl Intake {
     /// The refusal; `OVERLOADED` at once if the queue is full.
     pub async fn submit(&self, call: Call<SubmitSelectionRequest>) -> Answer {
         let (answer, answered) = oneshot::channel();
-        let job = Job { admission: call.admission, message: call.message, answer };
-        let full = |_| Failure::new(Reason::Overloaded).retry_after(RETRY_AFTER);
-        self.0.try_send(job).map_err(full)?;
+        let job = Job { admission: call.admission, message: call.message, answer, queued: Instant::now() };
+        if self.queue.try_send(job).is_err() {
+            self.meters.refused();
+            return Err(Failure::new(Reason::Overloaded).retry_after(RETRY_AFTER));
+        }
         answered.await.unwrap_or_else(|_| Err(Failure::new(Reason::Unavailable).with("service", "enrollment")))
     }
 }
 
-async fn write(db: Db, mut waiting: mpsc::Receiver<Job>, limit: usize) {
+async fn write(db: Db, mut waiting: mpsc::Receiver<Job>, limit: usize, meters: Meters) {
     let mut jobs = Vec::with_capacity(limit);
     while waiting.recv_many(&mut jobs, limit).await > 0 {
+        meters.batch(&jobs);
         let mut by_term: BTreeMap<String, Vec<Job>> = BTreeMap::new();
         for job in jobs.drain(..) {
             by_term.entry(job.message.parent.clone()).or_default().push(job);

@@ -44,6 +44,18 @@ pub async fn free(db: &mut impl Queries, projects: &BTreeSet<String>) -> Result<
     rows.iter().map(|row| Ok((row.get("project")?, narrow(row, "free")?))).collect()
 }
 
+/// Free places of every project of a term that is or was on the menu, by name.
+pub async fn free_of_term(db: &mut impl Queries, term: &str) -> Result<Vec<(String, i32)>, Failure> {
+    let rows = db
+        .all(
+            "SELECT c.project AS project, c.capacity - c.held - c.granted AS free FROM seat_count c
+             WHERE c.term = $1 AND c.project IN (SELECT p.name FROM project p WHERE p.listed) ORDER BY c.project",
+            args![term],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.get("project")?, narrow(row, "free")?))).collect()
+}
+
 /// Writes what was entered in the books: the ledger's lines, and the counts they add up to. The statement fails where a
 /// count would be oversold.
 pub async fn write(tx: &mut Tx, books: &BTreeMap<String, Book>) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ mod reviewing;
 mod selecting;
 #[path = "../support/mod.rs"]
 mod support;
+mod watching;
 
 use chassis::{
     db::{Db, Queries as _, args},
@@ -29,7 +30,7 @@ use proto::{
 };
 use support::{
     CONFIRMATION_1, DAY, Menu, OPENS, OTHER, REVIEW_1, REVIEW_2, SCHOOL, SELECTION_1, SELECTION_2, TRAINING, World,
-    admin, as_teacher, bureau, databases, intake, other_admin, provider, reason, reasons, teacher,
+    admin, as_teacher, bureau, databases, other_admin, provider, reason, reasons, teacher,
 };
 
 const fn at(days: i64) -> i64 {
@@ -70,4 +71,5 @@ on_both_engines!(
     places::people_come_and_go,
     places::projects_go,
     places::steps_run_twice,
+    watching::seats_are_watched,
 );

@@ -136,7 +136,7 @@ pub async fn the_last_places_under_many_replicas(db: &Db, term: &str) {
         policy: proto::catalog::v1::allocation::Policy::FirstCome.into(),
     }];
     world.publish(&facts).await;
-    let replicas: Vec<Api> = (0..3).map(|_| Api::new(db.clone(), intake(db))).collect();
+    let replicas: Vec<Api> = (0..3).map(|_| support::api(db)).collect();
     let world = std::sync::Arc::new(world);
     let tries = teachers.iter().enumerate().map(|(index, id)| {
         let (world, api, id) = (world.clone(), replicas[index % 3].clone(), (*id).to_owned());

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use chassis::{
+    CancellationToken,
     Mirror, Program as _, StepOutcome, Steps as _,
     db::{Db, Queries as _, args},
     testing,
 };
 use enrollment::{
     Enrollment,
-    api::{Api, EnrollmentSteps},
+    api::{Api, EnrollmentSteps, SeatBoard, SeatsConfig},
     intake::{Intake, IntakeConfig},
     mirror::{CatalogMirror, CreditMirror, RosterMirror},
 };
@@ -64,6 +65,11 @@ pub fn intake(db: &Db) -> Intake {
     let (intake, writer) = Intake::new(db.clone(), IntakeConfig::default());
     tokio::spawn(writer);
     intake
+}
+
+/// The handlers of one more replica.
+pub fn api(db: &Db) -> Api {
+    Api::new(db.clone(), intake(db), SeatBoard::new(db.clone(), SeatsConfig::default(), CancellationToken::new()))
 }
 
 fn change<M: Message + Name>(resource: &str, after: &M, at: i64) -> Change {
@@ -157,7 +163,7 @@ impl World {
     pub async fn new(db: &Db, term: &str, teachers: &[&str], menu: &[Menu]) -> Self {
         let world = Self {
             db: db.clone(),
-            api: Api::new(db.clone(), intake(db)),
+            api: api(db),
             term: term.to_owned(),
             serial: std::sync::atomic::AtomicI64::new(0),
         };

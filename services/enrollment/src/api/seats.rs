@@ -1,0 +1,90 @@
+//! The seats of projects: listed, and watched by many at once.
+
+use std::{collections::BTreeSet, pin::Pin, sync::Arc};
+
+use chassis::{Call, Failure, Page, admission, db::Scope};
+use futures::{Stream, stream};
+use proto::{
+    common::v1::Reason,
+    enrollment::v1::{FreePlaces, ListSeatsRequest, ListSeatsResponse, WatchSeatsRequest, WatchSeatsResponse},
+};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tonic::{Request, Status};
+
+use super::{Api, seat_board::View};
+use crate::store::seats as store;
+
+/// What a watcher gets.
+pub(super) type Watched = Pin<Box<dyn Stream<Item = Result<WatchSeatsResponse, Status>> + Send>>;
+
+pub(super) async fn list(api: &Api, call: Call<ListSeatsRequest>) -> Result<ListSeatsResponse, Failure> {
+    let message = &call.message;
+    let bound = ListSeatsRequest { page_size: 0, page_token: String::new(), ..message.clone() };
+    let page = Page::read(message.page_size, &message.page_token, &bound)?;
+    let mut db = api.db.read(&call, Scope::Term(&message.parent)).await?;
+    let limit = page.limit().saturating_add(1);
+    let mut seats = store::list(&mut db, &message.parent, &message.projects, page.after(), limit).await?;
+    let last = page.limit().checked_sub(1).and_then(|last| seats.get(last)).map(|last| last.project.clone());
+    let next_page_token = page.next(seats.len(), || last.unwrap_or_default());
+    seats.truncate(page.limit());
+    Ok(ListSeatsResponse { seats, next_page_token })
+}
+
+/// A listener: what it wants, and what it has seen.
+struct Listener {
+    board: watch::Receiver<Option<Arc<View>>>,
+    /// Empty: all.
+    projects: BTreeSet<String>,
+    seen: u64,
+    _place: OwnedSemaphorePermit,
+}
+
+pub(super) async fn watch(api: &Api, request: Request<WatchSeatsRequest>) -> Result<Watched, Failure> {
+    let admission = admission(&request)?;
+    let call = Call { admission, message: request.into_inner() };
+    api.db.read(&call, Scope::Term(&call.message.parent)).await?;
+    let (board, place) = api.board.listen(&call.message.parent)?;
+    let projects = call.message.projects.into_iter().collect();
+    let listener = Listener { board, projects, seen: 0, _place: place };
+    let ending = api.board.ending();
+    let ended = stream::once(async move {
+        ending.cancelled_owned().await;
+        // A listener begins again elsewhere.
+        Err(Failure::new(Reason::Unavailable).with("service", "enrollment").into())
+    });
+    let places = stream::unfold(listener, |mut listener| async {
+        let places = listener.next().await?;
+        Some((Ok(WatchSeatsResponse { places }), listener))
+    });
+    Ok(Box::pin(until_error(stream::select(places, ended))))
+}
+
+/// Ends a stream with its first error.
+fn until_error<T: Send + 'static>(
+    items: impl Stream<Item = Result<T, Status>> + Send + 'static,
+) -> impl Stream<Item = Result<T, Status>> + Send {
+    use futures::StreamExt as _;
+    items.scan(false, |over, item| {
+        let item = (!*over).then_some(item);
+        *over = matches!(item, Some(Err(_)));
+        futures::future::ready(item)
+    })
+}
+
+impl Listener {
+    /// What has moved since it last looked; waits until something has. `None`: the board is taken down.
+    async fn next(&mut self) -> Option<Vec<FreePlaces>> {
+        loop {
+            let view = self.board.borrow_and_update().clone();
+            if let Some(view) = view.filter(|view| view.round() > self.seen) {
+                let places = view.since(self.seen, &self.projects);
+                let first = self.seen == 0;
+                self.seen = view.round();
+                if first || !places.is_empty() {
+                    return Some(places);
+                }
+            }
+            self.board.changed().await.ok()?;
+        }
+    }
+}
