@@ -118,8 +118,11 @@ impl Forward {
         let mut metadata = MetadataMap::from_headers(parts.headers);
         telemetry::inject(&mut metadata);
         let mut headers = metadata.into_headers();
-        let own = HeaderValue::try_from(self.identity.own_token()?).map_err(Failure::internal)?;
-        headers.insert(SERVICE_HEADER, own);
+        headers.insert(SERVICE_HEADER, self.identity.own_header()?);
+        // Everyone has his own: in the header compression's table it would only push out what repeats.
+        if let Some(token) = headers.get_mut(http::header::AUTHORIZATION) {
+            token.set_sensitive(true);
+        }
         if !method.is_unary() {
             if let Some(deadline) = admission.deadline {
                 headers.insert("grpc-timeout", timeout(left_until(deadline)?)?);

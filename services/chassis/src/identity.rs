@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use http::HeaderValue;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use moka::sync::Cache;
 use proto::{
@@ -69,7 +70,7 @@ struct Inner {
     key_id: String,
     trusted: BTreeMap<String, Trusted>,
     verified: Cache<[u8; 32], Arc<Claims>>,
-    own: Mutex<Option<(i64, String)>>,
+    own: Mutex<Option<(i64, HeaderValue)>>,
 }
 
 struct Trusted {
@@ -171,11 +172,19 @@ impl Identity {
         Ok((self.sign(&claims)?, claims.exp))
     }
 
-    /// This service's own token, renewed well before it ends.
+    /// This service's own token.
     ///
     /// # Errors
     /// If signing fails.
     pub fn own_token(&self) -> Result<String, Failure> {
+        Ok(self.own_header()?.to_str().map_err(Failure::internal)?.to_owned())
+    }
+
+    /// This service's own token as a header has it, renewed well before it ends.
+    ///
+    /// # Errors
+    /// If signing fails.
+    pub fn own_header(&self) -> Result<HeaderValue, Failure> {
         let now = self.0.env.wall_seconds();
         let mut own = self.0.own.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((until, token)) = own.as_ref().filter(|(until, _)| *until > now) {
@@ -191,7 +200,7 @@ impl Identity {
             teacher: String::new(),
             roles: Vec::new(),
         };
-        let token = self.sign(&claims)?;
+        let token = HeaderValue::try_from(self.sign(&claims)?).map_err(Failure::internal)?;
         *own = Some((now + SERVICE_TOKEN_SECONDS / 2, token.clone()));
         Ok(token)
     }
