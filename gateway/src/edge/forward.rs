@@ -81,11 +81,7 @@ struct Forward {
 ///
 /// # Errors
 /// If `peers` has no address of a service.
-pub fn router(
-    host: &Host,
-    peers: &BTreeMap<String, String>,
-    config: EdgeConfig,
-) -> anyhow::Result<axum::Router> {
+pub fn router(host: &Host, peers: &BTreeMap<String, String>, config: EdgeConfig) -> anyhow::Result<axum::Router> {
     let mut ways = BTreeMap::new();
     for service in BEHIND {
         let address =

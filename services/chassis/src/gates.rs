@@ -83,9 +83,8 @@ impl TermGates {
     /// The ordinary window of a phase and round.
     #[must_use]
     pub fn ordinary(&self, phase: Phase, round: i32) -> Option<&Window> {
-        let ordinary = |window: &&Arc<Window>| {
-            window.phase() == phase && window.round == round && window.organizations.is_empty()
-        };
+        let ordinary =
+            |window: &&Arc<Window>| window.phase() == phase && window.round == round && window.organizations.is_empty();
         self.windows.iter().find(ordinary).map(Arc::as_ref)
     }
 

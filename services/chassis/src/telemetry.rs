@@ -11,6 +11,7 @@ use std::{
     task::{Context, Poll},
 };
 
+pub use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::{
     KeyValue, global,
     metrics::Meter,
@@ -21,7 +22,6 @@ use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::{
     Resource, metrics::SdkMeterProvider, propagation::TraceContextPropagator, trace::SdkTracerProvider,
 };
-pub use opentelemetry::metrics::{Counter, Histogram};
 use tonic::{Code, Status, body::Body, metadata::MetadataMap};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
@@ -152,7 +152,8 @@ where
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         // Only our contracts' methods become label values: a stranger's path must not.
-        let method = crate::contract::method(request.uri().path()).map_or("other", |method| method.path.trim_start_matches('/'));
+        let method =
+            crate::contract::method(request.uri().path()).map_or("other", |method| method.path.trim_start_matches('/'));
         let span = tracing::info_span!(
             "rpc",
             otel.name = method,

@@ -3,6 +3,7 @@
 //! `Db::begin` is the only door to a writing transaction; `Db::read` the door to reading on a caller's behalf.
 
 mod lock;
+mod meters;
 mod queries;
 pub(crate) mod request;
 mod scope;
@@ -41,6 +42,22 @@ macro_rules! args {
     ($($value:expr),+ $(,)?) => { vec![$($crate::db::Value::from($value)),+] };
 }
 pub use crate::args;
+
+/// A statement about the rows of one table whose key is among many: `keyed!("SELECT … WHERE ", "name", "$1", " ORDER BY …")`,
+/// the keys as [`Rows::texts`].
+///
+/// PostgreSQL gets them as an array: a plan that joins the keys with the table, and was made while that was still empty, scans
+/// all of it for each key when it has filled, and a rush fills it faster than it is analyzed.
+#[macro_export]
+macro_rules! keyed {
+    ($head:expr, $column:literal, $keys:literal, $tail:expr) => {
+        $crate::db::Sql {
+            sqlite: concat!($head, $column, " IN (SELECT value ->> 0 FROM json_each(", $keys, "))", $tail),
+            postgres: concat!($head, $column, " = ANY(ARRAY(SELECT value ->> 0 FROM json_each(", $keys, ")))", $tail),
+        }
+    };
+}
+pub use crate::keyed;
 
 /// A row for [`Rows`]: `row![name, 5, "x"]`.
 #[macro_export]
@@ -108,7 +125,7 @@ impl Db {
         } else {
             anyhow::bail!("database.url must begin with sqlite: or postgres:");
         };
-        Ok(Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             pool,
             service,
             env,
@@ -116,7 +133,9 @@ impl Db {
             head: watch::Sender::new(0),
             mirrored: watch::Sender::new(0),
             lock: Mutex::new(lock),
-        })))
+        });
+        meters::observe(&inner);
+        Ok(Self(inner))
     }
 
     /// Brings the schema to the newest version: chassis's tables first, then the service's own.
@@ -214,7 +233,9 @@ async fn open_postgres(service: &str, config: &DatabaseConfig) -> anyhow::Result
         .acquire_timeout(Duration::from_secs(30))
         .after_connect(|connection, _| {
             // A lost client must not hold the fence or the feed's head until TCP notices.
-            let bound = "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'";
+            // And a plan made while a table was empty must not scan it when it has filled: what can walk an index does.
+            let bound = "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s';
+                         SET enable_seqscan = off";
             Box::pin(async move { connection.execute(bound).await.map(|_| ()) })
         })
         .connect_with(options)

@@ -1,9 +1,6 @@
 //! A writing transaction: admitted at the fence, recorded as changes, safe to repeat.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::future::BoxFuture;
 use prost::{Message, Name};

@@ -12,8 +12,8 @@ use proto::{
         CheckEligibilityRequest, CheckEligibilityResponse, GetSelectionRequest, GetSelectionResponse,
         ListNonSelectorsRequest, ListNonSelectorsResponse, ListSeatsRequest, ListSeatsResponse, ListSelectionsRequest,
         ListSelectionsResponse, OrderSelectionsRequest, OrderSelectionsResponse, SubmitSelectionRequest,
-        SubmitSelectionResponse, UrgeTeachersRequest, UrgeTeachersResponse, WatchSeatsRequest, WithdrawSelectionRequest,
-        WithdrawSelectionResponse, selection_service_server::SelectionService,
+        SubmitSelectionResponse, UrgeTeachersRequest, UrgeTeachersResponse, WatchSeatsRequest,
+        WithdrawSelectionRequest, WithdrawSelectionResponse, selection_service_server::SelectionService,
     },
 };
 use tonic::{Request, Response, Status};

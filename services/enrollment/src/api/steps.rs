@@ -1,6 +1,9 @@
 //! The sequencer's steps: each page one transaction, idempotent by itself too, since a page takes only what is still to do.
 
-use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use chassis::{Failure, Faults, StepOutcome, db::Tx};
 use proto::common::v1::{Action, Phase, Role, RunStepRequest, Window};

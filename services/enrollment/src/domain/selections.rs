@@ -1,9 +1,6 @@
 //! Selections by name, and by their teachers.
 
-use std::{
-    collections::BTreeMap,
-    ops::Index,
-};
+use std::{collections::BTreeMap, ops::Index};
 
 use super::Selection;
 

@@ -61,11 +61,9 @@ pub(super) async fn run(db: &Db, term: &str, jobs: &[Job]) -> Result<Vec<Option<
     let (teachers, roster_position) = roster::lock_and_read(&mut tx, &teachers_named).await?;
     // Nothing bars from the first round.
     let later = fresh.iter().any(|fresh| fresh.admitted.windows.iter().any(|window| window.round > 1));
-    let overridden =
-        if later { rounds::overridden(&mut tx, term, &teachers_named).await? } else { BTreeSet::new() };
+    let overridden = if later { rounds::overridden(&mut tx, term, &teachers_named).await? } else { BTreeSet::new() };
     let first_round_ends_on = judge::first_round_ends_on(&gates);
-    let bench =
-        Bench { gates: &gates, policy: &policy, overridden: &overridden, roster_position, first_round_ends_on };
+    let bench = Bench { gates: &gates, policy: &policy, overridden: &overridden, roster_position, first_round_ends_on };
 
     let mut desk = lay(&mut tx, term, &fresh, &teachers, &teachers_named, &policy).await?;
     desk.policy_version = gates.policy_version();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chassis::{
     Failure,
-    db::{Queries, Row, Rows, Tx, args},
+    db::{Queries, Row, Rows, Tx, args, keyed},
 };
 use prost::Message as _;
 use proto::catalog::v1::{ProjectFacts, project::State};
@@ -24,7 +24,7 @@ pub async fn project(db: &mut impl Queries, name: &str) -> Result<Option<Project
 
 /// The projects of these names.
 pub async fn projects(db: &mut impl Queries, names: &BTreeSet<String>) -> Result<Projects, Failure> {
-    let sql = "SELECT facts FROM project WHERE name IN (SELECT value ->> 0 FROM json_each($1))";
+    let sql = keyed!("SELECT facts FROM project WHERE ", "name", "$1", "");
     let rows = db.all(sql, args![Rows::texts(names).json()]).await?;
     rows.iter().map(|row| read(row).map(|project| (project.name.clone(), project))).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
-    db::{Queries, Row, Rows, Tx, args, row},
+    db::{Queries, Row, Rows, Tx, args, keyed, row},
 };
 use prost::Message as _;
 use proto::roster::v1::{AccountFacts, OrganizationFacts, TeacherFacts, account};
@@ -24,7 +24,7 @@ pub async fn teacher(db: &mut impl Queries, name: &str) -> Result<Option<Teacher
 
 /// The teachers of these names, by name.
 pub async fn teachers(db: &mut impl Queries, names: &BTreeSet<String>) -> Result<BTreeMap<String, Teacher>, Failure> {
-    let sql = "SELECT facts FROM teacher WHERE name IN (SELECT value ->> 0 FROM json_each($1))";
+    let sql = keyed!("SELECT facts FROM teacher WHERE ", "name", "$1", "");
     let rows = db.all(sql, args![Rows::texts(names).json()]).await?;
     rows.iter().map(|row| read(row).map(|teacher| (teacher.name.clone(), teacher))).collect()
 }
@@ -49,10 +49,7 @@ pub async fn active_under(
 
 /// Locks teachers and reads them: what else is read of them after it stands until the transaction ends. With the position up
 /// to which the roster is mirrored.
-pub async fn lock_and_read(
-    tx: &mut Tx,
-    names: &BTreeSet<String>,
-) -> Result<(BTreeMap<String, Teacher>, i64), Failure> {
+pub async fn lock_and_read(tx: &mut Tx, names: &BTreeSet<String>) -> Result<(BTreeMap<String, Teacher>, i64), Failure> {
     let rows = tx.all(dialect::LOCK_AND_READ_TEACHERS, args![Rows::texts(names).json()]).await?;
     let position = rows.first().map_or(Ok(None), |row| row.get::<Option<i64>>("position"))?;
     let teachers = rows.iter().map(|row| read(row).map(|teacher| (teacher.name.clone(), teacher)));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chassis::{
     Failure,
-    db::{Queries, Rows, Tx, args},
+    db::{Queries, Rows, Tx, args, keyed},
 };
 
 use super::{count, narrow};
@@ -57,8 +57,7 @@ pub async fn overridden(
 ) -> Result<BTreeSet<(String, i32)>, Failure> {
     let rows = db
         .all(
-            "SELECT teacher, round FROM bar_override
-             WHERE term = $1 AND teacher IN (SELECT value ->> 0 FROM json_each($2))",
+            keyed!("SELECT teacher, round FROM bar_override WHERE term = $1 AND ", "teacher", "$2", ""),
             args![term, Rows::texts(teachers).json()],
         )
         .await?;

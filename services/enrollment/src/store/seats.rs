@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
-    db::{Queries, Rows, Tx, args, row},
+    db::{Queries, Rows, Tx, args, keyed, row},
 };
 use proto::enrollment::v1::Seats;
 
@@ -18,12 +18,11 @@ pub async fn counts(
 ) -> Result<BTreeMap<String, (i32, BTreeMap<String, i32>)>, Failure> {
     let names = Rows::texts(projects).json();
     let mut counts = BTreeMap::new();
-    let held = "SELECT project, held FROM seat_count WHERE project IN (SELECT value ->> 0 FROM json_each($1))";
+    let held = keyed!("SELECT project, held FROM seat_count WHERE ", "project", "$1", "");
     for row in db.all(held, args![&names]).await? {
         counts.insert(row.get::<String>("project")?, (narrow(&row, "held")?, BTreeMap::new()));
     }
-    let granted =
-        "SELECT project, class, granted FROM class_count WHERE project IN (SELECT value ->> 0 FROM json_each($1))";
+    let granted = keyed!("SELECT project, class, granted FROM class_count WHERE ", "project", "$1", "");
     for row in db.all(granted, args![&names]).await? {
         if let Some((_, classes)) = counts.get_mut(&row.get::<String>("project")?) {
             classes.insert(row.get("class")?, narrow(&row, "granted")?);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
-    db::{Queries, Row, Rows, Tx, args, row},
+    db::{Queries, Row, Rows, Tx, args, keyed, row},
 };
 
 use super::{count, narrow, unknown};
@@ -70,7 +70,7 @@ pub async fn find(db: &mut impl Queries, name: &str) -> Result<Option<Selection>
 
 /// The selections of these names; those that do not exist are missing.
 pub async fn named(db: &mut impl Queries, names: &BTreeSet<String>) -> Result<Vec<Selection>, Failure> {
-    let sql = select!("WHERE s.name IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY s.name");
+    let sql = keyed!(select!("WHERE "), "s.name", "$1", " ORDER BY s.name");
     read_all(db.all(sql, args![Rows::texts(names).json()]).await?)
 }
 
@@ -80,10 +80,12 @@ pub async fn of_teachers(
     term: &str,
     teachers: &BTreeSet<String>,
 ) -> Result<Vec<Selection>, Failure> {
-    // `|| ''` keeps SQLite off the index of terms, which has the order but all of the term's selections.
-    let sql =
-        select!("WHERE s.teacher IN (SELECT value ->> 0 FROM json_each($2)) AND s.term || '' = $1 ORDER BY s.name");
-    read_all(db.all(sql, args![term, Rows::texts(teachers).json()]).await?)
+    // `|| ''` keeps SQLite off the index of rounds, which begins with the term but has all of its selections; an ORDER BY would
+    // have PostgreSQL walk the primary key.
+    let sql = keyed!(select!("WHERE "), "s.teacher", "$2", " AND s.term || '' = $1");
+    let mut selections = read_all(db.all(sql, args![term, Rows::texts(teachers).json()]).await?)?;
+    selections.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(selections)
 }
 
 /// The selections of a project in one state (empty: in any).
@@ -191,7 +193,8 @@ pub async fn list(
     } else if !filter.organization.is_empty() {
         listings!("s.school IN (SELECT organization FROM organization_under WHERE ancestor = $3)")
     } else {
-        listings!("s.term = $1")
+        // A name begins with its term's and a slash, which '0' follows.
+        listings!("s.name > $1 || '/' AND s.name < $1 || '0'")
     };
     let args = args![
         filter.term,

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use chassis::{
-    CancellationToken,
-    Mirror, Program as _, StepOutcome, Steps as _,
+    CancellationToken, Mirror, Program as _, StepOutcome, Steps as _,
     db::{Db, Queries as _, args},
     testing,
 };
@@ -161,12 +160,8 @@ pub struct Menu {
 
 impl World {
     pub async fn new(db: &Db, term: &str, teachers: &[&str], menu: &[Menu]) -> Self {
-        let world = Self {
-            db: db.clone(),
-            api: api(db),
-            term: term.to_owned(),
-            serial: std::sync::atomic::AtomicI64::new(0),
-        };
+        let world =
+            Self { db: db.clone(), api: api(db), term: term.to_owned(), serial: std::sync::atomic::AtomicI64::new(0) };
         let gates = Gates {
             term: term.to_owned(),
             version: 1,

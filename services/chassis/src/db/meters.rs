@@ -1,0 +1,61 @@
+//! What a database's pools measure of themselves, named as OpenTelemetry's conventions name it.
+
+use std::sync::{Arc, Weak};
+
+use opentelemetry::KeyValue;
+
+use super::{Inner, Pool};
+use crate::telemetry::meter;
+
+/// Connections of a pool: its name, most, open, idle of them.
+type Connections = (&'static str, u32, u32, usize);
+
+fn connections(inner: &Inner) -> Vec<Connections> {
+    match &inner.pool {
+        Pool::Sqlite { writer, readers } => [("writer", writer), ("readers", readers)]
+            .map(|(name, pool)| (name, pool.options().get_max_connections(), pool.size(), pool.num_idle()))
+            .into(),
+        Pool::Postgres { pool } => {
+            vec![("postgres", pool.options().get_max_connections(), pool.size(), pool.num_idle())]
+        }
+    }
+}
+
+fn label(inner: &Inner, pool: &str) -> KeyValue {
+    KeyValue::new("db.client.connection.pool.name", format!("{}-{pool}", inner.service))
+}
+
+/// Shows the pools for as long as the database is open.
+pub(super) fn observe(inner: &Arc<Inner>) {
+    let weak: Weak<Inner> = Arc::downgrade(inner);
+    meter()
+        .i64_observable_up_down_counter("db.client.connection.count")
+        .with_unit("{connection}")
+        .with_description("Connections, used and idle")
+        .with_callback({
+            let weak = weak.clone();
+            move |observer| {
+                let Some(inner) = weak.upgrade() else { return };
+                for (name, _, open, idle) in connections(&inner) {
+                    let idle = i64::try_from(idle).unwrap_or(i64::MAX);
+                    let used = i64::from(open).saturating_sub(idle).max(0);
+                    for (state, number) in [("used", used), ("idle", idle)] {
+                        let state = KeyValue::new("db.client.connection.state", state);
+                        observer.observe(number, &[label(&inner, name), state]);
+                    }
+                }
+            }
+        })
+        .build();
+    meter()
+        .i64_observable_up_down_counter("db.client.connection.max")
+        .with_unit("{connection}")
+        .with_description("Connections that a pool may have (database.connections, database.readers)")
+        .with_callback(move |observer| {
+            let Some(inner) = weak.upgrade() else { return };
+            for (name, most, _, _) in connections(&inner) {
+                observer.observe(i64::from(most), &[label(&inner, name)]);
+            }
+        })
+        .build();
+}
