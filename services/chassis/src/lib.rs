@@ -22,7 +22,7 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-/// Calls allocate on one thread and free on another all the time: the system's allocator takes a tenth longer over the rush.
+/// Calls allocate on one thread and free on another all the time, which this allocator is made for.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
