@@ -21,8 +21,9 @@ pub mod server;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod texts;
 
-pub use call::{Admission, Call, admission, answer, replayed};
+pub use call::{Admission, Call, admission, answer, answer_stream, replayed};
 pub use changes::Mirror;
 pub use cli::run as cli;
 pub use config::Config;

@@ -21,13 +21,22 @@ impl Db {
     /// Begins the transaction of a mutation: the term's gates are read on the fence, the request id is claimed.
     ///
     /// # Errors
-    /// A closed or settled window, an unknown term, a reused request id; or (handled by `answer`) a replay.
+    /// A closed or settled window, an unknown term, a reused request id; or (handled by `answer`) a replay. Without a request
+    /// id it is the commit that fails.
     pub async fn begin<M>(&self, call: &Call<M>, scope: Scope<'_>) -> Result<Tx, Failure>
     where
         M: Message + RequestId + Clone,
     {
-        let claim = Claim::of(&call.admission.actor, &call.admission.method.path, &call.message)?;
-        self.begin_claimed(&call.admission, scope, claim).await
+        match Claim::of(&call.admission.actor, &call.admission.method.path, &call.message) {
+            Ok(claim) => self.begin_claimed(&call.admission, scope, claim).await,
+            // What else is wrong with the request is to be told with it; nothing of it is committed.
+            Err(fault) => {
+                let mut tx = self.open_tx(scope, call.at(), None, Lock::Shared).await?;
+                tx.admitted = tx.admit(&call.admission).await?;
+                tx.doomed = Some(fault);
+                Ok(tx)
+            }
+        }
     }
 
     /// As `begin`, for a stream that carries its id and the digest of what follows.

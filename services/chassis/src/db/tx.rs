@@ -40,6 +40,8 @@ pub struct Tx {
     pub(super) gates: Vec<Arc<TermGates>>,
     scoped: bool,
     claim: Option<Claim>,
+    /// Why it will not be committed.
+    pub(super) doomed: Option<Failure>,
     seed: [u8; 32],
     counter: u64,
     changes: Vec<Change>,
@@ -68,6 +70,7 @@ impl Tx {
             gates: Vec::new(),
             scoped: scope != Scope::AnyTerm,
             claim,
+            doomed: None,
             seed,
             counter: 0,
             changes: Vec::new(),
@@ -237,6 +240,9 @@ impl Tx {
     /// # Errors
     /// Those of the database; then nothing was written.
     pub async fn finish(mut self) -> Result<i64, Failure> {
+        if let Some(failure) = self.doomed.take() {
+            return Err(failure);
+        }
         self.write_replies().await?;
         let position = self.write_changes().await?;
         match self.engine {
