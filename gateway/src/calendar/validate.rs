@@ -49,9 +49,20 @@ fn each_by_itself(calendar: &Calendar, faults: &mut Vec<Fault>) {
             faults.push(Fault::new(at("round"), "该阶段没有轮次", "this phase has no rounds"));
         }
         if day.is_supplementary() {
-            if calendar.ordinary(day.phase, day.round).is_none() {
-                let en = "a supplementary window needs an ordinary one of its phase and round";
-                faults.push(Fault::new(at("organizations"), "补办窗口须有同阶段同轮次的普通窗口", en));
+            match calendar.ordinary(day.phase, day.round) {
+                None => {
+                    let en = "a supplementary window needs an ordinary one of its phase and round";
+                    faults.push(Fault::new(at("organizations"), "补办窗口须有同阶段同轮次的普通窗口", en));
+                }
+                Some(ordinary) if day.first < ordinary.first => {
+                    let en = format!("a supplementary window must not open before the ordinary one, {}", ordinary.id);
+                    faults.push(Fault::new(
+                        at("first_day"),
+                        format!("补办窗口不得早于普通窗口 {} 开始", ordinary.id),
+                        en,
+                    ));
+                }
+                Some(_) => {}
             }
         } else if let Some(first) = ordinary.insert((day.phase.into(), day.round), day.index) {
             let en = format!(

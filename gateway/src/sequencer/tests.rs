@@ -69,7 +69,11 @@ fn the_design_s_barriers_stand_where_they_must() {
         ("selection-1-opens-fix-credit-positions", "selection-1-opens-enrollment-mirrors-catalog"),
         ("selection-1-opens-fix-credit-positions", "publication-closes-done-enrollment"),
         ("selection-2-opens-fix-credit-positions", "provider-confirmation-1-closes-settle-confirmation"),
-        ("selection-2-opens-notify-opening", "selection-2-opens-fix-credit-positions"),
+        // People are told once they are let in, and that is when it is fixed; the gateway says so after the service does.
+        ("selection-2-opens-ready-enrollment", "selection-2-opens-fix-credit-positions"),
+        ("selection-2-opens-ready-gateway", "selection-2-opens-ready-enrollment"),
+        ("selection-2-opens-notify-opening", "selection-2-opens-ready-enrollment"),
+        ("selection-1-closes-fix-non-selectors", "selection-1-opens-ready-enrollment"),
         // EXPANSION_DECISION closes: granted places are in enrollment before round 1 is confirmed.
         ("expansion-decision-closes-enrollment-mirrors-catalog", "expansion-decision-closes-deny-undecided-expansions"),
         ("provider-confirmation-1-opens-notify-opening", "expansion-decision-closes-enrollment-mirrors-catalog"),

@@ -1,5 +1,7 @@
 //! The doors to a database: `Db::begin` to writing, admitted at the fence; `Db::read` to reading on a caller's behalf.
 
+use std::collections::BTreeMap;
+
 use prost::Message;
 use proto::{Actor, RequestId, common::v1::RunStepRequest};
 
@@ -116,6 +118,7 @@ impl Db {
         reader.admitted = gates::admit(&call.admission, &gates, &positions)?;
         reader.scoped = scope != Scope::AnyTerm;
         reader.gates = gates;
+        reader.positions = positions;
         reader.at = call.admission.at;
         Ok(reader)
     }
@@ -125,7 +128,14 @@ impl Db {
     pub fn reader(&self) -> Reader {
         let actor = Actor { service: self.service().to_owned(), ..Actor::default() };
         let admitted = Admitted { actor, windows: Vec::new() };
-        Reader { db: self.clone(), admitted, gates: Vec::new(), scoped: false, at: self.env().clock.now() }
+        Reader {
+            db: self.clone(),
+            admitted,
+            gates: Vec::new(),
+            scoped: false,
+            at: self.env().clock.now(),
+            positions: BTreeMap::new(),
+        }
     }
 
     async fn open_tx(&self, scope: Scope<'_>, at: i64, claim: Option<Claim>, lock: Lock) -> Result<Tx, Failure> {

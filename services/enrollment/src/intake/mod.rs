@@ -14,7 +14,7 @@ use proto::{
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use judge::{first_round_ends_on, open_selection_window, open_windows};
+pub(crate) use judge::{first_round_ends_on, open_selection_window};
 
 /// `[intake]` of the configuration.
 #[derive(Debug, Clone, Copy, Deserialize)]
