@@ -244,6 +244,7 @@ fn at_opening(window: &Window) -> Vec<Task> {
 
 fn at_closing(window: &Window, last_round: i32, has_results: bool) -> Vec<Task> {
     let run = |service: &str, action: Action| Task::run(service, action, &window.id, window.round);
+    let the_end = [run("catalog", Action::CompleteRunning), run("credit", Action::ComplianceFinal)];
     match window.phase() {
         Phase::RosterUpdate => vec![
             run("roster", Action::RecordRosterPosition),
@@ -269,15 +270,18 @@ fn at_closing(window: &Window, last_round: i32, has_results: bool) -> Vec<Task> 
         ],
         Phase::ProviderConfirmation => vec![run("enrollment", Action::SettleConfirmation)],
         Phase::Training => {
-            let compliance = if has_results { Action::ComplianceProvisional } else { Action::ComplianceFinal };
             let mut tasks = vec![run("enrollment", Action::ListDueResults)];
             tasks.extend(recognized());
-            tasks.push(run("credit", compliance));
+            if has_results {
+                tasks.push(run("credit", Action::ComplianceProvisional));
+            } else {
+                tasks.extend(the_end);
+            }
             tasks
         }
         Phase::Results => {
             let mut tasks = recognized();
-            tasks.extend([run("catalog", Action::CompleteRunning), run("credit", Action::ComplianceFinal)]);
+            tasks.extend(the_end);
             tasks
         }
         _ => Vec::new(),

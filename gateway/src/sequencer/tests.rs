@@ -94,6 +94,22 @@ fn the_design_s_barriers_stand_where_they_must() {
     assert!(!steps.iter().any(|step| short(&step.name).starts_with("provider-confirmation-1-closes-issue")));
 }
 
+/// RESULTS is a deployment's own: a term without it ends with its training.
+#[test]
+fn a_term_ends_with_its_last_window() {
+    let (without, _) = SAMPLE.split_once("[[window]]\nid = \"results\"").unwrap();
+    let ends = ["complete-running", "compliance-final"];
+    let steps = planned(&gates(without));
+    for end in ends {
+        assert!(waits(&steps, &format!("training-closes-{end}"), "training-closes-results-recognized"), "{end}");
+    }
+    let steps = planned(&gates(SAMPLE));
+    for end in ends {
+        find(&steps, &format!("results-closes-{end}"));
+        assert!(!steps.iter().any(|step| short(&step.name) == format!("training-closes-{end}")), "{end}");
+    }
+}
+
 /// What a window allows is settled before its business, in each service whose methods it gates, and in no chain with others.
 #[test]
 fn each_close_settles_where_the_contract_says() {
