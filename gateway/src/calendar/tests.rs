@@ -93,11 +93,35 @@ fn rounds_wait_for_what_must_be_settled_before_them() {
 
 #[test]
 fn a_supplementary_selection_waits_for_what_its_round_is_ranked_by() {
-    let windows = amended(&format!("{SAMPLE}{}", supplement("2019-09-05", "2019-09-16")));
+    let windows = amended(&format!("{SAMPLE}{}", supplement("2019-09-05", "2019-09-09")));
     let extra = windows.iter().find(|window| window.id == "selection-1-typhoon").unwrap();
     assert_eq!(waits_for(extra).collect::<Vec<_>>(), [("selection-1", Edge::Opens)]);
     // It does not come before its round does.
-    assert_eq!(fields(&format!("{SAMPLE}{}", supplement("2019-08-25", "2019-09-16"))), ["window[15].first_day"]);
+    assert_eq!(fields(&format!("{SAMPLE}{}", supplement("2019-08-25", "2019-09-09"))), ["window[15].first_day"]);
+}
+
+#[test]
+fn what_comes_in_a_supplementary_window_is_decided_on_after_it() {
+    let review = |round: i32, last_day: &str, organization: &str| {
+        format!(
+            "\n[[window]]\nid = \"more-review\"\nphase = \"SCHOOL_REVIEW\"\nround = {round}\nfirst_day = 2019-09-15\n\
+             last_day = {last_day}\norganizations = [\"organizations/{organization}\"]\n"
+        )
+    };
+    let late = format!("{SAMPLE}{}", supplement("2019-09-10", "2019-09-16"));
+    let table = [
+        // Nobody reviews what is selected in it.
+        (late.clone(), vec!["window[15].last_day"]),
+        (format!("{late}{}", review(1, "2019-09-16", "1")), vec![]),
+        (format!("{late}{}", review(1, "2019-09-15", "1")), vec!["window[15].last_day"]),
+        (format!("{late}{}", review(1, "2019-09-16", "2")), vec!["window[15].last_day"]),
+        // A later round's confirmation takes what the review brings; after the last one there is none.
+        (format!("{SAMPLE}{}", review(2, "2019-09-22", "1")), vec![]),
+        (format!("{SAMPLE}{}", review(2, "2019-09-23", "1")), vec!["window[15].last_day"]),
+    ];
+    for (document, expected) in table {
+        assert_eq!(fields(&document), expected, "{document}");
+    }
 }
 
 #[test]
@@ -201,7 +225,7 @@ fn all_faults_are_told_at_once() {
 
 #[test]
 fn a_supplementary_window_may_overlap_where_it_names_organisations() {
-    let extra = "\n[[window]]\nid = \"selection-1-typhoon\"\nphase = \"SELECTION\"\nround = 1\nfirst_day = 2019-09-05\nlast_day = 2019-09-16\n";
+    let extra = "\n[[window]]\nid = \"selection-1-typhoon\"\nphase = \"SELECTION\"\nround = 1\nfirst_day = 2019-09-05\nlast_day = 2019-09-09\n";
     let named = format!("{SAMPLE}{extra}organizations = [\"organizations/1\"]\n");
     assert_eq!(faults(&named), Vec::new());
     assert_eq!(fields(&format!("{SAMPLE}{extra}")), ["window[15].phase"]);
