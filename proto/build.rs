@@ -1,10 +1,10 @@
 //! Compiles every contract below `shixun/`, keeps the encoded descriptor set, and derives what the contract implies:
 //! for each mutation's request, how to read its `request_id` and how to leave it out of the body's digest.
 
-use std::{env, error::Error, fmt::Write as _, fs, path::Path, path::PathBuf};
+use std::{collections::BTreeMap, env, error::Error, fmt::Write as _, fs, path::Path, path::PathBuf};
 
 use prost::Message as _;
-use prost_reflect::DescriptorPool;
+use prost_reflect::{DescriptorPool, MessageDescriptor};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
@@ -50,25 +50,35 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>
     Ok(())
 }
 
-/// One `impl RequestId` for every top-level request message of ours that has the field.
+/// One `impl AnyRequest` for every request message of ours, and one `impl RequestId` for each that has the field.
 fn request_ids(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
     let mut text = String::new();
-    for message in pool.all_messages() {
+    let inputs: BTreeMap<String, MessageDescriptor> = pool
+        .services()
+        .flat_map(|service| service.methods().map(|method| method.input()).collect::<Vec<_>>())
+        .map(|input| (input.full_name().to_owned(), input))
+        .collect();
+    for message in inputs.values() {
         let Some(package) = message.package_name().strip_prefix("shixun.") else {
             continue;
         };
-        if message.parent_message().is_some() || message.get_field_by_name("request_id").is_none() {
-            continue;
-        }
-        let module = package.replace('.', "::");
-        let name = message.name();
+        let path = format!("crate::{}::{}", package.replace('.', "::"), message.name());
+        let has_id = message.get_field_by_name("request_id").is_some();
+        let id = if has_id { "Some(&self.request_id)" } else { "None" };
         writeln!(
             text,
-            "impl crate::RequestId for crate::{module}::{name} {{
-                fn request_id(&self) -> &str {{ &self.request_id }}
-                fn take_request_id(&mut self) -> String {{ std::mem::take(&mut self.request_id) }}
+            "impl crate::AnyRequest for {path} {{
+                fn request_id(&self) -> Option<&str> {{ {id} }}
             }}"
         )?;
+        if has_id {
+            writeln!(
+                text,
+                "impl crate::RequestId for {path} {{
+                    fn take_request_id(&mut self) -> String {{ std::mem::take(&mut self.request_id) }}
+                }}"
+            )?;
+        }
     }
     Ok(text)
 }

@@ -74,6 +74,7 @@ impl chassis::Program for Gateway {
             access_seconds: config.session.access_seconds,
             refresh_seconds: config.session.refresh_seconds,
         }));
+        host.spawn(edge::purge_expired(host.db(), edge::EVERY, host.shutdown()));
         let mut peers = BTreeMap::new();
         for service in ["roster", "catalog", "enrollment", "credit"] {
             peers.insert(service.to_owned(), host.peer(service)?);

@@ -9,10 +9,14 @@ pub use plain::{Actor, Credit, Held};
 /// The encoded `FileDescriptorSet` of all contracts, custom options and comments included.
 pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
 
+/// A request of one of our methods.
+pub trait AnyRequest: prost::Name {
+    /// The caller's id of this request; `None` where its kind has none.
+    fn request_id(&self) -> Option<&str>;
+}
+
 /// A mutation's request: it can be repeated under its id.
-pub trait RequestId {
-    /// The caller's id of this request.
-    fn request_id(&self) -> &str;
+pub trait RequestId: AnyRequest {
     /// Takes the id out, so that what is left is the body.
     fn take_request_id(&mut self) -> String;
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{civil::Date, tz::TimeZone};
 use proto::common::v1::{Phase, Precondition, Role, Window, precondition::Condition};
 
-use super::{Fault, done_mark, marked, waits_for};
+use super::{Edge, Fault, mark, marked, waits_for};
 
 /// Keys of a `[[window]]`.
 const KEYS: [&str; 7] = ["id", "phase", "round", "first_day", "last_day", "owners", "organizations"];
@@ -160,7 +160,7 @@ impl Entry<'_> {
         if id.is_empty() || id.len() > 48 || !id.bytes().all(named) {
             self.fault("id", "须为 1–48 个小写字母、数字或 -", "must be 1 to 48 of a–z, 0–9 and -");
         } else if marked(&id).is_some() {
-            self.fault("id", "不得以 -done 结尾", "must not end in -done");
+            self.fault("id", "不得以 -done 或 -ready 结尾", "must not end in -done or -ready");
         }
         Some(id)
     }
@@ -248,30 +248,38 @@ impl Calendar {
             });
         }
         // A mark allows nothing; it is there to be settled. Only what is waited for leaves one.
-        let waited_for: BTreeSet<String> = windows.iter().flat_map(waits_for).map(str::to_owned).collect();
-        for day in self.days.iter().filter(|day| waited_for.contains(&day.id)) {
-            let closes = windows.iter().find(|window| window.id == day.id).and_then(|window| window.closes);
-            windows.push(Window { id: done_mark(&day.id), opens: closes, closes, ..Window::default() });
-        }
+        let waited_for: BTreeSet<(&str, Edge)> = windows.iter().flat_map(waits_for).collect();
+        let marks: Vec<Window> = windows
+            .iter()
+            .flat_map(|window| [(window, Edge::Opens, window.opens), (window, Edge::Closes, window.closes)])
+            .filter(|(window, edge, _)| waited_for.contains(&(window.id.as_str(), *edge)))
+            .map(|(window, edge, at)| Window { id: mark(&window.id, edge), opens: at, closes: at, ..Window::default() })
+            .collect();
+        windows.extend(marks);
         if faults.is_empty() { Ok(windows) } else { Err(faults) }
     }
 
-    /// What a window waits for, whatever the hour: a round may open late, never wrong.
+    /// What a window waits for, whatever the hour: a round may open late, never wrong. A selection, also a supplementary one,
+    /// waits until its round's opening has fixed what it is ranked by.
     fn preconditions(&self, day: &Day) -> Vec<Precondition> {
-        if day.is_supplementary() {
-            return Vec::new();
-        }
-        let earlier: Vec<(Phase, i32)> = match (day.phase, day.round) {
-            (Phase::Selection, 1) => vec![(Phase::Publication, 0)],
-            (Phase::Selection, round) => vec![(Phase::ProviderConfirmation, round - 1)],
-            (Phase::ProviderConfirmation, 1) => vec![(Phase::SchoolReview, 1), (Phase::ExpansionDecision, 0)],
-            (Phase::ProviderConfirmation, round) => vec![(Phase::SchoolReview, round)],
+        use Edge::{Closes, Opens};
+        let edges: Vec<(Phase, i32, Edge)> = match (day.phase, day.round) {
+            (Phase::Selection, round) if day.is_supplementary() => vec![(Phase::Selection, round, Opens)],
+            _ if day.is_supplementary() => Vec::new(),
+            (Phase::Selection, 1) => vec![(Phase::Publication, 0, Closes), (Phase::Selection, 1, Opens)],
+            (Phase::Selection, round) => {
+                vec![(Phase::ProviderConfirmation, round - 1, Closes), (Phase::Selection, round, Opens)]
+            }
+            (Phase::ProviderConfirmation, 1) => {
+                vec![(Phase::SchoolReview, 1, Closes), (Phase::ExpansionDecision, 0, Closes)]
+            }
+            (Phase::ProviderConfirmation, round) => vec![(Phase::SchoolReview, round, Closes)],
             _ => Vec::new(),
         };
-        earlier
+        edges
             .into_iter()
-            .filter_map(|(phase, round)| self.ordinary(phase, round))
-            .map(|earlier| Precondition { condition: Some(Condition::SettledWindow(done_mark(&earlier.id))) })
+            .filter_map(|(phase, round, edge)| Some(mark(&self.ordinary(phase, round)?.id, edge)))
+            .map(|mark| Precondition { condition: Some(Condition::SettledWindow(mark)) })
             .collect()
     }
 

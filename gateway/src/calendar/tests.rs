@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use proto::common::v1::{Phase, Window};
 
-use super::{Calendar, Fault, edges, moved_edges, parse, validate, waits_for};
+use super::{Calendar, Edge, Fault, edges, mark, marked, moved_edges, parse, validate, waits_for};
 
 const SAMPLE: &str = include_str!("../../../deploy/local/terms/2019-autumn/calendar.toml");
 
@@ -75,17 +75,69 @@ fn the_real_calendar_of_2019_has_its_exact_instants() {
 #[test]
 fn rounds_wait_for_what_must_be_settled_before_them() {
     let windows = sample();
-    let waits = |id: &str| -> Vec<String> {
-        let window = windows.iter().find(|window| window.id == id).unwrap();
-        waits_for(window).map(str::to_owned).collect()
-    };
-    assert_eq!(waits("selection-1"), ["publication"]);
-    assert_eq!(waits("selection-2"), ["provider-confirmation-1"]);
-    assert_eq!(waits("provider-confirmation-1"), ["school-review-1", "expansion-decision"]);
-    assert_eq!(waits("provider-confirmation-2"), ["school-review-2"]);
+    let find = |id: &str| windows.iter().find(|window| window.id == id).unwrap();
+    let waits =
+        |id: &str| -> Vec<String> { waits_for(find(id)).map(|(id, edge)| format!("{id} {}", edge.word())).collect() };
+    assert_eq!(waits("selection-1"), ["publication closes", "selection-1 opens"]);
+    assert_eq!(waits("selection-2"), ["provider-confirmation-1 closes", "selection-2 opens"]);
+    assert_eq!(waits("provider-confirmation-1"), ["school-review-1 closes", "expansion-decision closes"]);
+    assert_eq!(waits("provider-confirmation-2"), ["school-review-2 closes"]);
     assert_eq!(waits("school-review-1"), Vec::<String>::new());
     let marks: Vec<_> = windows.iter().filter(|window| window.phase() == Phase::Unspecified).map(|w| &w.id).collect();
-    assert_eq!(marks.len(), 5, "a mark for each window that is waited for, and no other: {marks:?}");
+    assert_eq!(marks.len(), 7, "a mark for each edge that is waited for, and no other: {marks:?}");
+    // A mark stands at its edge.
+    let (opens, closes) = (edges(find("selection-1")).unwrap().0, edges(find("publication")).unwrap().1);
+    assert_eq!(edges(find("selection-1-ready")), Some((opens, opens)));
+    assert_eq!(edges(find("publication-done")), Some((closes, closes)));
+}
+
+#[test]
+fn a_supplementary_selection_waits_for_what_its_round_is_ranked_by() {
+    let windows = amended(&format!("{SAMPLE}{}", supplement("2019-09-05", "2019-09-09")));
+    let extra = windows.iter().find(|window| window.id == "selection-1-typhoon").unwrap();
+    assert_eq!(waits_for(extra).collect::<Vec<_>>(), [("selection-1", Edge::Opens)]);
+    // It does not come before its round does.
+    assert_eq!(fields(&format!("{SAMPLE}{}", supplement("2019-08-25", "2019-09-09"))), ["window[15].first_day"]);
+}
+
+#[test]
+fn what_comes_in_a_supplementary_window_is_decided_on_after_it() {
+    let review = |round: i32, last_day: &str, organization: &str| {
+        format!(
+            "\n[[window]]\nid = \"more-review\"\nphase = \"SCHOOL_REVIEW\"\nround = {round}\nfirst_day = 2019-09-15\n\
+             last_day = {last_day}\norganizations = [\"organizations/{organization}\"]\n"
+        )
+    };
+    let late = format!("{SAMPLE}{}", supplement("2019-09-10", "2019-09-16"));
+    let table = [
+        // Nobody reviews what is selected in it.
+        (late.clone(), vec!["window[15].last_day"]),
+        (format!("{late}{}", review(1, "2019-09-16", "1")), vec![]),
+        (format!("{late}{}", review(1, "2019-09-15", "1")), vec!["window[15].last_day"]),
+        (format!("{late}{}", review(1, "2019-09-16", "2")), vec!["window[15].last_day"]),
+        // A later round's confirmation takes what the review brings; after the last one there is none.
+        (format!("{SAMPLE}{}", review(2, "2019-09-22", "1")), vec![]),
+        (format!("{SAMPLE}{}", review(2, "2019-09-23", "1")), vec!["window[15].last_day"]),
+    ];
+    for (document, expected) in table {
+        assert_eq!(fields(&document), expected, "{document}");
+    }
+}
+
+#[test]
+fn marks_are_told_from_windows() {
+    for edge in [Edge::Opens, Edge::Closes] {
+        assert_eq!(marked(&mark("selection-1", edge)), Some(("selection-1", edge)));
+    }
+    assert_eq!((marked("selection-1"), marked("ready"), marked("done")), (None, None, None));
+}
+
+/// A supplementary window of the first selection.
+fn supplement(first_day: &str, last_day: &str) -> String {
+    format!(
+        "\n[[window]]\nid = \"selection-1-typhoon\"\nphase = \"SELECTION\"\nround = 1\nfirst_day = {first_day}\n\
+         last_day = {last_day}\norganizations = [\"organizations/1\"]\n"
+    )
 }
 
 #[test]
@@ -123,6 +175,7 @@ fn each_fault_is_told_where_it_is() {
         (with("selection-1", "id = \"selection-1\"", "id = \"Selection 1\""), "window[5].id"),
         (with("selection-1", "id = \"selection-1\"", "id = \"browsing\""), "window[5].id"),
         (with("selection-1", "id = \"selection-1\"", "id = \"publication-done\""), "window[5].id"),
+        (with("selection-1", "id = \"selection-1\"", "id = \"all-ready\""), "window[5].id"),
         (with("selection-1", "owners = [", "owners = [\"JANITOR\", "), "window[5].owners"),
         (with("selection-1", "owners = [", "owners = [\"SERVICE\", "), "window[5].owners"),
         (with("selection-1", "", "colour = \"red\""), "window[5].colour"),
@@ -172,7 +225,7 @@ fn all_faults_are_told_at_once() {
 
 #[test]
 fn a_supplementary_window_may_overlap_where_it_names_organisations() {
-    let extra = "\n[[window]]\nid = \"selection-1-typhoon\"\nphase = \"SELECTION\"\nround = 1\nfirst_day = 2019-09-05\nlast_day = 2019-09-16\n";
+    let extra = "\n[[window]]\nid = \"selection-1-typhoon\"\nphase = \"SELECTION\"\nround = 1\nfirst_day = 2019-09-05\nlast_day = 2019-09-09\n";
     let named = format!("{SAMPLE}{extra}organizations = [\"organizations/1\"]\n");
     assert_eq!(faults(&named), Vec::new());
     assert_eq!(fields(&format!("{SAMPLE}{extra}")), ["window[15].phase"]);

@@ -8,7 +8,7 @@ use chassis::{
 };
 use proto::{Actor, common::v1::Phase, gateway::v1::OpenWindow};
 
-use super::{done_mark, waits_for};
+use super::marks_of;
 
 /// The windows of `gates` that are open to `actor` at `at`, by closing time.
 #[must_use]
@@ -20,7 +20,7 @@ pub fn open_windows(gates: &[Arc<TermGates>], actor: &Actor, at: i64) -> Vec<Ope
             let named = window.organizations.is_empty()
                 || actor.roles.iter().any(|held| window.organizations.contains(&held.organization));
             // A round may open late: it is not open before what it waits for is settled.
-            let ready = waits_for(window).all(|earlier| term.is_settled(&done_mark(earlier)));
+            let ready = marks_of(window).all(|mark| term.is_settled(mark));
             let settled = term.is_settled(&window.id);
             if phase == Phase::Unspecified || !is_open(window, at) || settled || !ready || !named {
                 continue;

@@ -49,9 +49,20 @@ fn each_by_itself(calendar: &Calendar, faults: &mut Vec<Fault>) {
             faults.push(Fault::new(at("round"), "该阶段没有轮次", "this phase has no rounds"));
         }
         if day.is_supplementary() {
-            if calendar.ordinary(day.phase, day.round).is_none() {
-                let en = "a supplementary window needs an ordinary one of its phase and round";
-                faults.push(Fault::new(at("organizations"), "补办窗口须有同阶段同轮次的普通窗口", en));
+            match calendar.ordinary(day.phase, day.round) {
+                None => {
+                    let en = "a supplementary window needs an ordinary one of its phase and round";
+                    faults.push(Fault::new(at("organizations"), "补办窗口须有同阶段同轮次的普通窗口", en));
+                }
+                Some(ordinary) if day.first < ordinary.first => {
+                    let en = format!("a supplementary window must not open before the ordinary one, {}", ordinary.id);
+                    faults.push(Fault::new(
+                        at("first_day"),
+                        format!("补办窗口不得早于普通窗口 {} 开始", ordinary.id),
+                        en,
+                    ));
+                }
+                Some(_) => followed(calendar, day, faults),
             }
         } else if let Some(first) = ordinary.insert((day.phase.into(), day.round), day.index) {
             let en = format!(
@@ -59,6 +70,31 @@ fn each_by_itself(calendar: &Calendar, faults: &mut Vec<Fault>) {
             );
             faults.push(Fault::new(at("phase"), format!("与 window[{first}] 阶段轮次相同；补办窗口须注明机构"), en));
         }
+    }
+}
+
+/// What is selected, or reviewed, in a supplementary window must come before whoever decides next: else it waits for ever.
+fn followed(calendar: &Calendar, day: &Day, faults: &mut Vec<Fault>) {
+    let next = match day.phase {
+        Phase::Selection => Phase::SchoolReview,
+        Phase::SchoolReview => Phase::ProviderConfirmation,
+        _ => return,
+    };
+    let follows = |other: &&Day| {
+        // Providers confirm what earlier rounds left; a school reviews its own round, in its own window or the ordinary one.
+        let (round, named) = match next {
+            Phase::SchoolReview => {
+                (other.round == day.round, day.organizations.iter().all(|one| other.organizations.contains(one)))
+            }
+            _ => (other.round >= day.round, true),
+        };
+        other.phase == next && round && other.last >= day.last && (!other.is_supplementary() || named)
+    };
+    if !calendar.days.iter().any(|other| follows(&other)) {
+        let what = name(next, day.round);
+        let en = format!("no {what} for these organisations closes on or after this day: add a supplementary one");
+        let zh = format!("这些机构没有在该日或之后结束的 {what}，请一并增设补办窗口");
+        faults.push(Fault::new(format!("window[{}].last_day", day.index), zh, en));
     }
 }
 

@@ -1,7 +1,9 @@
 //! The edge: sessions, and passing calls on to the services by path.
 
+mod expiry;
 mod forward;
 mod sessions;
 
+pub use expiry::{EVERY, purge_expired};
 pub use forward::{EdgeConfig, router};
 pub use sessions::Sessions;

@@ -6,6 +6,7 @@ use chassis::{
     Call, CancellationToken, Failure, Faults, Page, admission, answer,
     changes::{self, decode},
     db::{Db, Record, Scope, Tx},
+    texts,
 };
 use proto::{
     common::v1::{Cursor, Reason, StepCount},
@@ -65,6 +66,7 @@ impl StepService for StepApi {
         request: Request<WatchStepsRequest>,
     ) -> Result<Response<Self::WatchStepsStream>, Status> {
         let _admitted = admission(&request)?;
+        texts::refuse(request.get_ref())?;
         let term = request.into_inner().parent;
         let head = changes::feed::head(&mut self.db.reader()).await?;
         let (sender, receiver) = mpsc::channel(16);

@@ -8,7 +8,7 @@ use jiff::{civil::Date, tz::TimeZone};
 use proto::common::v1::{Action, Gates, Phase, Window};
 
 use super::{Gated, Task};
-use crate::calendar::{done_mark, edges, waits_for};
+use crate::calendar::{Edge, edges, mark, marks_of, waits_for};
 
 /// Everyone who obeys gates: the gateway itself too, so that it can tell what is open.
 const ALL: [&str; 5] = ["roster", "catalog", "enrollment", "credit", "gateway"];
@@ -44,18 +44,18 @@ impl Planned {
 
 /// The part of a window's life at which steps stand, in the order in which edges of one instant are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Edge {
+enum Point {
     Closes,
     Opens,
     /// So many days before the end of the last day.
     Before(i64, Date),
 }
 
-impl Edge {
+impl Point {
     fn label(self) -> String {
         match self {
-            Self::Opens => "opens".to_owned(),
-            Self::Closes => "closes".to_owned(),
+            Self::Opens => Edge::Opens.word().to_owned(),
+            Self::Closes => Edge::Closes.word().to_owned(),
             // With the day, so that a window that was prolonged after its reminder is reminded of again.
             Self::Before(days, last) => format!("closes-{last}-in-{days}-days"),
         }
@@ -68,21 +68,21 @@ pub fn plan(gates: &Gates, reminders: &BTreeSet<i64>, gated: &Gated) -> Vec<Plan
     // A zone that cannot be read was refused before; nothing is lost but the days' names.
     let zone = TimeZone::get(&gates.zone).unwrap_or(TimeZone::UTC);
     let windows: Vec<_> = gates.windows.iter().filter(|window| window.phase() != Phase::Unspecified).collect();
-    let mut all: Vec<(i64, Edge, &Window)> = Vec::new();
+    let mut all: Vec<(i64, Point, &Window)> = Vec::new();
     for window in &windows {
         let Some((opens, closes)) = edges(window) else { continue };
-        all.push((opens, Edge::Opens, window));
-        all.push((closes, Edge::Closes, window));
+        all.push((opens, Point::Opens, window));
+        all.push((closes, Point::Closes, window));
         for days in reminders {
             if let Some((due, last)) = days_before(closes, *days, &zone)
                 && due > opens
             {
-                all.push((due, Edge::Before(*days, last), window));
+                all.push((due, Point::Before(*days, last), window));
             }
         }
     }
-    all.sort_by(|(due, edge, window), (other_due, other_edge, other)| {
-        (due, edge, &window.id).cmp(&(other_due, other_edge, &other.id))
+    all.sort_by(|(due, point, window), (other_due, other_point, other)| {
+        (due, point, &window.id).cmp(&(other_due, other_point, &other.id))
     });
     let mut planner = Planner {
         term: &gates.term,
@@ -92,12 +92,12 @@ pub fn plan(gates: &Gates, reminders: &BTreeSet<i64>, gated: &Gated) -> Vec<Plan
         ends: BTreeMap::new(),
         steps: Vec::new(),
     };
-    for (due, edge, window) in all {
-        let at = At { window, edge: edge.label(), due };
-        match edge {
-            Edge::Opens => planner.opening(&at),
-            Edge::Closes => planner.closing(&at),
-            Edge::Before(..) => {
+    for (due, point, window) in all {
+        let at = At { window, edge: point.label(), due };
+        match point {
+            Point::Opens => planner.opening(&at),
+            Point::Closes => planner.closing(&at),
+            Point::Before(..) => {
                 planner.add(&at, Task::run("enrollment", Action::Remind, &window.id, window.round), Vec::new());
             }
         }
@@ -134,6 +134,7 @@ impl Planner<'_> {
     fn opening(&mut self, at: &At) {
         let after = self.waits_for(at.window);
         let end = self.chain(at, at_opening(at.window), after);
+        let end = self.leave_mark(at, Edge::Opens, end);
         let notify = Task::run("enrollment", Action::NotifyOpening, &at.window.id, at.window.round);
         self.add(at, notify, end.clone());
         self.ends.insert(format!("{}/opens", at.window.id), end);
@@ -142,8 +143,6 @@ impl Planner<'_> {
     /// Settled first, wherever the window opened anything; then its business; then what waits for it may go on.
     fn closing(&mut self, at: &At) {
         let window = at.window;
-        let settle =
-            |service: &str, window: &str| Task::Settle { service: service.to_owned(), window: window.to_owned() };
         let mut after = self.ends.get(&format!("{}/opens", window.id)).cloned().unwrap_or_default();
         let gated = self.gated;
         for service in gated.services(window.phase()) {
@@ -151,24 +150,34 @@ impl Planner<'_> {
         }
         self.add(at, settle("gateway", &window.id), Vec::new());
         let has_results = self.windows.iter().any(|window| window.phase() == Phase::Results);
-        let mut end = self.chain(at, at_closing(window, self.last_round, has_results), after);
+        let end = self.chain(at, at_closing(window, self.last_round, has_results), after);
+        let end = self.leave_mark(at, Edge::Closes, end);
+        self.ends.insert(format!("{}/closes", window.id), end);
+    }
+
+    /// Leaves the edge's mark in every service with methods that wait for it; the gateway, which tells people what is open,
+    /// follows them. Returns what waits for the mark waits for.
+    fn leave_mark(&mut self, at: &At, edge: Edge, end: Vec<String>) -> Vec<String> {
+        let mark = mark(&at.window.id, edge);
+        let gated = self.gated;
         let waiting: BTreeSet<&str> = self
             .windows
             .iter()
-            .filter(|other| waits_for(other).any(|id| id == window.id))
-            .flat_map(|other| gated.services(other.phase()))
+            .filter(|window| marks_of(window).any(|other| other == mark))
+            .flat_map(|window| gated.services(window.phase()))
             .collect();
-        let mark = done_mark(&window.id);
-        if !waiting.is_empty() {
-            self.add(at, settle("gateway", &mark), end.clone());
-            end = waiting.into_iter().map(|service| self.add(at, settle(service, &mark), end.clone())).collect();
+        if waiting.is_empty() {
+            return end;
         }
-        self.ends.insert(format!("{}/closes", window.id), end);
+        let left: Vec<_> =
+            waiting.into_iter().map(|service| self.add(at, settle(service, &mark), end.clone())).collect();
+        self.add(at, settle("gateway", &mark), left.clone());
+        left
     }
 
     /// Ends of the edges without which this window's opening must not be carried out.
     fn waits_for(&self, window: &Window) -> Vec<String> {
-        let mut edges: Vec<String> = waits_for(window).map(|id| format!("{id}/closes")).collect();
+        let mut edges: Vec<String> = waits_for(window).map(|(id, edge)| format!("{id}/{}", edge.word())).collect();
         let mut closes = |phase: Phase, round: i32| {
             let ordinary =
                 |other: &&&Window| other.phase() == phase && other.round == round && other.organizations.is_empty();
@@ -207,6 +216,10 @@ impl Planner<'_> {
     }
 }
 
+fn settle(service: &str, window: &str) -> Task {
+    Task::Settle { service: service.to_owned(), window: window.to_owned() }
+}
+
 fn at_opening(window: &Window) -> Vec<Task> {
     let (id, round) = (window.id.as_str(), window.round);
     match window.phase() {
@@ -231,6 +244,7 @@ fn at_opening(window: &Window) -> Vec<Task> {
 
 fn at_closing(window: &Window, last_round: i32, has_results: bool) -> Vec<Task> {
     let run = |service: &str, action: Action| Task::run(service, action, &window.id, window.round);
+    let the_end = [run("catalog", Action::CompleteRunning), run("credit", Action::ComplianceFinal)];
     match window.phase() {
         Phase::RosterUpdate => vec![
             run("roster", Action::RecordRosterPosition),
@@ -256,15 +270,18 @@ fn at_closing(window: &Window, last_round: i32, has_results: bool) -> Vec<Task> 
         ],
         Phase::ProviderConfirmation => vec![run("enrollment", Action::SettleConfirmation)],
         Phase::Training => {
-            let compliance = if has_results { Action::ComplianceProvisional } else { Action::ComplianceFinal };
             let mut tasks = vec![run("enrollment", Action::ListDueResults)];
             tasks.extend(recognized());
-            tasks.push(run("credit", compliance));
+            if has_results {
+                tasks.push(run("credit", Action::ComplianceProvisional));
+            } else {
+                tasks.extend(the_end);
+            }
             tasks
         }
         Phase::Results => {
             let mut tasks = recognized();
-            tasks.extend([run("catalog", Action::CompleteRunning), run("credit", Action::ComplianceFinal)]);
+            tasks.extend(the_end);
             tasks
         }
         _ => Vec::new(),

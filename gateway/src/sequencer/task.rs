@@ -79,8 +79,10 @@ impl Task {
     pub fn slug(&self) -> String {
         match self {
             Self::PutGates { service } => format!("gates-{service}"),
-            Self::Settle { service, window } if marked(window).is_some() => format!("done-{service}"),
-            Self::Settle { service, .. } => format!("settle-{service}"),
+            Self::Settle { service, window } => {
+                let what = marked(window).map_or("settle", |(_, edge)| edge.done());
+                format!("{what}-{service}")
+            }
             Self::Run { action, .. } => action.trim_start_matches("ACTION_").to_lowercase().replace('_', "-"),
             Self::Recognized => "results-recognized".to_owned(),
             Self::Barrier { consumer, source } => format!("{consumer}-mirrors-{source}"),

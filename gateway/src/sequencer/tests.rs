@@ -69,7 +69,11 @@ fn the_design_s_barriers_stand_where_they_must() {
         ("selection-1-opens-fix-credit-positions", "selection-1-opens-enrollment-mirrors-catalog"),
         ("selection-1-opens-fix-credit-positions", "publication-closes-done-enrollment"),
         ("selection-2-opens-fix-credit-positions", "provider-confirmation-1-closes-settle-confirmation"),
-        ("selection-2-opens-notify-opening", "selection-2-opens-fix-credit-positions"),
+        // People are told once they are let in, and that is when it is fixed; the gateway says so after the service does.
+        ("selection-2-opens-ready-enrollment", "selection-2-opens-fix-credit-positions"),
+        ("selection-2-opens-ready-gateway", "selection-2-opens-ready-enrollment"),
+        ("selection-2-opens-notify-opening", "selection-2-opens-ready-enrollment"),
+        ("selection-1-closes-fix-non-selectors", "selection-1-opens-ready-enrollment"),
         // EXPANSION_DECISION closes: granted places are in enrollment before round 1 is confirmed.
         ("expansion-decision-closes-enrollment-mirrors-catalog", "expansion-decision-closes-deny-undecided-expansions"),
         ("provider-confirmation-1-opens-notify-opening", "expansion-decision-closes-enrollment-mirrors-catalog"),
@@ -88,6 +92,22 @@ fn the_design_s_barriers_stand_where_they_must() {
         assert!(waits(&steps, step, other), "{step} does not wait for {other}");
     }
     assert!(!steps.iter().any(|step| short(&step.name).starts_with("provider-confirmation-1-closes-issue")));
+}
+
+/// RESULTS is a deployment's own: a term without it ends with its training.
+#[test]
+fn a_term_ends_with_its_last_window() {
+    let (without, _) = SAMPLE.split_once("[[window]]\nid = \"results\"").unwrap();
+    let ends = ["complete-running", "compliance-final"];
+    let steps = planned(&gates(without));
+    for end in ends {
+        assert!(waits(&steps, &format!("training-closes-{end}"), "training-closes-results-recognized"), "{end}");
+    }
+    let steps = planned(&gates(SAMPLE));
+    for end in ends {
+        find(&steps, &format!("results-closes-{end}"));
+        assert!(!steps.iter().any(|step| short(&step.name) == format!("training-closes-{end}")), "{end}");
+    }
 }
 
 /// What a window allows is settled before its business, in each service whose methods it gates, and in no chain with others.

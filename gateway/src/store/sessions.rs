@@ -65,3 +65,14 @@ pub async fn end(tx: &mut Tx, digest: &str) -> Result<(), Failure> {
     tx.execute("UPDATE session SET ended = 1 WHERE token_digest = $1", args![digest]).await?;
     Ok(())
 }
+
+/// Deletes at most `limit` sessions that can no longer be refreshed at `wall`, the longest expired first. Returns how many.
+///
+/// # Errors
+/// Those of the database.
+pub async fn purge(tx: &mut Tx, wall: i64, limit: usize) -> Result<usize, Failure> {
+    let sql = "DELETE FROM session WHERE id IN
+                   (SELECT id FROM session WHERE expires_at <= $1 ORDER BY expires_at, id LIMIT $2)";
+    let purged = tx.execute(sql, args![wall, limit]).await?;
+    usize::try_from(purged).map_err(Failure::internal)
+}

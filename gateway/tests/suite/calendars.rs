@@ -232,6 +232,7 @@ async fn a_round_that_is_due_is_not_open_before_what_it_waits_for() -> anyhow::R
         let gateway = house.gateway().await?;
         gateway.begin_term(CALENDAR).await?;
         house.hooks["catalog"].fail(Action::LapseUndecidedProjects, true);
+        house.hooks["enrollment"].fail(Action::FixCreditPositions, true);
         house.advance(midnight("2019-08-26"));
         let notified = format!("{TERM}/steps/browsing-opens-notify-opening");
         let lapse = format!("{TERM}/steps/publication-closes-lapse-undecided-projects");
@@ -243,6 +244,12 @@ async fn a_round_that_is_due_is_not_open_before_what_it_waits_for() -> anyhow::R
         };
         assert_eq!(open().await?, ["roster-update"]);
         house.hooks["catalog"].fail(Action::LapseUndecidedProjects, false);
+        // The opening's own business holds it up too, and what is told of it: the credit positions are not yet fixed.
+        let fix = format!("{TERM}/steps/selection-1-opens-fix-credit-positions");
+        let told = format!("{TERM}/steps/selection-1-opens-notify-opening");
+        let steps = gateway.until(|_| {}, |steps| !steps[&fix].error.is_empty()).await?;
+        assert_eq!((open().await?, steps[&told].state()), (vec!["roster-update".to_owned()], State::Pending));
+        house.hooks["enrollment"].fail(Action::FixCreditPositions, false);
         gateway.settled(midnight("2019-08-26")).await?;
         assert_eq!(open().await?, ["roster-update", "selection-1"]);
         house.advance(midnight("2019-09-06"));

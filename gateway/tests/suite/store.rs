@@ -1,10 +1,10 @@
 //! The store on both engines.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use chassis::{
-    Failure,
-    db::{Db, Tx},
+    CancellationToken, Failure,
+    db::{Db, Queries as _, Tx, args},
 };
 use gateway::{
     sequencer::{Planned, Task},
@@ -16,7 +16,7 @@ use gateway::{
 };
 use proto::gateway::v1::step::State;
 
-use crate::fixture::{BEFORE, TERM, databases};
+use crate::fixture::{BEFORE, PATIENCE, TERM, databases};
 
 async fn write<R>(db: &Db, work: impl AsyncFnOnce(&mut Tx) -> Result<R, Failure>) -> Result<R, Failure> {
     let mut tx = db.begin_own(BEFORE, "test").await?;
@@ -198,6 +198,68 @@ async fn a_sessions_token_is_good_for_one_refresh() -> anyhow::Result<()> {
         write(db, async |tx| sessions::end(tx, "two").await).await?;
         assert!(sessions::by_token(&mut db.reader(), "two").await?.is_some_and(|session| session.ended));
         assert!(!put("three", Some("two")).await?, "it has ended");
+    }
+    Ok(())
+}
+
+/// So many sessions that expire at `expires_at`, by the wall clock in seconds.
+async fn sessions_of(db: &Db, name: &str, count: usize, expires_at: i64) -> Result<(), Failure> {
+    write(db, async |tx| {
+        for n in 0..count {
+            let id = format!("{name}-{n}");
+            let session = Session { id: id.clone(), account: "accounts/any".to_owned(), expires_at, ended: false };
+            sessions::put(tx, &session, &format!("digest of {id}"), None).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn kept(db: &Db) -> Result<Vec<String>, Failure> {
+    db.reader().all("SELECT id FROM session ORDER BY id", args![]).await?.iter().map(|row| row.get("id")).collect()
+}
+
+#[tokio::test]
+async fn sessions_are_purged_from_the_second_in_which_they_expire_and_so_many_at_once() -> anyhow::Result<()> {
+    for database in databases().await? {
+        let db = &database.db;
+        for (name, expires_at) in [("a", 99), ("b", 100), ("c", 101)] {
+            sessions_of(db, name, 2, expires_at).await?;
+        }
+        let purge = async |wall: i64, limit: usize| write(db, async |tx| sessions::purge(tx, wall, limit).await).await;
+        assert_eq!(purge(98, 10).await?, 0);
+        assert_eq!((purge(100, 3).await?, kept(db).await?), (3, vec!["b-1".into(), "c-0".into(), "c-1".into()]));
+        assert_eq!((purge(100, 3).await?, purge(100, 3).await?), (1, 0));
+        assert_eq!(kept(db).await?, ["c-0", "c-1"]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn expired_sessions_go_in_the_background_again_and_again() -> anyhow::Result<()> {
+    for database in databases().await? {
+        let db = &database.db;
+        let stop = CancellationToken::new();
+        // More than one transaction takes.
+        sessions_of(db, "old", 1200, 1).await?;
+        sessions_of(db, "good", 3, db.env().wall_seconds() + 3600).await?;
+        let every = Duration::from_millis(5);
+        let purging = tokio::spawn(gateway::edge::purge_expired(db.clone(), every, stop.clone()));
+        for name in ["", "later"] {
+            if !name.is_empty() {
+                sessions_of(db, name, 2, 1).await?;
+            }
+            let gone = async {
+                while kept(db).await?.len() > 3 {
+                    tokio::task::yield_now().await;
+                }
+                Ok::<_, Failure>(())
+            };
+            tokio::time::timeout(PATIENCE, gone).await??;
+            assert_eq!(kept(db).await?, ["good-0", "good-1", "good-2"]);
+        }
+        stop.cancel();
+        purging.await?;
     }
     Ok(())
 }

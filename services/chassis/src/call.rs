@@ -3,10 +3,17 @@
 use std::future::Future;
 
 use prost::Message;
-use proto::{Actor, common::v1::Reason};
+use proto::{
+    Actor, AnyRequest,
+    common::v1::{Idempotency, Reason},
+};
 use tonic::{Request, Response, Status};
 
-use crate::{contract::Method, failure::Failure};
+use crate::{
+    contract::Method,
+    failure::{Failure, Faults},
+    texts,
+};
 
 /// Runs of a transaction that meets others, before the caller is told to try again.
 const RUNS: usize = 4;
@@ -29,6 +36,11 @@ impl Admission {
     #[must_use]
     pub fn expired(&self) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= tokio::time::Instant::now())
+    }
+
+    /// Whether the method's calls are recognised by their request id.
+    fn needs_request_id(&self) -> bool {
+        self.method.rule.as_ref().is_some_and(|rule| rule.idempotency == Idempotency::RequestId)
     }
 }
 
@@ -64,12 +76,37 @@ pub fn admission<M>(request: &Request<M>) -> Result<Admission, Failure> {
     admission.ok_or_else(|| Failure::internal("a call came past the rules' layer"))
 }
 
-/// Answers a unary call: runs the work, again if its transaction met another one, and puts its failure on the wire. A
-/// request that was answered before gets its first reply.
+/// Answers a unary call: checks what holds for every request, runs the work, again if its transaction met another one, and
+/// puts its failure on the wire. A request that was answered before gets its first reply.
+///
+/// # Errors
+/// The work's; texts with U+0000, at once; a request id that is none, together with the work's other faults.
+pub async fn answer<M, R, F, Work>(request: Request<M>, work: F) -> Result<Response<R>, Status>
+where
+    M: AnyRequest + Clone,
+    R: Message + Default,
+    F: FnMut(Call<M>) -> Work,
+    Work: Future<Output = Result<R, Failure>>,
+{
+    let admission = admission(&request)?;
+    let call = Call { admission, message: request.into_inner() };
+    // `Db::begin` lets nothing be committed without it.
+    let mut id = Faults::new();
+    if call.admission.needs_request_id() {
+        id.request_id("request_id", call.message.request_id().unwrap_or_default());
+    }
+    let outcome = match texts::refuse(&call.message) {
+        Ok(()) => carry_out(call, work).await,
+        Err(failure) => Err(failure),
+    };
+    outcome.map(Response::new).map_err(|failure| failure.beside(id).into())
+}
+
+/// As `answer`, for a stream that was received as a whole, and checked by whoever received it.
 ///
 /// # Errors
 /// The work's.
-pub async fn answer<M, R, F, Work>(request: Request<M>, mut work: F) -> Result<Response<R>, Status>
+pub async fn answer_stream<M, R, F, Work>(request: Request<M>, work: F) -> Result<Response<R>, Status>
 where
     M: Clone,
     R: Message + Default,
@@ -77,20 +114,29 @@ where
     Work: Future<Output = Result<R, Failure>>,
 {
     let admission = admission(&request)?;
-    let call = Call { admission, message: request.into_inner() };
+    Ok(Response::new(carry_out(Call { admission, message: request.into_inner() }, work).await?))
+}
+
+async fn carry_out<M, R, F, Work>(call: Call<M>, mut work: F) -> Result<R, Failure>
+where
+    M: Clone,
+    R: Message + Default,
+    F: FnMut(Call<M>) -> Work,
+    Work: Future<Output = Result<R, Failure>>,
+{
     for run in 1..=RUNS {
         if call.admission.expired() {
-            return Err(Failure::new(Reason::DeadlineExceeded).into());
+            return Err(Failure::new(Reason::DeadlineExceeded));
         }
         match work(call.clone()).await {
-            Ok(reply) => return Ok(Response::new(reply)),
+            Ok(reply) => return Ok(reply),
             Err(failure) if failure.is_conflict() && run < RUNS => {
                 tracing::debug!(run, "the transaction met another one; running it again");
             }
-            Err(failure) => return replayed(failure).map(Response::new).map_err(Status::from),
+            Err(failure) => return replayed(failure),
         }
     }
-    Err(Failure::conflict().into())
+    Err(Failure::conflict())
 }
 
 /// The first reply of a request that was answered before, out of the failure that stopped it.

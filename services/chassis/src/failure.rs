@@ -1,22 +1,18 @@
 //! Why a call fails. One map for all services: `proto/shixun/common/v1/reason.proto` gives each reason its gRPC code and
-//! its text in both languages; this file puts them on the wire.
+//! its text in both languages; `wire` sends them.
+
+mod faults;
+mod wire;
 
 use std::{collections::BTreeMap, fmt, sync::LazyLock, time::Duration};
 
 use proto::common::v1::Reason;
-use tonic::{Code, Status};
-use tonic_types::{
-    BadRequest, ErrorDetail, ErrorInfo, FieldViolation, LocalizedMessage, PreconditionFailure, PreconditionViolation,
-    RetryInfo, StatusExt,
-};
+use tonic::Code;
+
+pub use faults::Faults;
+use wire::fill;
 
 use crate::contract::{self, ReasonText};
-
-/// Bytes of violations that an answer carries.
-const VIOLATION_BYTES: usize = 5000;
-/// Characters of a variable that an answer carries: what a caller wrote comes back to him several times, and peers refuse
-/// headers of more than 16 KiB.
-const VARIABLE_CHARS: usize = 160;
 
 /// The domain of our `ErrorInfo`s.
 pub const DOMAIN: &str = "shixun";
@@ -147,6 +143,35 @@ impl Failure {
         }
     }
 
+    /// The variables of a refusal's text; none of an internal fault.
+    #[must_use]
+    pub fn metadata(&self) -> Metadata {
+        match &*self.0 {
+            Kind::Refused(refusal) => refusal.metadata.clone(),
+            _ => Metadata::new(),
+        }
+    }
+
+    /// This failure, told together with `faults`: bad input lists all that is wrong with it, and is told before any rule.
+    pub(crate) fn beside(mut self, faults: Faults) -> Self {
+        match &mut *self.0 {
+            Kind::Refused(refusal) if !refusal.violations.is_empty() => {
+                let told = std::mem::take(&mut refusal.violations);
+                let new = |fault: &Violation| told.iter().all(|violation| violation.field != fault.field);
+                // First: an answer holds no more than the first of very many.
+                let mut all: Vec<_> = faults.0.into_iter().filter(new).collect();
+                if let Some(count) = refusal.metadata.get_mut("count") {
+                    *count = count.parse::<usize>().unwrap_or(told.len()).saturating_add(all.len()).to_string();
+                }
+                all.extend(told);
+                refusal.violations = all;
+                self
+            }
+            Kind::Refused(_) => faults.check().err().unwrap_or(self),
+            Kind::Replayed(_) | Kind::Conflict | Kind::Internal(_) => self,
+        }
+    }
+
     /// Whether the transaction met another one and is to be run again.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
@@ -190,120 +215,9 @@ impl From<sqlx::Error> for Failure {
         match code.as_deref() {
             Some("40001" | "40P01" | "5" | "261" | "517" | "773") => Self::conflict(),
             Some("57014" | "25P03" | "53300") => Self::away(&error),
-            // U+0000, the one character that PostgreSQL cannot keep in a text.
-            Some("22021" | "22P05") => {
-                let mut faults = Faults::new();
-                faults.add("request", "文字不能含有字符 U+0000", "no text may contain the character U+0000");
-                faults.check().err().unwrap_or_else(|| Self::internal(error))
-            }
             Some(code) if code.starts_with("57P") || code.starts_with("08") => Self::away(&error),
             _ => Self::internal(format!("database: {error}")),
         }
-    }
-}
-
-impl From<Failure> for Status {
-    fn from(failure: Failure) -> Self {
-        match *failure.0 {
-            Kind::Refused(refusal) => refusal.into(),
-            Kind::Replayed(_) => Failure::internal("a replay left its handler as an error").into(),
-            Kind::Conflict => Failure::new(Reason::Unavailable)
-                .with("service", "database")
-                .retry_after(Duration::from_millis(100))
-                .into(),
-            Kind::Internal(cause) => {
-                tracing::error!(cause, "internal error");
-                bare(Reason::Internal)
-            }
-        }
-    }
-}
-
-/// The status of a reason without anything more to say.
-fn bare(reason: Reason) -> Status {
-    Failure::new(reason).into()
-}
-
-/// As many of the first as the trailers of an answer hold: peers refuse headers of more than 16 KiB.
-fn fitting(violations: &mut Vec<Violation>) {
-    let mut bytes = 0;
-    // A field is told thrice: in the violation, among the metadata's `fields`, and in the text that names these.
-    violations.retain(|violation| {
-        let size = 3 * violation.field.len() + violation.zh.len() + violation.en.len();
-        bytes += size;
-        bytes <= VIOLATION_BYTES || bytes == size
-    });
-}
-
-/// Cuts long variables short.
-fn clip(metadata: &mut Metadata) {
-    for value in metadata.values_mut() {
-        if let Some((end, _)) = value.char_indices().nth(VARIABLE_CHARS) {
-            value.truncate(end);
-            value.push('…');
-        }
-    }
-}
-
-impl From<Refusal> for Status {
-    fn from(mut refusal: Refusal) -> Self {
-        fitting(&mut refusal.violations);
-        clip(&mut refusal.metadata);
-        refusal.preconditions.iter_mut().for_each(|failed| clip(&mut failed.metadata));
-        let text = contract::reason_text(refusal.reason);
-        let mut metadata = refusal.metadata;
-        if !refusal.violations.is_empty() {
-            let fields: Vec<_> = refusal.violations.iter().map(|violation| violation.field.as_str()).collect();
-            metadata.entry("fields".to_owned()).or_insert_with(|| fields.join(", "));
-        }
-        if !refusal.preconditions.is_empty() {
-            let reasons: Vec<_> = refusal.preconditions.iter().map(|failed| failed.reason.as_str_name()).collect();
-            metadata.entry("reasons".to_owned()).or_insert_with(|| reasons.join(", "));
-        }
-        let (zh, en) = (fill(&text.zh, &metadata), fill(&text.en, &metadata));
-        let mut details = vec![
-            ErrorDetail::from(ErrorInfo::new(
-                refusal.reason.as_str_name(),
-                DOMAIN,
-                metadata.into_iter().collect::<std::collections::HashMap<_, _>>(),
-            )),
-            LocalizedMessage::new("zh-CN", zh).into(),
-            LocalizedMessage::new("en", en.clone()).into(),
-        ];
-        if !refusal.violations.is_empty() {
-            let violations = refusal.violations.into_iter();
-            details.push(
-                BadRequest::new(
-                    violations
-                        .map(|fault| FieldViolation::new(fault.field, format!("{} / {}", fault.zh, fault.en)))
-                        .collect::<Vec<_>>(),
-                )
-                .into(),
-            );
-        }
-        if !refusal.preconditions.is_empty() {
-            let failed = refusal.preconditions.into_iter();
-            details.push(
-                PreconditionFailure::new(
-                    failed
-                        .map(|failed| {
-                            let text = contract::reason_text(failed.reason);
-                            let (zh, en) = (fill(&text.zh, &failed.metadata), fill(&text.en, &failed.metadata));
-                            PreconditionViolation::new(
-                                failed.reason.as_str_name(),
-                                failed.subject,
-                                format!("{zh} / {en}"),
-                            )
-                        })
-                        .collect::<Vec<_>>(),
-                )
-                .into(),
-            );
-        }
-        if let Some(delay) = refusal.retry_after {
-            details.push(RetryInfo::new(Some(delay)).into());
-        }
-        Status::with_error_details_vec(text.code, en, details)
     }
 }
 
@@ -312,73 +226,6 @@ impl From<Refusal> for Status {
 pub fn localized(reason: Reason, metadata: &Metadata) -> (String, String) {
     let text = contract::reason_text(reason);
     (fill(&text.zh, metadata), fill(&text.en, metadata))
-}
-
-/// Puts values for `{keys}`, once: what stands in a value is left as it is.
-fn fill(template: &str, metadata: &Metadata) -> String {
-    let mut text = String::with_capacity(template.len());
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once('{') {
-        text.push_str(before);
-        let value = after.split_once('}').and_then(|(key, behind)| Some((metadata.get(key)?, behind)));
-        if let Some((value, behind)) = value {
-            text.push_str(value);
-            rest = behind;
-        } else {
-            text.push('{');
-            rest = after;
-        }
-    }
-    text + rest
-}
-
-/// Faults of a request, collected so that all are told at once.
-#[derive(Debug, Default)]
-pub struct Faults(Vec<Violation>);
-
-impl Faults {
-    /// No faults yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Notes that `field` is wrong, with the remedy in both languages.
-    pub fn add(&mut self, field: impl Into<String>, zh: impl Into<String>, en: impl Into<String>) {
-        self.0.push(Violation { field: field.into(), zh: zh.into(), en: en.into() });
-    }
-
-    /// Notes `field` as missing if `value` is empty.
-    pub fn required(&mut self, field: &str, value: &str) {
-        if value.is_empty() {
-            self.add(field, "必填", "required");
-        }
-    }
-
-    /// Whether nothing is wrong so far.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// # Errors
-    /// `INVALID_ARGUMENT` with every fault, if there is any.
-    pub fn check(self) -> Result<(), Failure> {
-        self.check_as(Reason::InvalidArgument)
-    }
-
-    /// # Errors
-    /// `reason` with every fault, if there is any.
-    pub fn check_as(self, reason: Reason) -> Result<(), Failure> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let mut failure = Failure::new(reason).with("count", self.0.len());
-        if let Kind::Refused(refusal) = &mut *failure.0 {
-            refusal.violations = self.0;
-        }
-        Err(failure)
-    }
 }
 
 static UNSPECIFIED: LazyLock<ReasonText> =

@@ -7,6 +7,7 @@ use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use jiff::tz::TimeZone;
@@ -23,6 +24,9 @@ use crate::{
     failure::Failure,
     policy::Policy,
 };
+
+/// When to try again at a window that still waits: an opening's steps take seconds.
+const WAITS: Duration = Duration::from_secs(5);
 
 /// The gates of one term, as of one revision of its fence.
 #[derive(Debug)]
@@ -218,7 +222,9 @@ pub fn serves(grant: &Grant, actor: &Actor) -> bool {
         && (grant.services.is_empty() || grant.services.contains(&actor.service))
 }
 
-fn usable(term: &TermGates, window: &Window, at: i64, positions: &BTreeMap<String, i64>) -> bool {
+/// Whether the window lets anybody in at `at`: it is open, not settled, and waits for nothing.
+#[must_use]
+pub fn usable(term: &TermGates, window: &Window, at: i64, positions: &BTreeMap<String, i64>) -> bool {
     is_open(window, at) && !term.is_settled(&window.id) && waits_for(term, window, positions).is_none()
 }
 
@@ -253,7 +259,7 @@ pub fn refusal(
             }
             if let Some(waits_for) = waits_for(term, window, positions) {
                 let failure = Failure::new(Reason::WindowNotReady).with("window", &window.id);
-                return failure.with("waits_for", waits_for).retry_after(std::time::Duration::from_secs(30));
+                return failure.with("waits_for", waits_for).retry_after(WAITS);
             }
         }
     }

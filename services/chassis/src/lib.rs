@@ -21,12 +21,13 @@ pub mod server;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod texts;
 
 /// Calls allocate on one thread and free on another all the time, which this allocator is made for.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-pub use call::{Admission, Call, admission, answer, replayed};
+pub use call::{Admission, Call, admission, answer, answer_stream, replayed};
 pub use changes::Mirror;
 pub use cli::run as cli;
 pub use config::Config;

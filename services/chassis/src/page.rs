@@ -64,7 +64,9 @@ impl Page {
 fn open(token: &str, bound: [u8; 8]) -> Result<String, Failure> {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok();
     let key = bytes.as_deref().and_then(|bytes| bytes.strip_prefix(&bound[..]));
-    if let Some(Ok(key)) = key.map(|key| String::from_utf8(key.to_vec())) {
+    if let Some(Ok(key)) = key.map(|key| String::from_utf8(key.to_vec()))
+        && !key.contains('\0')
+    {
         return Ok(key);
     }
     let mut faults = Faults::new();

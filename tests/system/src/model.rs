@@ -191,7 +191,7 @@ impl Model {
     }
 
     /// Brought back to life: a seat is kept for it, if it needs one now.
-    fn revive(&mut self, row: usize, from: &[State], to: State, hold: bool) -> Against {
+    fn revive(&mut self, row: usize, from: &[State], to: State, hold: bool, over: Option<Reason>) -> Against {
         let Row { teacher, project, state, held, .. } = self.rows[row].clone();
         let again = |other: &Row| other.teacher == teacher && other.project == project && lives(other.state);
         if (0..self.rows.len()).any(|other| other != row && again(&self.rows[other])) {
@@ -199,6 +199,9 @@ impl Model {
         }
         if !from.contains(&state) {
             return one(Reason::StateConflict);
+        }
+        if let Some(over) = over {
+            return one(over);
         }
         if hold && !held && self.free(project) < 1 {
             return one(Reason::Full);
@@ -215,13 +218,17 @@ impl Model {
             return one(Reason::WindowClosed);
         }
         let hold = self.first_come(row);
-        self.revive(row, &[State::SchoolApproved, State::SchoolRejected], State::Submitted, hold)
+        self.revive(row, &[State::SchoolApproved, State::SchoolRejected], State::Submitted, hold, None)
     }
 
-    /// The bureau puts it right. Once its confirmation is settled, only a seat that is kept can become a place.
-    pub fn correct(&mut self, row: usize, to: State) -> Against {
-        let hold = self.first_come(row) || self.settled.contains(&self.rows[row].round);
-        self.revive(row, &[State::Expired, State::SchoolRejected, State::Declined], to, hold)
+    /// The bureau puts it right: to be reviewed again only while there is a review to come. Once its confirmation is settled,
+    /// only a seat that is kept can become a place.
+    pub fn correct(&mut self, row: usize, to: State, open: Open) -> Against {
+        let round = self.rows[row].round;
+        let hold = self.first_come(row) || self.settled.contains(&round);
+        let over = to == State::Submitted && !matches!(open, Open::Selecting(open) if open <= round);
+        let over = over.then_some(Reason::ReviewOver);
+        self.revive(row, &[State::Expired, State::SchoolRejected, State::Declined], to, hold, over)
     }
 
     /// The provider's decision, with a reason.

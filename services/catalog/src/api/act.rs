@@ -114,13 +114,13 @@ pub fn text_at_most(faults: &mut Faults, field: &str, text: &str, limit: usize) 
     }
 }
 
-/// The domain's faults as the caller gets them, all at once; `prefix` is where the domain's fields hang in the request.
-pub fn check(faults: Vec<Fault>, prefix: &str) -> Result<(), Failure> {
-    let mut all = Faults::new();
+/// The domain's faults as the caller gets them, after those found already and all at once; `prefix` is where the domain's
+/// fields hang in the request.
+pub fn check(mut found: Faults, faults: Vec<Fault>, prefix: &str) -> Result<(), Failure> {
     for fault in faults {
-        all.add(format!("{prefix}{}", fault.field), fault.zh, fault.en);
+        found.add(format!("{prefix}{}", fault.field), fault.zh, fault.en);
     }
-    all.check()
+    found.check()
 }
 
 /// What a person may see of a listing.

@@ -62,7 +62,6 @@ async fn ask(service: &Service, call: Call<RequestExpansionRequest>) -> Result<R
         places: given.places_requested,
         ..wire::read_class(class, "expansion.new_class", &mut faults)
     });
-    faults.check()?;
     let asked = Expansion {
         name: format!("{name}/{}", tx.id("expansions")),
         project: name.clone(),
@@ -75,7 +74,7 @@ async fn ask(service: &Service, call: Call<RequestExpansionRequest>) -> Result<R
         decision_reason: String::new(),
     };
     let (gates, policy) = (tx.gates()?, act::policy(&tx)?);
-    act::check(expansion::request_faults(&asked, &project, gates.zone()), "")?;
+    act::check(faults, expansion::request_faults(&asked, &project, gates.zone()), "")?;
     if store::expansion::count_of(&mut tx, name).await? >= policy.expansion.requests_per_project {
         return Err(Failure::new(Reason::ExpansionExists).with("resource", name));
     }

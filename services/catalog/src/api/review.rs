@@ -112,14 +112,14 @@ async fn score(service: &Service, call: Call<ScoreProjectRequest>) -> Result<Sco
     }
     let mut faults = Faults::new();
     act::text_at_most(&mut faults, "comment", &call.message.comment, 2_000);
-    faults.check()?;
     let policy = act::policy(&tx)?;
     let criteria: Vec<(String, i32)> =
         call.message.criteria.iter().map(|criterion| (criterion.key.clone(), criterion.points)).collect();
-    let total_hundredths = match review::total(&policy.review, &criteria) {
-        Ok(total) => total,
-        Err(faults) => return Err(act::check(faults, "").err().unwrap_or_else(|| Failure::internal("no fault"))),
+    let (total_hundredths, wrong) = match review::total(&policy.review, &criteria) {
+        Ok(total) => (total, Vec::new()),
+        Err(wrong) => (0, wrong),
     };
+    act::check(faults, wrong, "")?;
     let scored = Scored { criteria, total_hundredths, comment: call.message.comment.clone() };
     let policy_version = tx.gates()?.policy_version();
     store::review::score(&mut tx, &project, &assignment.expert, &scored, policy_version).await?;

@@ -149,28 +149,6 @@ pub const fn is_live(state: State) -> bool {
     matches!(state, State::Approved | State::Published | State::Running)
 }
 
-/// The state machine as a Markdown table, for the documentation.
-#[must_use]
-pub fn markdown() -> String {
-    let mut text = String::from("| state |");
-    for event in Event::ALL {
-        text.push_str(&format!(" {} |", event.word()));
-    }
-    text.push_str("\n| --- |");
-    text.push_str(&" --- |".repeat(Event::ALL.len()));
-    text.push('\n');
-    for state in State::ALL {
-        text.push_str(&format!("| {} |", state.word()));
-        for event in Event::ALL {
-            text.push_str(
-                &next(*state, *event).map_or_else(|| " |".to_owned(), |after| format!(" {} |", after.word())),
-            );
-        }
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -214,13 +192,6 @@ mod tests {
             after.dedup();
             assert_eq!(after.len(), 1, "{}", event.word());
         }
-    }
-
-    #[test]
-    fn the_table_has_every_state_and_event() {
-        let table = markdown();
-        assert_eq!(table.lines().count(), State::ALL.len() + 2);
-        assert!(table.contains("| published | | | | | | | running | | | cancelled | |"), "{table}");
     }
 
     proptest! {

@@ -2,9 +2,11 @@
 //!
 //! `Db::begin` is the only door to a writing transaction; `Db::read` the door to reading on a caller's behalf.
 
+mod doors;
 mod lock;
 mod meters;
 mod queries;
+mod record;
 pub(crate) mod request;
 mod scope;
 mod tx;
@@ -28,9 +30,10 @@ use sqlx::{
 use tokio::sync::watch;
 
 pub use queries::{Queries, Reader};
+pub use record::Record;
 pub use request::{Claim, Claimed};
 pub use scope::Scope;
-pub use tx::{Record, Tx};
+pub use tx::Tx;
 pub use value::{Row, Rows, Sql, Value};
 
 use crate::{config::DatabaseConfig, env::Env, gates::TermGates};

@@ -1,9 +1,12 @@
 //! Running statements on either engine.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::future::BoxFuture;
-use proto::Actor;
+use proto::{
+    Actor,
+    common::v1::{Phase, Window},
+};
 use sqlx::{
     Postgres, Sqlite,
     query::Query,
@@ -52,6 +55,7 @@ pub struct Reader {
     pub(super) gates: Vec<Arc<TermGates>>,
     pub(super) scoped: bool,
     pub(super) at: i64,
+    pub(super) positions: BTreeMap<String, i64>,
 }
 
 impl Reader {
@@ -80,6 +84,22 @@ impl Reader {
     #[must_use]
     pub fn all_gates(&self) -> &[Arc<TermGates>] {
         &self.gates
+    }
+
+    /// The windows of the scope's term that let somebody in now, whoever asks.
+    ///
+    /// # Errors
+    /// `TERM_UNKNOWN` if the scope is of no term.
+    pub fn usable_windows(&self) -> Result<Vec<Arc<Window>>, Failure> {
+        let gates = self.gates()?;
+        let usable = |window: &&Arc<Window>| gates::usable(&gates, window, self.at, &self.positions);
+        Ok(gates.windows().iter().filter(usable).cloned().collect())
+    }
+
+    /// Why no window of `phase` lets anybody in now.
+    #[must_use]
+    pub fn shut(&self, phase: Phase) -> Failure {
+        gates::refusal(&self.gates, self.at, &[phase], None, &self.positions)
     }
 
     /// The policy of the scope's term, as this service reads it.

@@ -79,13 +79,7 @@ impl Claim {
     /// `INVALID_ARGUMENT` if the request id is empty or over 128 bytes.
     pub fn new(actor: &Actor, method: &str, request_id: String, body_digest: String) -> Result<Self, Failure> {
         let mut faults = Faults::new();
-        if request_id.is_empty() || request_id.len() > 128 {
-            faults.add(
-                "request_id",
-                "必填，1–128 字节；重试同一请求时保持不变",
-                "required, 1 to 128 bytes; keep it when you retry the same request",
-            );
-        }
+        faults.request_id("request_id", &request_id);
         faults.check()?;
         Ok(Self {
             caller: caller(actor).to_owned(),

@@ -3,17 +3,17 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::future::BoxFuture;
-use prost::{Message, Name};
+use prost::Message;
 use proto::{
-    Actor, Held, RequestId,
-    common::v1::{Change, Phase, Reason, RunStepRequest, Window},
+    Actor,
+    common::v1::{Change, Phase, Reason, Window},
 };
 use sha2::{Digest as _, Sha256};
 use sqlx::{Postgres, Sqlite, Transaction};
 
-use super::{Claim, Claimed, Db, Pool, Queries, Reader, Row, Scope, Sql, Value, queries, request};
+use super::{Claim, Db, Pool, Queries, Record, Row, Scope, Sql, Value, queries};
 use crate::{
-    call::{Admission, Call},
+    call::Admission,
     changes::feed,
     failure::Failure,
     gates::{self, Admitted, TermGates},
@@ -31,12 +31,14 @@ enum Engine {
 pub struct Tx {
     engine: Engine,
     db: Db,
-    at: i64,
-    admitted: Admitted,
+    pub(super) at: i64,
+    pub(super) admitted: Admitted,
     /// Gates of the terms that this transaction stands under; the scope's own first.
-    gates: Vec<Arc<TermGates>>,
+    pub(super) gates: Vec<Arc<TermGates>>,
     scoped: bool,
     pub(super) claim: Option<Claim>,
+    /// Why it will not be committed.
+    pub(super) doomed: Option<Failure>,
     seed: [u8; 32],
     counter: u64,
     changes: Vec<Change>,
@@ -44,189 +46,34 @@ pub struct Tx {
     positions: BTreeMap<String, i64>,
 }
 
-/// A change to be recorded.
-#[derive(Debug, Clone)]
-pub struct Record(Change);
-
-impl Record {
-    /// `resource` after `verb`: ids and coded facts only.
-    pub fn of<M: Message + Name>(resource: &str, verb: &str, after: &M) -> Self {
-        let any = prost_types::Any { type_url: M::type_url(), value: after.encode_to_vec() };
-        Self(Change { resource: resource.to_owned(), verb: verb.to_owned(), after: Some(any), ..Change::default() })
-    }
-
-    /// The coded reason.
-    #[must_use]
-    pub fn reason(mut self, reason: &str) -> Self {
-        reason.clone_into(&mut self.0.reason);
-        self
-    }
-
-    /// The term that the fact belongs to, where it is not the transaction's.
-    #[must_use]
-    pub fn term(mut self, term: &str) -> Self {
-        term.clone_into(&mut self.0.term);
-        self
-    }
-
-    /// The role and scope under which the act was allowed.
-    #[must_use]
-    pub fn by(mut self, actor: &Actor, held: Option<&Held>) -> Self {
-        self.0.actor = Some(actor.acting_as(held));
-        self
-    }
-
-    /// The instant of the act, where it is not the transaction's.
-    #[must_use]
-    pub fn at(mut self, at: i64) -> Self {
-        self.0.at = Some(proto::timestamp(at));
-        self
-    }
-}
-
-impl Db {
-    /// Begins the transaction of a mutation: the term's gates are read on the fence, the request id is claimed.
-    ///
-    /// # Errors
-    /// A closed or settled window, an unknown term, a reused request id; or (handled by `answer`) a replay.
-    pub async fn begin<M>(&self, call: &Call<M>, scope: Scope<'_>) -> Result<Tx, Failure>
-    where
-        M: Message + RequestId + Clone,
-    {
-        let claim = Claim::of(&call.admission.actor, &call.admission.method.path, &call.message)?;
-        self.begin_claimed(&call.admission, scope, claim).await
-    }
-
-    /// As `begin`, for a stream that carries its id and the digest of what follows.
-    ///
-    /// # Errors
-    /// As `begin`.
-    pub async fn begin_stream(
-        &self,
-        admission: &Admission,
-        scope: Scope<'_>,
-        request_id: &str,
-        digest: &[u8],
-    ) -> Result<Tx, Failure> {
-        let path = &admission.method.path;
-        let claim = Claim::new(&admission.actor, path, request_id.to_owned(), hex::encode(digest))?;
-        self.begin_claimed(admission, scope, claim).await
-    }
-
-    async fn begin_claimed(&self, admission: &Admission, scope: Scope<'_>, claim: Claim) -> Result<Tx, Failure> {
-        let mut tx = self.open_tx(scope, admission.at, Some(claim.clone()), Lock::Shared).await?;
-        tx.admitted = match tx.admit(admission).await {
-            Ok(admitted) => admitted,
-            // The window may have closed between the first answer, which was lost, and this call.
-            Err(refusal) => return Err(tx.answered(&claim).await?.map_or(refusal, Failure::replayed)),
-        };
-        match tx.claim(&claim).await? {
-            Claimed::Fresh => Ok(tx),
-            Claimed::Replay(reply) => Err(Failure::replayed(reply)),
-            Claimed::Reused | Claimed::Twin(_) => Err(request::reused()),
-        }
-    }
-
-    /// Begins a transaction for a batch of calls of one term: admit and recall each by itself.
-    ///
-    /// # Errors
-    /// An unknown term.
-    pub async fn batch(&self, term: &str) -> Result<Tx, Failure> {
-        self.open_tx(Scope::Term(term), self.env().clock.now(), None, Lock::Shared).await
-    }
-
-    /// Begins a transaction of the service's own: a mirror's batch, a housekeeping act. No gate decides on it.
-    ///
-    /// `seed` makes the ids that it derives: the same seed, the same ids.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn begin_own(&self, at: i64, seed: &str) -> Result<Tx, Failure> {
-        let mut tx = self.open_tx(Scope::AnyTerm, at, None, Lock::None).await?;
-        tx.seed = Sha256::digest(seed).into();
-        Ok(tx)
-    }
-
-    /// Begins a step's transaction: idempotent by the request id, admitted at the step's due instant.
-    pub(crate) async fn begin_step(&self, call: &Call<RunStepRequest>, due: i64) -> Result<Tx, Failure> {
-        let mut body = call.message.clone();
-        // A step that is resumed under a newer calendar is the same step.
-        body.gate_version = 0;
-        let claim = Claim::of(&call.admission.actor, &call.admission.method.path, &body)?;
-        let mut tx = self.begin_claimed(&call.admission, Scope::Term(&call.message.term), claim).await?;
-        tx.at = due;
-        Ok(tx)
-    }
-
-    /// Begins a transaction that holds the fence of `term` alone: all that were admitted under it have ended.
-    pub(crate) async fn begin_exclusive(&self, term: &str, at: i64) -> Result<Tx, Failure> {
-        self.open_tx(Scope::Term(term), at, None, Lock::Exclusive).await
-    }
-
-    /// Opens reading on a caller's behalf: the term's gates decide, no lock is taken.
-    ///
-    /// # Errors
-    /// A closed window, an unknown term.
-    pub async fn read<M>(&self, call: &Call<M>, scope: Scope<'_>) -> Result<Reader, Failure> {
-        let mut reader = self.reader();
-        let gates = gates::load_for_reading(&mut reader, self, scope).await?;
-        let positions = gates::mirror_positions(&mut reader, &gates).await?;
-        reader.admitted = gates::admit(&call.admission, &gates, &positions)?;
-        reader.scoped = scope != Scope::AnyTerm;
-        reader.gates = gates;
-        reader.at = call.admission.at;
-        Ok(reader)
-    }
-
-    /// Reading for the service's own purposes.
-    #[must_use]
-    pub fn reader(&self) -> Reader {
-        let actor = Actor { service: self.service().to_owned(), ..Actor::default() };
-        let admitted = Admitted { actor, windows: Vec::new() };
-        Reader { db: self.clone(), admitted, gates: Vec::new(), scoped: false, at: self.env().clock.now() }
-    }
-
-    async fn open_tx(&self, scope: Scope<'_>, at: i64, claim: Option<Claim>, lock: Lock) -> Result<Tx, Failure> {
-        let engine = match &self.inner().pool {
+impl Tx {
+    /// Begins, without having looked at any gate.
+    pub(super) async fn open(db: &Db, scope: Scope<'_>, at: i64, claim: Option<Claim>) -> Result<Self, Failure> {
+        let engine = match &db.inner().pool {
             Pool::Sqlite { writer, .. } => Engine::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
             Pool::Postgres { pool } => Engine::Postgres(pool.begin().await?),
         };
         let seed = claim.as_ref().map_or([0; 32], |claim| {
             Sha256::digest(format!("{}\n{}\n{}", claim.caller, claim.method, claim.request_id)).into()
         });
-        let actor = Actor { service: self.service().to_owned(), ..Actor::default() };
-        let mut tx = Tx {
+        let actor = Actor { service: db.service().to_owned(), ..Actor::default() };
+        Ok(Self {
             engine,
-            db: self.clone(),
+            db: db.clone(),
             at,
             admitted: Admitted { actor, windows: Vec::new() },
             gates: Vec::new(),
             scoped: scope != Scope::AnyTerm,
             claim,
+            doomed: None,
             seed,
             counter: 0,
             changes: Vec::new(),
             replies: Vec::new(),
             positions: BTreeMap::new(),
-        };
-        let db = self.clone();
-        tx.gates = match (lock, scope) {
-            (Lock::None, _) => Vec::new(),
-            (Lock::Shared, scope) => gates::load_on_fence(&mut tx, &db, scope, false).await?,
-            (Lock::Exclusive, scope) => gates::load_on_fence(&mut tx, &db, scope, true).await?,
-        };
-        Ok(tx)
+        })
     }
-}
 
-#[derive(Clone, Copy)]
-enum Lock {
-    None,
-    Shared,
-    Exclusive,
-}
-
-impl Tx {
     /// Runs a statement; returns the number of rows it touched.
     ///
     /// # Errors
@@ -387,6 +234,9 @@ impl Tx {
     /// # Errors
     /// Those of the database; then nothing was written.
     pub async fn finish(mut self) -> Result<i64, Failure> {
+        if let Some(failure) = self.doomed.take() {
+            return Err(failure);
+        }
         self.write_replies().await?;
         let position = self.write_changes().await?;
         match self.engine {

@@ -31,13 +31,16 @@ async fn advance(api: &ClockApi, call: Call<AdvanceRequest>) -> Result<AdvanceRe
         faults.required("to", "");
         return Err(faults.check().err().unwrap_or_else(|| Failure::internal("no fault")));
     };
+    // Read together, before anything is waited for: a restart counts from `since` on, and must not come out behind what was
+    // shown meanwhile.
+    let since = api.db.env().wall_micros();
     let to = to.max(clock.now());
     let mut tx = api.db.begin_own(to, "clock").await?;
     tx.execute(
         "INSERT INTO rehearsal_clock (id, at, running, since) VALUES (1, $1, $2, $3)
          ON CONFLICT (id) DO UPDATE SET running = excluded.running, since = excluded.since,
              at = CASE WHEN excluded.at > rehearsal_clock.at THEN excluded.at ELSE rehearsal_clock.at END",
-        args![to, i64::from(call.message.running), api.db.env().wall_micros()],
+        args![to, i64::from(call.message.running), since],
     )
     .await?;
     tx.finish().await?;

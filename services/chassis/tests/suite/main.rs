@@ -6,6 +6,7 @@ mod clock;
 mod contract;
 mod failure;
 mod feed;
+mod fence;
 mod gates;
 mod mirror;
 mod page;

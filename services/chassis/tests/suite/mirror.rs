@@ -84,6 +84,12 @@ impl Pair {
     }
 }
 
+/// The server gives up a hop before its caller does; where the machine is slow, the caller's own timer comes first, and tonic
+/// calls that cancelled.
+fn gave_up(status: &Status) -> bool {
+    matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled)
+}
+
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,7 +108,7 @@ async fn a_consumer_catches_up_and_follows() -> anyhow::Result<()> {
         let status = client.get_status(within(SOON, GetStatusRequest {})).await?.into_inner();
         assert_eq!(status.mirrors.iter().map(|mirror| mirror.position).collect::<Vec<_>>(), [7]);
         let beyond = pair.wait(&consumer, 8, Duration::from_millis(300)).await?.unwrap_err();
-        assert_eq!(beyond.code(), Code::DeadlineExceeded);
+        assert!(gave_up(&beyond), "{beyond:?}");
         consumer.end().await?;
         source.end().await?;
         pair.taken(2606).await?;
@@ -141,10 +147,8 @@ async fn a_consumer_that_fails_or_ends_within_a_batch_goes_on_there() -> anyhow:
         while settings.hooks.given.load(Ordering::SeqCst) < 1102 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert_eq!(
-            pair.wait(&consumer, 1, Duration::from_millis(200)).await?.unwrap_err().code(),
-            Code::DeadlineExceeded
-        );
+        let stuck = pair.wait(&consumer, 1, Duration::from_millis(200)).await?.unwrap_err();
+        assert!(gave_up(&stuck), "{stuck:?}");
         consumer.end().await?;
         let db = Pair::db(&pair.of_consumer).await?;
         let rows = number(&db, "SELECT COUNT(*) AS n FROM note").await?;
@@ -214,7 +218,7 @@ async fn a_source_that_changed_its_past_is_not_followed() -> anyhow::Result<()> 
             let consumer = start::<Consumer>(pair.consuming(address)?, ANY, Env::rehearsal(AT)).await?;
             let stopped = pair.wait(&consumer, 2, Duration::from_millis(700)).await?.unwrap_err();
             // tonic's client calls it cancelled where its own timer is the first.
-            assert!(matches!(stopped.code(), Code::DeadlineExceeded | Code::Cancelled), "{stopped}");
+            assert!(gave_up(&stopped), "{stopped}");
             consumer.end().await?;
             source.end().await?;
             pair.taken(1).await?;

@@ -13,11 +13,11 @@ use proto::{
     enrollment::v1::{Selection, SubmitSelectionRequest, SubmitSelectionResponse},
 };
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
-use crate::fixture::{AT, TERM, count_up, counted, databases, gates, number, reason, window};
+use crate::fixture::{AT, HOUR, TERM, count_up, counted, databases, gates, number, reason, window};
 
 const SUBMIT: &str = "/shixun.enrollment.v1.SelectionService/SubmitSelection";
-const HOUR: i64 = 3_600_000_000;
 
 fn submit(project: &str, id: &str, at: i64) -> Result<Call<SubmitSelectionRequest>, Failure> {
     let message = SubmitSelectionRequest {
@@ -89,6 +89,69 @@ async fn an_id_is_required_and_bounded() -> anyhow::Result<()> {
             assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "REASON_INVALID_ARGUMENT"));
         }
         answer(&database.db, submit("p", &"x".repeat(128), AT)?).await?;
+    }
+    Ok(())
+}
+
+/// The fields that a refusal names.
+fn fields(status: &Status) -> Vec<String> {
+    let bad = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
+    bad.into_iter().map(|violation| violation.field).collect()
+}
+
+#[tokio::test]
+async fn a_bad_id_is_told_with_the_other_faults_and_before_any_rule() -> anyhow::Result<()> {
+    for database in opened().await? {
+        let db = &database.db;
+        let faulty = async |before: bool, id: &str| -> anyhow::Result<Status> {
+            let work = |call: Call<SubmitSelectionRequest>| async move {
+                let mut faults = chassis::Faults::new();
+                faults.required("teacher", &call.message.teacher);
+                // Checked before the transaction begins, or in it.
+                let tx = if before { None } else { Some(db.begin(&call, Scope::Term(TERM)).await?) };
+                faults.check()?;
+                drop(tx);
+                Ok(SubmitSelectionResponse::default())
+            };
+            Ok(chassis::answer(request(submit("p", id, AT)?), work).await.unwrap_err())
+        };
+        for before in [true, false] {
+            let refused = faulty(before, "").await?;
+            assert_eq!(
+                (refused.code(), fields(&refused)),
+                (Code::InvalidArgument, vec!["request_id".into(), "teacher".into()])
+            );
+            let details = refused.get_error_details();
+            let count = details.error_info().and_then(|info| info.metadata.get("count").cloned());
+            assert_eq!(count.as_deref(), Some("2"));
+            let refused = faulty(before, "good").await?;
+            assert_eq!(fields(&refused), ["teacher"]);
+        }
+        // What a rule refuses, and what would have gone, is told the id alone; nothing of it is kept.
+        for project in ["bad", "p"] {
+            let refused = answer(db, submit(project, "", AT)?).await.unwrap_err();
+            assert_eq!((refused.code(), fields(&refused)), (Code::InvalidArgument, vec!["request_id".into()]));
+        }
+        let refused = answer(db, submit("p", "", AT + 2 * HOUR)?).await.unwrap_err();
+        assert_eq!(fields(&refused), ["request_id"], "the window has closed, too");
+        assert_eq!((counted(db, "bad").await?, counted(db, "p").await?), (0, 0));
+        assert_eq!(number(db, "SELECT COUNT(*) AS n FROM request").await?, 0);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_text_with_a_zero_is_refused_on_both_engines() -> anyhow::Result<()> {
+    for database in opened().await? {
+        let db = &database.db;
+        let refused = answer(db, submit("p\0", "", AT)?).await.unwrap_err();
+        assert_eq!(
+            (refused.code(), fields(&refused)),
+            (Code::InvalidArgument, vec!["request_id".into(), "project".into()])
+        );
+        let refused = answer(db, submit("p", "1\0", AT)?).await.unwrap_err();
+        assert_eq!(fields(&refused), ["request_id"]);
+        assert_eq!(number(db, "SELECT COUNT(*) AS n FROM request").await?, 0);
     }
     Ok(())
 }
@@ -238,7 +301,7 @@ async fn carry_out(db: &Db, claims: &[Claim]) -> Result<(), Failure> {
                 let first = prost::Message::encode_to_vec(&reply(&claim.request_id));
                 assert_eq!(bytes, first, "another's reply");
             }
-            other => panic!("{other:?}"),
+            other => return Err(Failure::internal(format!("{other:?}"))),
         }
     }
     tx.finish().await.map(|_| ())

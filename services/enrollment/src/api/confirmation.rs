@@ -6,6 +6,7 @@ use chassis::{
     Call, Failure, Faults, Page, answer,
     db::{Rows, Scope, Tx},
 };
+use jiff::civil::Date;
 use proto::{
     common::v1::{Phase, Reason, Role},
     enrollment::v1::{
@@ -74,7 +75,14 @@ async fn rank(api: &Api, call: Call<RankSelectionsRequest>) -> Result<RankSelect
     let project = project.ok_or_else(|| Failure::not_found(&message.project))?;
     let actor = db.actor().clone();
     scope::on_project(&mut db, &actor, &project).await?;
-    let today = db.gates()?.day(call.at());
+    let gates = db.gates()?;
+    // As is what the ranking uses: of the day on which the round opened.
+    let opened_on = |round: i32| {
+        let opens =
+            gates.ordinary(Phase::Selection, round).and_then(|window| window.opens.as_ref()).map(proto::instant);
+        gates.day(opens.unwrap_or(call.at()))
+    };
+    let days_left = |round: i32, ends: Date| ends.since(opened_on(round)).map_or(0, |span| span.get_days());
     let undecided = selections::of_project(&mut db, &project.name, State::SchoolApproved.word()).await?;
     let of_round = |selection: &&Selection| message.round == 0 || selection.round == message.round;
     let undecided: Vec<&Selection> = undecided.iter().filter(of_round).collect();
@@ -82,13 +90,16 @@ async fn rank(api: &Api, call: Call<RankSelectionsRequest>) -> Result<RankSelect
     let free = seats::free(&mut db, &BTreeSet::from([project.name.clone()])).await?;
     let total_size = i64::try_from(ranked.len()).unwrap_or(i64::MAX);
     let (ranked, next_page_token) = cut(&page, ranked);
-    let ranked = ranked.into_iter().map(|(index, need)| Ranked {
-        selection: undecided.iter().find(|one| one.name == need.selection).map(|one| wire::selection(one)),
-        rank: i32::try_from(index).unwrap_or(i32::MAX).saturating_add(1),
-        lacks_intensive: need.lacks_intensive,
-        matched: need.matched,
-        days_to_cycle_end: need.cycle_ends_on.map_or(0, |ends| ends.since(today).map_or(0, |span| span.get_days())),
-        cycle_credit: Some(need.cycle_credit.into()),
+    let ranked = ranked.into_iter().map(|(index, need)| {
+        let selection = undecided.iter().find(|one| one.name == need.selection);
+        Ranked {
+            selection: selection.map(|one| wire::selection(one)),
+            rank: i32::try_from(index).unwrap_or(i32::MAX).saturating_add(1),
+            lacks_intensive: need.lacks_intensive,
+            matched: need.matched,
+            days_to_cycle_end: selection.zip(need.cycle_ends_on).map_or(0, |(one, ends)| days_left(one.round, ends)),
+            cycle_credit: Some(need.cycle_credit.into()),
+        }
     });
     Ok(RankSelectionsResponse {
         ranked: ranked.collect(),

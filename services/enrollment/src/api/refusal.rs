@@ -12,6 +12,11 @@ impl From<Ground> for Failure {
     }
 }
 
+/// A refusal as a ground, for a check that only tells.
+pub fn ground(failure: &Failure) -> Ground {
+    Ground { reason: failure.reason().unwrap_or(Reason::Internal), metadata: failure.metadata() }
+}
+
 /// The failure of every ground at once: one by itself, several under `several`.
 #[must_use]
 pub fn all(grounds: Vec<Ground>, several: Reason, subject: &str) -> Option<Failure> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chassis::{
     Call, Failure, Faults, Page, answer,
     db::{Record, Scope, Tx},
+    gates::TermGates,
 };
 use proto::{
     Held,
@@ -27,6 +28,7 @@ use crate::{
         notification::Kind,
         project::Project,
         review::{self, Reviewing, SCHOOL_REVIEWERS},
+        state::next,
     },
     intake::first_round_ends_on,
     store::{desk as store, notifications, notifications::Message, people, roster, rounds, selections, wire},
@@ -252,6 +254,9 @@ async fn correct(api: &Api, call: Call<CorrectSelectionRequest>) -> Result<Corre
     let actor = tx.actor().clone();
     let held = scope::over(&mut tx, &actor, &[Role::BureauOfficer], &selection.school, name).await?;
     not_selected_again(&desk, &selection)?;
+    if event == Event::CorrectToSubmitted && next(selection.state, event).is_some() {
+        review_to_come(&gates, &selection, tx.at())?;
+    }
     // Once its confirmation is settled, only a seat that is kept for it can still become a place.
     let settled =
         gates.ordinary(Phase::ProviderConfirmation, selection.round).is_some_and(|window| gates.is_settled(&window.id));
@@ -262,6 +267,20 @@ async fn correct(api: &Api, call: Call<CorrectSelectionRequest>) -> Result<Corre
     store::finish(&mut tx, term, &mut desk, Some(&held)).await?;
     let reply = CorrectSelectionResponse { selection: desk.selections.get(name).map(wire::selection) };
     tx.commit(reply).await
+}
+
+/// A selection waits for its school only where the school can still review it; else nothing would ever move it on.
+fn review_to_come(gates: &TermGates, selection: &Selection, at: i64) -> Result<(), Failure> {
+    let to_come = gates.windows().iter().any(|window| {
+        let of_round = window.phase() == Phase::SchoolReview && window.round == selection.round;
+        let for_school = window.organizations.is_empty() || window.organizations.contains(&selection.school);
+        let closes = window.closes.as_ref().map_or(i64::MIN, proto::instant);
+        of_round && for_school && at < closes && !gates.is_settled(&window.id)
+    });
+    if to_come {
+        return Ok(());
+    }
+    Err(Failure::new(Reason::ReviewOver).with("resource", &selection.name).with("round", selection.round))
 }
 
 async fn grant(api: &Api, call: Call<GrantOverrideRequest>) -> Result<GrantOverrideResponse, Failure> {

@@ -78,6 +78,9 @@ impl View {
     }
 }
 
+/// A listener's end of a term's board; `None` before the first look.
+pub(crate) type Board = watch::Receiver<Option<Arc<View>>>;
+
 type Boards = BTreeMap<String, watch::Sender<Option<Arc<View>>>>;
 
 /// The boards of all terms. Cheap to clone.
@@ -112,10 +115,7 @@ impl SeatBoard {
     ///
     /// # Errors
     /// `OVERLOADED` if as many listen as are allowed.
-    pub(super) fn listen(
-        &self,
-        term: &str,
-    ) -> Result<(watch::Receiver<Option<Arc<View>>>, OwnedSemaphorePermit), Failure> {
+    pub(super) fn listen(&self, term: &str) -> Result<(Board, OwnedSemaphorePermit), Failure> {
         let full = |_| Failure::new(Reason::Overloaded).retry_after(RETRY_AFTER);
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
         let mut boards = self.boards.lock().unwrap_or_else(PoisonError::into_inner);

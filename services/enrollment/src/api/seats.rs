@@ -1,6 +1,6 @@
 //! The seats of projects: listed, and watched by many at once.
 
-use std::{collections::BTreeSet, pin::Pin, sync::Arc};
+use std::{collections::BTreeSet, pin::Pin};
 
 use chassis::{Call, Failure, Page, admission, db::Scope};
 use futures::{Stream, stream};
@@ -8,10 +8,10 @@ use proto::{
     common::v1::Reason,
     enrollment::v1::{FreePlaces, ListSeatsRequest, ListSeatsResponse, WatchSeatsRequest, WatchSeatsResponse},
 };
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Status};
 
-use super::{Api, seat_board::View};
+use super::{Api, seat_board::Board};
 use crate::store::seats as store;
 
 /// What a watcher gets.
@@ -32,7 +32,7 @@ pub(super) async fn list(api: &Api, call: Call<ListSeatsRequest>) -> Result<List
 
 /// A listener: what it wants, and what it has seen.
 struct Listener {
-    board: watch::Receiver<Option<Arc<View>>>,
+    board: Board,
     /// Empty: all.
     projects: BTreeSet<String>,
     seen: u64,

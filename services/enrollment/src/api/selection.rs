@@ -18,16 +18,16 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Api, scope, seats, term_of};
+use super::{Api, refusal, scope, seats, term_of};
 use crate::{
     domain::{
-        Event, Ground, Policy, Selection,
+        Event, Policy, Selection,
         allocation::{Allocation, allocation},
         desk::Why,
         eligibility::{self, Case},
         notification::Kind,
     },
-    intake::{first_round_ends_on, open_selection_window, open_windows},
+    intake::{first_round_ends_on, open_selection_window},
     store::{
         catalog, credit, desk as store, notices, notifications,
         notifications::Message,
@@ -121,7 +121,7 @@ async fn check(api: &Api, call: Call<CheckEligibilityRequest>) -> Result<CheckEl
     let project = catalog::project(&mut db, &message.project).await?;
     let project = project.ok_or_else(|| Failure::not_found(&message.project))?;
 
-    let open = open_windows(&gates, call.at());
+    let open = db.usable_windows()?;
     let window = open_selection_window(&open, &teacher.path);
     let round = window.map_or(0, |window| window.round);
     // Outside a window the answer is for the round that opens next, or was last.
@@ -150,8 +150,7 @@ async fn check(api: &Api, call: Call<CheckEligibilityRequest>) -> Result<CheckEl
     };
     let mut reasons = eligibility::refusals(&case);
     if round == 0 {
-        let phase = Phase::Selection.as_str_name();
-        reasons.insert(0, Ground::new(Reason::WindowClosed).with("phase", phase).with("opens", "—"));
+        reasons.insert(0, refusal::ground(&db.shut(Phase::Selection)));
     }
     Ok(CheckEligibilityResponse {
         eligible: reasons.is_empty(),

@@ -19,7 +19,7 @@ pub fn settle(desk: &mut Desk, project: &str, round: i32, ranked: &[String]) -> 
     desk.promote(project);
     let holders = |desk: &Desk, seat: bool| -> Vec<String> {
         let undecided = |name: &&String| {
-            desk.selections.get(*name).is_some_and(|selection| {
+            desk.selections.get(name).is_some_and(|selection| {
                 selection.project == project
                     && selection.round <= round
                     && (selection.seat == Seat::Held) == seat

@@ -237,28 +237,6 @@ pub const fn next(state: State, event: Event) -> Option<State> {
     Some(after)
 }
 
-/// The state machine as a Markdown table, for the documentation: a row a state, a column an event.
-#[must_use]
-pub fn markdown() -> String {
-    let mut text = String::from("| state |");
-    for event in Event::ALL {
-        text.push_str(&format!(" {} |", event.word()));
-    }
-    text.push_str("\n| --- |");
-    text.push_str(&" --- |".repeat(Event::ALL.len()));
-    text.push('\n');
-    for state in State::ALL {
-        text.push_str(&format!("| {} |", state.word()));
-        for event in Event::ALL {
-            text.push_str(
-                &next(*state, *event).map_or_else(|| " |".to_owned(), |after| format!(" {} |", after.word())),
-            );
-        }
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -318,15 +296,6 @@ mod tests {
             assert_eq!(State::from_word(state.word()), Some(*state));
         }
         assert_eq!(State::from_word(""), None);
-    }
-
-    #[test]
-    fn the_table_names_every_state_and_event() {
-        let table = markdown();
-        assert_eq!(table.lines().count(), State::ALL.len() + 2);
-        for event in Event::ALL {
-            assert!(table.contains(event.word()));
-        }
     }
 
     proptest! {

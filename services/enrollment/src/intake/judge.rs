@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use chassis::{
     Failure,
-    gates::{Admitted, TermGates, is_open},
+    gates::{Admitted, TermGates},
 };
 use jiff::civil::Date;
 use proto::{
@@ -34,12 +34,6 @@ pub(crate) fn open_selection_window<'a>(windows: &'a [Arc<Window>], path: &[Stri
     let selecting = || windows.iter().filter(|window| window.phase() == Phase::Selection);
     let own = |window: &&Arc<Window>| window.organizations.iter().any(|named| path.contains(named));
     selecting().find(own).or_else(|| selecting().find(|window| window.organizations.is_empty()))
-}
-
-/// The open and unsettled selection windows of a term, for a check outside a transaction.
-pub(crate) fn open_windows(gates: &TermGates, at: i64) -> Vec<Arc<Window>> {
-    let open = |window: &&Arc<Window>| is_open(window, at) && !gates.is_settled(&window.id);
-    gates.windows().iter().filter(open).cloned().collect()
 }
 
 /// The role under which the actor submits for the teacher: for himself, or for a teacher of his school.

@@ -20,7 +20,7 @@ use tokio::{
 
 use self::meters::Meters;
 
-pub(crate) use judge::{first_round_ends_on, open_selection_window, open_windows};
+pub(crate) use judge::{first_round_ends_on, open_selection_window};
 
 /// `[intake]` of the configuration.
 #[derive(Debug, Clone, Copy, Deserialize)]

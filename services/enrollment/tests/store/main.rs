@@ -15,13 +15,14 @@ use chassis::{
 };
 use enrollment::api::Api;
 use proto::{
-    common::v1::{Action, Reason, Role},
-    credit::v1::{Entry, entry},
+    common::v1::{Action, Phase, Precondition, Reason, Role, Window, precondition::Condition},
+    credit::v1::{CreditPosition, Entry, entry},
     enrollment::v1::{
         Attendance, CheckEligibilityRequest, ConfirmResultsRequest, CorrectResultRequest, CorrectSelectionRequest,
         GrantOverrideRequest, IssueNoticeRequest, ListBarredRequest, ListNonSelectorsRequest, ListNotificationsRequest,
-        ListSelectionsRequest, OrderSelectionsRequest, RecordAttendanceRequest, RecordResultsRequest, ResultFacts,
-        Selection, UrgeTeachersRequest, inbox_service_server::InboxService as _,
+        ListSelectionsRequest, OrderSelectionsRequest, RankSelectionsRequest, RecordAttendanceRequest,
+        RecordResultsRequest, ResultFacts, Selection, UrgeTeachersRequest,
+        confirmation_service_server::ConfirmationService as _, inbox_service_server::InboxService as _,
         notice_service_server::NoticeService as _, provider_decision::Verdict,
         review_service_server::ReviewService as _, selection, selection_service_server::SelectionService as _,
         training_service_server::TrainingService as _,
@@ -30,7 +31,7 @@ use proto::{
 };
 use support::{
     CONFIRMATION_1, DAY, Menu, OPENS, OTHER, REVIEW_1, REVIEW_2, SCHOOL, SELECTION_1, SELECTION_2, TRAINING, World,
-    admin, as_teacher, bureau, databases, other_admin, provider, reason, reasons, teacher,
+    admin, as_teacher, bureau, databases, other_admin, provider, reason, reasons, teacher, window, windows,
 };
 
 const fn at(days: i64) -> i64 {
@@ -61,6 +62,7 @@ macro_rules! on_both_engines {
 }
 on_both_engines!(
     selecting::selecting,
+    selecting::a_round_opens_once_it_is_ready,
     selecting::one_request_once,
     selecting::the_last_places_under_many_replicas,
     reviewing::reviewing,

@@ -4,6 +4,10 @@ use super::*;
 
 pub async fn settling_and_waiting(db: &Db, term: &str) {
     let world = World::new(db, term, &["t1", "t2", "t3", "t4", "t5"], &menu()).await;
+    let cycle_ends_on = "2020-08-26".parse::<jiff::civil::Date>().ok().map(Into::into);
+    let position = CreditPosition { teacher: "teachers/t1".to_owned(), cycle_ends_on, ..CreditPosition::default() };
+    world.credit("teachers/t1/position", &position).await;
+    world.step(Action::FixCreditPositions, "selection-1", 0).await;
     let mut names = Vec::new();
     for (index, id) in ["t1", "t2", "t3", "t4", "t5"].iter().enumerate() {
         let when = at(7) + i64::try_from(index).expect("small");
@@ -12,6 +16,12 @@ pub async fn settling_and_waiting(db: &Db, term: &str) {
     let all: Vec<_> = names.iter().map(|name| (name.as_str(), true, "")).collect();
     world.review(&admin(), &all, at(8)).await.expect("approved");
     let when = at(CONFIRMATION_1) + 1;
+    // Ranked by what was fixed when the round opened: a leap year before the end of the first one's cycle.
+    let path = "/shixun.enrollment.v1.ConfirmationService/RankSelections";
+    let message = RankSelectionsRequest { project: world.project("a"), round: 1, ..RankSelectionsRequest::default() };
+    let ranked = world.api.rank_selections(world.request(path, &provider(), when, message)).await.expect("ranked");
+    let ranked: Vec<_> = ranked.into_inner().ranked.into_iter().map(|one| (one.rank, one.days_to_cycle_end)).collect();
+    assert_eq!(ranked, [(1, 366), (2, 0), (3, 0), (4, 0), (5, 0)]);
     // Two places: confirming the last without a reason passes the first over.
     let passing = world.decide("a", &[(&names[4], Verdict::Confirm, "")], when).await;
     assert_eq!(reason(passing), Reason::DeviationReasonRequired);

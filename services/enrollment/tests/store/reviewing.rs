@@ -71,19 +71,41 @@ pub async fn the_bureau_corrects(db: &Db, term: &str) {
     let name = world.submit("t1", "b", at(7)).await.expect("b").name;
     world.review(&admin(), &[(&name, false, "误操作")], at(8)).await.expect("rejected");
     let path = "/shixun.enrollment.v1.ReviewService/CorrectSelection";
-    let correct = |state: selection::State, reason: &str| {
+    let correct = |name: &str, state: selection::State, reason: &str, when| {
         let message = CorrectSelectionRequest {
-            name: name.clone(),
+            name: name.to_owned(),
             state: state.into(),
             reason: reason.to_owned(),
             request_id: world.next(),
         };
-        world.api.correct_selection(world.request(path, &bureau(), at(REVIEW_1), message))
+        world.api.correct_selection(world.request(path, &bureau(), when, message))
     };
-    assert_eq!(reason(correct(selection::State::Confirmed, "").await), Reason::InvalidArgument);
-    correct(selection::State::SchoolApproved, "申诉成立").await.expect("corrected");
+    let when = at(REVIEW_1);
+    assert_eq!(reason(correct(&name, selection::State::Confirmed, "", when).await), Reason::InvalidArgument);
+    correct(&name, selection::State::SchoolApproved, "申诉成立", when).await.expect("corrected");
     assert_eq!(world.state(&name).await, "school_approved");
-    assert_eq!(reason(correct(selection::State::Submitted, "再议").await), Reason::StateConflict);
+    assert_eq!(reason(correct(&name, selection::State::Submitted, "再议", when).await), Reason::StateConflict);
+
+    // To be reviewed again: only where a review is to come, so that nothing waits for a school that cannot review it.
+    let again = world.submit("t2", "b", at(7)).await.expect("b").name;
+    let submitted = |when| correct(&again, selection::State::Submitted, "误操作", when);
+    world.review(&admin(), &[(&again, false, "误操作")], at(8)).await.expect("rejected");
+    submitted(at(14)).await.expect("the window is open");
+    world.review(&admin(), &[(&again, false, "误操作")], at(14)).await.expect("rejected");
+    assert_eq!(reason(submitted(at(15)).await), Reason::ReviewOver, "it has closed");
+    let supplement = |school: &str| {
+        let mut extra = window("school-review-1-more", Phase::SchoolReview, 1, 20, 22);
+        extra.organizations = vec![school.to_owned()];
+        windows().into_iter().chain([extra]).collect()
+    };
+    world.put_gates(2, supplement(OTHER)).await;
+    assert_eq!(reason(submitted(at(17)).await), Reason::ReviewOver, "another school's");
+    world.put_gates(3, supplement(SCHOOL)).await;
+    submitted(at(17)).await.expect("a supplementary window is to come");
+    world.review(&admin(), &[(&again, false, "误操作")], at(21)).await.expect("rejected in it");
+    world.settle("school-review-1-more", 3).await;
+    assert_eq!(reason(submitted(at(21)).await), Reason::ReviewOver, "settled");
+    correct(&again, selection::State::SchoolApproved, "申诉成立", at(21)).await.expect("the remedy");
     world.check_seats().await;
 }
 

@@ -1,5 +1,7 @@
 //! Selecting: every reason, one request once, the last places.
 
+use tonic_types::StatusExt as _;
+
 use super::*;
 
 pub async fn selecting(db: &Db, term: &str) {
@@ -99,6 +101,42 @@ async fn listed(world: &World, actor: &proto::Actor, message: ListSelectionsRequ
             return all;
         }
     }
+}
+
+pub async fn a_round_opens_once_it_is_ready(db: &Db, term: &str) {
+    let world = World::new(db, term, &["t1"], &menu()).await;
+    let (when, actor) = (at(SELECTION_1), as_teacher("t1"));
+    let taken = world.submit("t1", "b", when).await.expect("b");
+    // The step that fixes what the round is ranked by is still at work.
+    let mut late = windows();
+    let opens = late[0].opens;
+    let condition = Some(Condition::SettledWindow("selection-1-ready".to_owned()));
+    late[0].preconditions = vec![Precondition { condition }];
+    late.push(Window { id: "selection-1-ready".to_owned(), opens, closes: opens, ..Window::default() });
+    world.put_gates(2, late).await;
+
+    let message = world.submission("c");
+    let refused = world.submit_as(&world.api, &actor, message.clone(), when).await.expect_err("not yet");
+    let delay = refused.get_details_retry_info().and_then(|info| info.retry_delay).expect("when to try again");
+    assert!(delay.as_secs() <= 5, "{delay:?}");
+    assert_eq!(reason(Err::<(), _>(refused)), Reason::WindowNotReady);
+    assert_eq!(reason(world.withdraw(&actor, &taken.name, when).await), Reason::WindowNotReady);
+    let path = "/shixun.enrollment.v1.SelectionService/CheckEligibility";
+    let check = CheckEligibilityRequest { project: world.project("c"), teacher: String::new() };
+    let checked = async || {
+        let checked = world.api.check_eligibility(world.request(path, &actor, when, check.clone())).await;
+        checked.expect("checked").into_inner()
+    };
+    let told = checked().await;
+    assert_eq!((told.eligible, told.round, told.reasons[0].reason()), (false, 0, Reason::WindowNotReady));
+    assert!(told.reasons[0].zh.contains("selection-1-ready"), "{}", told.reasons[0].zh);
+
+    // The mark lets everybody in; what was refused may be tried again under its id.
+    world.settle("selection-1-ready", 2).await;
+    let told = checked().await;
+    assert_eq!((told.eligible, told.round), (true, 1));
+    world.submit_as(&world.api, &actor, message, when).await.expect("ready");
+    world.withdraw(&actor, &taken.name, when).await.expect("ready");
 }
 
 pub async fn one_request_once(db: &Db, term: &str) {

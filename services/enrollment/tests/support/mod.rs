@@ -1,13 +1,13 @@
 //! A small world on a database: a county with two schools, a provider, and people to act in it.
 #![allow(dead_code, reason = "each suite uses its part")]
 
+mod books;
+mod calls;
+mod county;
+
 use std::collections::BTreeMap;
 
-use chassis::{
-    CancellationToken, Mirror, Program as _, StepOutcome, Steps as _,
-    db::{Db, Queries as _, args},
-    testing,
-};
+use chassis::{CancellationToken, Mirror, Program as _, StepOutcome, Steps as _, db::Db, testing};
 use enrollment::{
     Enrollment,
     api::{Api, EnrollmentSteps, SeatBoard, SeatsConfig},
@@ -18,36 +18,16 @@ use prost::{Message, Name};
 use proto::{
     Actor,
     catalog::v1::{Audience, Class, ProjectFacts, Session, class, project},
-    common::v1::{Action, Change, Credit, Gates, Phase, Reason, Role, RoleGrant, RunStepRequest, Window},
-    enrollment::v1::{
-        DecideSelectionsRequest, DecideSelectionsResponse, Decision, ListSeatsRequest, ProviderDecision,
-        ReviewSelectionsRequest, ReviewSelectionsResponse, Seats, Selection, SubmitSelectionRequest,
-        SubmitSelectionResponse, WithdrawSelectionRequest, WithdrawSelectionResponse,
-        confirmation_service_server::ConfirmationService as _, provider_decision::Verdict,
-        review_service_server::ReviewService as _, selection_service_server::SelectionService as _,
+    common::v1::{
+        Action, Change, Credit, Gates, Reason, Role, RunStepRequest, SettleWindowRequest, Window,
+        gate_service_server::GateService as _,
     },
-    roster::v1::{AccountFacts, OrganizationFacts, RoleHeld, TeacherFacts, account, teacher},
+    roster::v1::{AccountFacts, OrganizationFacts, TeacherFacts},
 };
 use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
 
-pub const DAY: i64 = 86_400_000_000;
-/// 2019-08-26 00:00 in Shanghai.
-pub const OPENS: i64 = 1_566_748_800_000_000;
-pub const COUNTY: &str = "organizations/county";
-pub const DISTRICT: &str = "organizations/district";
-pub const SCHOOL: &str = "organizations/school-a";
-pub const OTHER: &str = "organizations/school-b";
-pub const PROVIDER: &str = "organizations/provider";
-
-/// Days after OPENS.
-pub const SELECTION_1: i64 = 1;
-pub const REVIEW_1: i64 = 12;
-pub const CONFIRMATION_1: i64 = 18;
-pub const SELECTION_2: i64 = 19;
-pub const REVIEW_2: i64 = 23;
-pub const CONFIRMATION_2: i64 = 24;
-pub const TRAINING: i64 = 30;
+pub use county::*;
 
 pub struct World {
     pub db: Db,
@@ -82,73 +62,6 @@ fn change<M: Message + Name>(resource: &str, after: &M, at: i64) -> Change {
     }
 }
 
-pub fn window(id: &str, phase: Phase, round: i32, from: i64, to: i64) -> Window {
-    Window {
-        id: id.to_owned(),
-        phase: phase.into(),
-        round,
-        opens: Some(proto::timestamp(OPENS + from * DAY)),
-        closes: Some(proto::timestamp(OPENS + to * DAY)),
-        owners: vec![Role::BureauOfficer.into()],
-        ..Window::default()
-    }
-}
-
-pub fn windows() -> Vec<Window> {
-    vec![
-        window("selection-1", Phase::Selection, 1, 0, 11),
-        window("school-review-1", Phase::SchoolReview, 1, 6, 15),
-        window("provider-confirmation-1", Phase::ProviderConfirmation, 1, 18, 19),
-        window("selection-2", Phase::Selection, 2, 19, 23),
-        window("school-review-2", Phase::SchoolReview, 2, 20, 24),
-        window("provider-confirmation-2", Phase::ProviderConfirmation, 2, 24, 28),
-        window("training", Phase::Training, 0, 28, 128),
-        window("results", Phase::Results, 0, 128, 143),
-    ]
-}
-
-pub fn path_of(school: &str) -> Vec<String> {
-    [COUNTY, DISTRICT, school].map(str::to_owned).into()
-}
-
-/// A teacher of SCHOOL, or of OTHER where the name begins with "other".
-pub fn teacher(id: &str) -> TeacherFacts {
-    let school = if id.starts_with("other") { OTHER } else { SCHOOL };
-    TeacherFacts {
-        name: format!("teachers/{id}"),
-        school: school.to_owned(),
-        path: path_of(school),
-        tier: "competent".to_owned(),
-        category: "subject_teacher".to_owned(),
-        stage: "primary".to_owned(),
-        subject: "music".to_owned(),
-        status: teacher::Status::Active.into(),
-        account: format!("accounts/{id}"),
-        ..TeacherFacts::default()
-    }
-}
-
-pub fn as_teacher(id: &str) -> Actor {
-    let school = if id.starts_with("other") { OTHER } else { SCHOOL };
-    testing::person(&format!("accounts/{id}"), &format!("teachers/{id}"), &[(Role::Teacher, school)])
-}
-
-pub fn admin() -> Actor {
-    testing::person("accounts/admin", "", &[(Role::SchoolAdmin, SCHOOL)])
-}
-
-pub fn other_admin() -> Actor {
-    testing::person("accounts/other-admin", "", &[(Role::SchoolAdmin, OTHER)])
-}
-
-pub fn bureau() -> Actor {
-    testing::person("accounts/bureau", "", &[(Role::BureauOfficer, COUNTY)])
-}
-
-pub fn provider() -> Actor {
-    testing::person("accounts/provider", "", &[(Role::ProviderStaff, PROVIDER)])
-}
-
 /// A published project of one class with sessions on `day` days after the opening, one a morning.
 pub struct Menu {
     pub id: &'static str,
@@ -162,15 +75,7 @@ impl World {
     pub async fn new(db: &Db, term: &str, teachers: &[&str], menu: &[Menu]) -> Self {
         let world =
             Self { db: db.clone(), api: api(db), term: term.to_owned(), serial: std::sync::atomic::AtomicI64::new(0) };
-        let gates = Gates {
-            term: term.to_owned(),
-            version: 1,
-            zone: "Asia/Shanghai".to_owned(),
-            windows: windows(),
-            policy_version: 3,
-            policy: String::new(),
-        };
-        testing::put_gates(db, gates).await.expect("gates");
+        world.put_gates(1, windows()).await;
         let mut changes = Vec::new();
         let organizations: [(&str, &[&str]); 5] = [
             (COUNTY, &[COUNTY]),
@@ -204,6 +109,26 @@ impl World {
             world.publish(&world.facts(item)).await;
         }
         world
+    }
+
+    pub async fn put_gates(&self, version: i64, windows: Vec<Window>) {
+        let gates = Gates {
+            term: self.term.clone(),
+            version,
+            zone: "Asia/Shanghai".to_owned(),
+            windows,
+            policy_version: 3,
+            policy: String::new(),
+        };
+        testing::put_gates(&self.db, gates).await.expect("gates");
+    }
+
+    /// Closes a window for good, or leaves a mark, as the sequencer does.
+    pub async fn settle(&self, window: &str, gate_version: i64) {
+        let path = "/shixun.common.v1.GateService/SettleWindow";
+        let message = SettleWindowRequest { term: self.term.clone(), window: window.to_owned(), gate_version };
+        let request = self.request(path, &testing::service("gateway"), OPENS, message);
+        testing::gate_service(&self.db).settle_window(request).await.expect("settled");
     }
 
     pub fn facts(&self, item: &Menu) -> ProjectFacts {
@@ -307,142 +232,6 @@ impl World {
         let mut request = Request::new(call.message);
         request.extensions_mut().insert(call.admission);
         request
-    }
-
-    pub async fn submit_as(
-        &self,
-        api: &Api,
-        actor: &Actor,
-        message: SubmitSelectionRequest,
-        at: i64,
-    ) -> Result<Selection, Status> {
-        let path = "/shixun.enrollment.v1.SelectionService/SubmitSelection";
-        let reply = api.submit_selection(self.request(path, actor, at, message)).await?;
-        let SubmitSelectionResponse { selection } = reply.into_inner();
-        Ok(selection.expect("a selection"))
-    }
-
-    pub fn submission(&self, project: &str) -> SubmitSelectionRequest {
-        SubmitSelectionRequest {
-            parent: self.term.clone(),
-            project: self.project(project),
-            teacher: String::new(),
-            request_id: self.next(),
-        }
-    }
-
-    /// A teacher selects for himself.
-    pub async fn submit(&self, id: &str, project: &str, at: i64) -> Result<Selection, Status> {
-        self.submit_as(&self.api, &as_teacher(id), self.submission(project), at).await
-    }
-
-    pub async fn withdraw(&self, actor: &Actor, name: &str, at: i64) -> Result<Selection, Status> {
-        let path = "/shixun.enrollment.v1.SelectionService/WithdrawSelection";
-        let message =
-            WithdrawSelectionRequest { name: name.to_owned(), reason: String::new(), request_id: self.next() };
-        let reply = self.api.withdraw_selection(self.request(path, actor, at, message)).await?;
-        let WithdrawSelectionResponse { selection } = reply.into_inner();
-        Ok(selection.expect("a selection"))
-    }
-
-    pub async fn review(
-        &self,
-        actor: &Actor,
-        decisions: &[(&str, bool, &str)],
-        at: i64,
-    ) -> Result<Vec<Selection>, Status> {
-        let path = "/shixun.enrollment.v1.ReviewService/ReviewSelections";
-        let decision = |(name, approved, reason): &(&str, bool, &str)| Decision {
-            selection: (*name).to_owned(),
-            approved: *approved,
-            reason: (*reason).to_owned(),
-        };
-        let message = ReviewSelectionsRequest {
-            parent: self.term.clone(),
-            decisions: decisions.iter().map(decision).collect(),
-            request_id: self.next(),
-        };
-        let reply = self.api.review_selections(self.request(path, actor, at, message)).await?;
-        let ReviewSelectionsResponse { selections } = reply.into_inner();
-        Ok(selections)
-    }
-
-    pub async fn decide(
-        &self,
-        project: &str,
-        decisions: &[(&str, Verdict, &str)],
-        at: i64,
-    ) -> Result<Vec<Selection>, Status> {
-        let path = "/shixun.enrollment.v1.ConfirmationService/DecideSelections";
-        let decision = |(name, verdict, reason): &(&str, Verdict, &str)| ProviderDecision {
-            selection: (*name).to_owned(),
-            verdict: (*verdict).into(),
-            reason: (*reason).to_owned(),
-            class: String::new(),
-        };
-        let message = DecideSelectionsRequest {
-            parent: self.project(project),
-            decisions: decisions.iter().map(decision).collect(),
-            request_id: self.next(),
-        };
-        let reply = self.api.decide_selections(self.request(path, &provider(), at, message)).await?;
-        let DecideSelectionsResponse { selections } = reply.into_inner();
-        Ok(selections)
-    }
-
-    pub async fn seats(&self) -> BTreeMap<String, Seats> {
-        let path = "/shixun.enrollment.v1.SelectionService/ListSeats";
-        let message = ListSeatsRequest { parent: self.term.clone(), page_size: 1000, ..ListSeatsRequest::default() };
-        let reply = self.api.list_seats(self.request(path, &bureau(), OPENS, message)).await.expect("seats");
-        reply.into_inner().seats.into_iter().map(|seats| (seats.project.clone(), seats)).collect()
-    }
-
-    pub async fn state(&self, name: &str) -> String {
-        let mut reader = self.db.reader();
-        let row = reader.one("SELECT state FROM selection WHERE name = $1", args![name]).await.expect("a row");
-        row.expect("a selection").get("state").expect("a state")
-    }
-
-    /// What the database says of seats, from three sides: the ledger's sums, the counts, and the selections themselves.
-    pub async fn check_seats(&self) {
-        let mut reader = self.db.reader();
-        let rows = reader
-            .all(
-                "SELECT c.project AS project, c.capacity AS capacity, c.held AS held, c.granted AS granted,
-                    (SELECT COUNT(*) FROM selection s WHERE s.project = c.project AND s.seat = 'held') AS holders,
-                    (SELECT COUNT(*) FROM selection s WHERE s.project = c.project AND s.seat = 'granted') AS grantees,
-                    (SELECT CAST(COALESCE(SUM(l.held), 0) AS BIGINT) FROM seat_ledger l WHERE l.project = c.project) AS ledger_held,
-                    (SELECT CAST(COALESCE(SUM(l.granted), 0) AS BIGINT) FROM seat_ledger l WHERE l.project = c.project) AS ledger_granted,
-                    (SELECT CAST(COALESCE(SUM(k.granted), 0) AS BIGINT) FROM class_count k WHERE k.project = c.project) AS in_classes
-                 FROM seat_count c WHERE c.term = $1 ORDER BY c.project",
-                args![&self.term],
-            )
-            .await
-            .expect("counts");
-        for row in rows {
-            let get = |column: &'static str| row.get::<i64>(column).expect("a number");
-            let project: String = row.get("project").expect("a name");
-            assert!(get("held") + get("granted") <= get("capacity"), "{project} is oversold");
-            assert_eq!(get("held"), get("holders"), "{project}: held");
-            assert_eq!(get("held"), get("ledger_held"), "{project}: ledger of holds");
-            assert_eq!(get("granted"), get("grantees"), "{project}: granted");
-            assert_eq!(get("granted"), get("ledger_granted"), "{project}: ledger of grants");
-            assert_eq!(get("granted"), get("in_classes"), "{project}: classes");
-        }
-    }
-}
-
-pub fn account(name: &str, teacher: &str, roles: &[(Role, &str)]) -> AccountFacts {
-    let held = |(role, organization): &(Role, &str)| RoleHeld {
-        grant: Some(RoleGrant { role: (*role).into(), organization: (*organization).to_owned() }),
-        from: None,
-        until: None,
-    };
-    AccountFacts {
-        name: name.to_owned(),
-        teacher: teacher.to_owned(),
-        roles: roles.iter().map(held).collect(),
-        state: account::State::Active.into(),
     }
 }
 

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use chassis::{
     Call, Failure, Faults,
     db::{Queries, Record, Scope, Tx},
+    texts,
 };
 use jiff::civil::Date;
-use prost::Message as _;
+use prost::{Message as _, Name as _};
 use proto::{
     Actor,
     common::v1::{Reason, Role},
@@ -68,7 +69,7 @@ pub async fn import_teachers(
     let request = Request::from_parts(metadata, extensions, file);
     // The work owns what it needs, so that it does not matter how long the stream's own borrow lives.
     let service = service.clone();
-    chassis::answer(request, move |call| {
+    chassis::answer_stream(request, move |call| {
         let service = service.clone();
         async move { import(&service, call).await }
     })
@@ -80,12 +81,20 @@ async fn receive(mut stream: Streaming<ImportTeachersRequest>) -> Result<File, S
     let mut header: Option<Header> = None;
     let mut teachers = Vec::new();
     let mut digest = Sha256::new();
+    let mut faults = Faults::new();
     while let Some(message) = stream.message().await? {
         match (message.frame, &header) {
             (Some(Frame::Header(first)), None) => header = Some(first),
             (Some(Frame::Rows(rows)), Some(_)) if teachers.len().saturating_add(rows.teachers.len()) <= MAX_ROWS => {
-                rows.teachers.iter().for_each(|teacher| digest.update(teacher.encode_to_vec()));
-                teachers.extend(rows.teachers);
+                for teacher in rows.teachers {
+                    let encoded = teacher.encode_to_vec();
+                    if faults.len() < LISTED_IN_ERROR {
+                        let row = format!("rows[{}]", teachers.len().saturating_add(1));
+                        texts::check(&mut faults, &row, &pb::Teacher::full_name(), &encoded);
+                    }
+                    digest.update(encoded);
+                    teachers.push(teacher);
+                }
             }
             (Some(Frame::Rows(_)), Some(_)) => {
                 return Err(refused("rows", "每个文件最多 50,000 行", "a file has at most 50,000 rows"));
@@ -100,7 +109,10 @@ async fn receive(mut stream: Streaming<ImportTeachersRequest>) -> Result<File, S
         }
     }
     let Some(header) = header else { return Err(refused("header", "缺少文件头", "the header is missing")) };
-    let mut faults = Faults::new();
+    texts::check(&mut faults, "header", &Header::full_name(), &header.encode_to_vec());
+    if !header.dry_run {
+        faults.request_id("header.request_id", &header.request_id);
+    }
     if usize::try_from(header.row_count) != Ok(teachers.len()) {
         faults.add(
             "header.row_count",

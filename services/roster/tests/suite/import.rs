@@ -196,3 +196,17 @@ async fn a_file_that_is_not_whole_is_refused() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_no_row_may_hold_is_told_with_the_header_s_faults() {
+    on_both(async |world| {
+        let mut rows: Vec<_> = (1..=3).map(|n| teacher(SCHOOL, n)).collect();
+        rows[1].display_name = "王\0五".into();
+        rows[2].post.push('\0');
+        let before = world.changes().await.len();
+        let refused = import(&world, &world.officer, "", &rows).await;
+        assert_eq!(fields(refused), ["rows[2].display_name", "rows[3].post", "header.request_id"]);
+        assert_eq!(world.changes().await.len(), before);
+    })
+    .await;
+}

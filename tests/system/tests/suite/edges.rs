@@ -192,16 +192,20 @@ async fn to_the_second(engine: &str) -> anyhow::Result<()> {
     let mut office = Office::open(&world, &folder.id, "Asia/Shanghai").await?;
     office.put(&folder.calendar, &folder.policy).await?;
     let mut spans = autumn()?;
-    // A typhoon: after round 1 was settled one school gets two days more to select.
-    let mut extra = span("selection-1-near", Phase::Selection, 1, "2019-09-10+08:00", "2019-09-12+08:00")?;
-    extra.only = Some(NEAR);
-    let document = format!(
-        "{}\n[[window]]\nid = \"{}\"\nphase = \"SELECTION\"\nround = 1\nfirst_day = 2019-09-10\nlast_day = 2019-09-11\n\
-         owners = [\"BUREAU_OFFICER\"]\norganizations = [\"{NEAR}\"]\n",
-        folder.calendar, extra.id
-    );
+    // A typhoon: after round 1 was settled one school gets two days more to select, and one more to review.
+    let mut document = folder.calendar.clone();
+    for (id, phase, closes, last_day) in [
+        ("selection-1-near", Phase::Selection, "2019-09-12+08:00", "2019-09-11"),
+        ("school-review-1-near", Phase::SchoolReview, "2019-09-13+08:00", "2019-09-12"),
+    ] {
+        spans.push(Span { only: Some(NEAR), ..span(id, phase, 1, "2019-09-10+08:00", closes)? });
+        let phase = phase.as_str_name().trim_start_matches("PHASE_");
+        document += &format!(
+            "\n[[window]]\nid = \"{id}\"\nphase = \"{phase}\"\nround = 1\nfirst_day = 2019-09-10\nlast_day = {last_day}\n\
+             owners = [\"BUREAU_OFFICER\"]\norganizations = [\"{NEAR}\"]\n"
+        );
+    }
     let put_at = "2019-09-08T10:00:00+08:00".parse::<jiff::Timestamp>()?.as_microsecond();
-    spans.push(extra);
     walk(&world, &mut office, &spans, &[(put_at, document)], &folder.policy).await?;
 
     // The sequencer kept pace: every edge's steps are done, each settled once.

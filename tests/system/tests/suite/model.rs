@@ -269,7 +269,13 @@ impl Play {
                 let request = enrollment::CorrectSelectionRequest { name, state: state.into(), reason, request_id };
                 let other = enrollment::CorrectSelectionRequest { reason: "别的".to_owned(), ..request.clone() };
                 let path = format!("{review}/CorrectSelection");
-                (self.bureau.clone(), path, encode(&request), Some(encode(&other)), self.model.correct(row, state))
+                (
+                    self.bureau.clone(),
+                    path,
+                    encode(&request),
+                    Some(encode(&other)),
+                    self.model.correct(row, state, open),
+                )
             }
             (20..28, true) => {
                 let request = enrollment::ReopenReviewRequest { name, reason, request_id };

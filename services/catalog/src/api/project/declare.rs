@@ -33,8 +33,7 @@ pub async fn create(service: &Service, call: Call<CreateProjectRequest>) -> Resu
     let mut project = blank(format!("{term}/{}", tx.id("projects")), term, provider);
     let mut faults = Faults::new();
     wire::write_fields(&mut project, &given, &["*".to_owned()], &mut faults);
-    faults.check()?;
-    act::check(draft::shape_faults(&project), "project.")?;
+    act::check(faults, draft::shape_faults(&project), "project.")?;
     store::project::insert(&mut tx, &project).await?;
     let actor = tx.actor().clone();
     let held = actor.held_over(&[Role::ProviderStaff], std::slice::from_ref(&project.provider));
@@ -108,8 +107,7 @@ pub async fn update(service: &Service, call: Call<UpdateProjectRequest>) -> Resu
         let (zh, en) = ("退回的项目不能更换受理单位", "a returned project stays with its bureau");
         faults.add("project.accepting_bureau", zh, en);
     }
-    faults.check()?;
-    act::check(draft::shape_faults(&project), "project.")?;
+    act::check(faults, draft::shape_faults(&project), "project.")?;
     store::project::index(&mut tx, &project).await?;
     act::save(&mut tx, &project, "updated", Some(&held)).await?;
     let project = act::shown_one(&mut tx, project).await?;
@@ -146,7 +144,7 @@ async fn check(tx: &mut Tx, project: &Project) -> Result<(), Failure> {
     let known = store::roster::known(tx, named.map(String::as_str)).await?;
     let terms = Terms { rounds: &rounds, zone: gates.zone(), codes: &policy.codes };
     let faults = draft::faults(project, &terms, |name| known.get(name).copied().unwrap_or(Known::No));
-    act::check(faults, "project.")
+    act::check(Faults::new(), faults, "project.")
 }
 
 pub async fn withdraw(

@@ -1,0 +1,177 @@
+//! The sequencer's steps: each page one transaction, idempotent by itself too, since a page takes only what is still to do.
+
+mod confirmation;
+mod review;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use chassis::{Failure, Faults, StepOutcome, db::Tx};
+use proto::common::v1::{Action, Phase, Role, RunStepRequest, Window};
+
+use crate::{
+    domain::{
+        State,
+        notification::{self, Kind},
+        review::SCHOOL_REVIEWERS,
+    },
+    store::{
+        credit, notifications,
+        notifications::{Message, WindowMessage},
+        people, rounds, training,
+    },
+};
+
+/// Resources of one page.
+const PAGE: i64 = 500;
+
+/// Enrollment's share of the calendar's edges.
+#[derive(Debug, Clone, Copy)]
+pub struct EnrollmentSteps;
+
+#[tonic::async_trait]
+impl chassis::Steps for EnrollmentSteps {
+    async fn run(&self, tx: &mut Tx, step: &RunStepRequest) -> Result<StepOutcome, Failure> {
+        let edge = Edge::of(tx, step)?;
+        match step.action() {
+            Action::NotifyOpening => edge.notify_opening(tx).await,
+            Action::Remind => edge.remind(tx).await,
+            Action::FixCreditPositions => edge.fix_credit_positions(tx).await,
+            Action::FixNonSelectors => edge.fix_non_selectors(tx).await,
+            Action::ListUnreviewableSchools => edge.list_unreviewable_schools(tx).await,
+            Action::ExpireUnreviewed => edge.expire_unreviewed(tx).await,
+            Action::ProposeCancelling => edge.propose_cancelling(tx, step.page).await,
+            Action::SettleConfirmation => edge.settle_confirmation(tx).await,
+            Action::IssueDueNotices => edge.issue_due_notices(tx).await,
+            Action::FreezeWaiting => edge.freeze_waiting(tx).await,
+            Action::ListDueResults => edge.list_due_results(tx).await,
+            _ => {
+                let mut faults = Faults::new();
+                faults.add("action", "本服务没有此步骤", "this service has no such step");
+                faults.check()?;
+                Ok(StepOutcome::default())
+            }
+        }
+    }
+}
+
+/// The edge at which a step stands.
+struct Edge {
+    term: String,
+    round: i32,
+    window: Option<Arc<Window>>,
+    policy_version: i64,
+    today: String,
+    closes: String,
+}
+
+impl Edge {
+    fn of(tx: &Tx, step: &RunStepRequest) -> Result<Self, Failure> {
+        let gates = tx.gates()?;
+        let window = gates.windows().iter().find(|window| window.id == step.window).cloned();
+        let closes = window.as_ref().and_then(|window| window.closes.as_ref()).map(proto::instant);
+        let closes = closes.map(|closes| {
+            let local = proto::jiff_instant(closes).to_zoned_datetime(gates.zone().clone());
+            local.strftime("%F %R").to_string()
+        });
+        Ok(Self {
+            term: step.term.clone(),
+            round: window.as_ref().map_or(step.round, |window| window.round),
+            window,
+            policy_version: gates.policy_version(),
+            today: gates.day(tx.at()).to_string(),
+            closes: closes.unwrap_or_default(),
+        })
+    }
+
+    fn organizations(&self) -> &[String] {
+        self.window.as_ref().map_or(&[], |window| &window.organizations)
+    }
+
+    fn message(&self, kind: Kind) -> Option<WindowMessage<'_>> {
+        let window = self.window.as_ref()?;
+        Some(WindowMessage {
+            kind,
+            term: &self.term,
+            window: &window.id,
+            phase: window.phase(),
+            round: window.round,
+            organizations: &window.organizations,
+            metadata: notification::of_window(window.phase(), window.round, &self.closes),
+            today: self.today.clone(),
+        })
+    }
+
+    /// Any window opens: all who take part are told.
+    async fn notify_opening(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
+        let Some(message) = self.message(Kind::WindowOpens) else { return Ok(StepOutcome::default()) };
+        let told = notifications::to_participants(tx, &message).await?;
+        Ok(outcome(0, false, &[("notified", told)]))
+    }
+
+    /// Before a window closes: its owners, and those with something left to do.
+    async fn remind(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
+        let Some(message) = self.message(Kind::WindowCloses) else { return Ok(StepOutcome::default()) };
+        let left = match message.phase {
+            Phase::Selection => notifications::to_non_selectors(tx, &message).await?,
+            Phase::SchoolReview => notifications::to_pending_reviewers(tx, &message, SCHOOL_REVIEWERS).await?,
+            Phase::ProviderConfirmation => {
+                notifications::to_providers_with(tx, &message, &[State::SchoolApproved.word()]).await?
+            }
+            Phase::Training | Phase::Results => {
+                let states = [State::Confirmed.word(), State::Attended.word()];
+                notifications::to_providers_with(tx, &message, &states).await?
+            }
+            _ => 0,
+        };
+        let owners: Vec<Role> = self.window.iter().flat_map(|window| window.owners()).collect();
+        let owning = notifications::to_roles(tx, &message, &owners).await?;
+        Ok(outcome(0, false, &[("reminded", left.saturating_add(owning))]))
+    }
+
+    async fn fix_credit_positions(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
+        let fixed = credit::fix(tx, &self.term, self.round, PAGE).await?;
+        Ok(outcome(fixed, fixed >= PAGE.unsigned_abs(), &[("fixed", fixed)]))
+    }
+
+    async fn fix_non_selectors(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
+        let fixed = rounds::fix_non_selectors(tx, &self.term, self.round, self.organizations()).await?;
+        Ok(outcome(fixed, false, &[("non_selectors", fixed)]))
+    }
+
+    /// TRAINING closes: classes whose results are not confirmed, by provider.
+    async fn list_due_results(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
+        let due = training::due(tx, &self.term).await?;
+        let providers: BTreeSet<String> = due.iter().map(|(_, provider)| provider.clone()).collect();
+        let staff = people::holders(tx, &[Role::ProviderStaff], &providers, &self.today).await?;
+        let mut messages = Vec::new();
+        for (class, provider) in &due {
+            for holder in staff.iter().filter(|holder| holder.organization == *provider) {
+                messages.push(Message {
+                    account: holder.account.clone(),
+                    kind: Kind::ResultsDue,
+                    resource: class.clone(),
+                    metadata: BTreeMap::from([("class".to_owned(), class.clone())]),
+                });
+            }
+        }
+        notifications::write(tx, &self.term, messages).await?;
+        let mut outcome = outcome(0, false, &[("due", count(due.len()))]);
+        for (_, provider) in due {
+            let of_provider = outcome.counts.entry(format!("due {provider}")).or_default();
+            *of_provider = of_provider.saturating_add(1);
+        }
+        Ok(outcome)
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+fn outcome(changed: u64, more: bool, counts: &[(&str, u64)]) -> StepOutcome {
+    let counts = counts.iter().map(|(key, value)| ((*key).to_owned(), i64::try_from(*value).unwrap_or(i64::MAX)));
+    StepOutcome { changed: i32::try_from(changed).unwrap_or(i32::MAX), more, counts: counts.collect() }
+}
