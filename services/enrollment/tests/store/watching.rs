@@ -47,7 +47,7 @@ pub async fn seats_are_watched(db: &Db, term: &str) {
     // The first round has no upper limit: nothing is held, and nobody is told anything before the second one's seats.
     let mut chosen = Vec::new();
     for id in ["t1", "t2"] {
-        chosen.push(world.submit(id, "b", at(7)).await.expect("no upper limit").name);
+        chosen.push(world.submit(id, "f", at(7)).await.expect("no upper limit").name);
     }
     let approved: Vec<_> = chosen.iter().map(|name| (name.as_str(), true, "")).collect();
     world.review(&admin(), &approved, at(8)).await.expect("approved");
