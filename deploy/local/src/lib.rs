@@ -1,6 +1,7 @@
 //! The whole system in one process: start it, play a term, and the people who live in it.
 
 pub mod client;
+pub mod data_folder;
 pub mod people;
 pub mod progress;
 pub mod rehearse;

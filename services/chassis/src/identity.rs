@@ -107,9 +107,12 @@ pub fn ensure_key(folder: &Path, service: &str) -> anyhow::Result<PathBuf> {
 
 fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
-    let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
+    // Written aside and renamed: a process that is killed in between must not leave half a key.
+    let aside = path.with_extension("new");
+    let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
     file.write_all(bytes)?;
-    Ok(())
+    file.sync_all()?;
+    Ok(std::fs::rename(aside, path)?)
 }
 
 impl Identity {

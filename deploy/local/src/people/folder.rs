@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use jiff::{civil::Date, tz::TimeZone};
+use sha2::{Digest as _, Sha256};
 
 use super::settings::{ProjectSettings, RosterSettings};
 
@@ -12,6 +13,8 @@ use super::settings::{ProjectSettings, RosterSettings};
 pub struct TermFolder {
     /// The term's id, the folder's name: "2019-autumn".
     pub id: String,
+    /// SHA-256 of the four, in hex.
+    pub digest: String,
     /// `calendar.toml` as it stands: the gateway reads it.
     pub calendar: String,
     /// `policy.toml` as it stands: the services read it.
@@ -73,6 +76,7 @@ impl TermFolder {
         Ok(Self {
             first_day: first_days.min().context("calendar.toml: no window has a `first_day`")?,
             id: id.to_owned(),
+            digest: digest(&[calendar, policy, roster, projects]),
             calendar: calendar.to_owned(),
             policy: policy.to_owned(),
             zone: TimeZone::get(zone).context("calendar.toml: `zone`")?,
@@ -92,4 +96,13 @@ impl TermFolder {
     pub fn name(&self) -> String {
         format!("terms/{}", self.id)
     }
+}
+
+fn digest(documents: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for document in documents {
+        hash.update(document.len().to_be_bytes());
+        hash.update(document);
+    }
+    hex::encode(hash.finalize())
 }

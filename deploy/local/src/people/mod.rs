@@ -15,7 +15,7 @@ pub use folder::TermFolder;
 pub use projects::{Course, Plan};
 pub use settings::{ProjectSettings, RosterSettings};
 pub use teachers::{Habits, Opening, Person};
-pub use wishes::all_overlap;
+pub use wishes::{admits, all_overlap, overlap};
 
 use proto::common::v1::Role;
 use proto::roster::v1::Organization;
@@ -75,6 +75,11 @@ impl County {
     #[must_use]
     pub fn staff_with(&self, role: Role) -> Option<&Staff> {
         self.staff.iter().find(|staff| staff.role == role)
+    }
+
+    /// The schools' names, in order.
+    pub fn schools(&self) -> impl Iterator<Item = &str> {
+        self.organizations.iter().filter(|one| !one.school_type.is_empty()).map(|one| one.name.as_str())
     }
 
     /// The teachers of a school, in order.

@@ -40,7 +40,8 @@ pub fn draw(seed: u64, teachers: &mut [Person], plans: &[Plan], folder: &TermFol
 }
 
 /// Whether stage and subject admit the teacher.
-fn admits(audience: Option<&Audience>, teacher: &Teacher) -> bool {
+#[must_use]
+pub fn admits(audience: Option<&Audience>, teacher: &Teacher) -> bool {
     audience
         .is_none_or(|audience| allows(&audience.stages, &teacher.stage) && allows(&audience.subjects, &teacher.subject))
 }
@@ -93,6 +94,7 @@ pub fn all_overlap(one: &Plan, other: &Plan) -> bool {
 }
 
 /// Whether any session of one lies in a session of the other.
+#[must_use]
 pub fn overlap(one: &Plan, other: &Plan) -> bool {
     let all = |plan: &Plan| -> Vec<(i64, i64)> { plan.project.classes.iter().flat_map(sessions).collect() };
     meet(&all(one), &all(other))

@@ -6,9 +6,12 @@ use proto::catalog::v1::{
     ApproveProjectRequest, AssignExpertsRequest, Criterion, ListProjectsRequest, RecuseExpertRequest,
     RejectProjectRequest, ScoreProjectRequest, project,
 };
-use proto::common::v1::{Reason, Role};
+use proto::common::v1::Role;
 
 use super::caller::{Caller, call};
+use super::programme::{
+    APPROVE_POOR, APPROVE_UNSCORED, ASSIGN_PARTIAL_EXPERT, DECIDE_ABOVE, DECIDED_LATE, EXPERT_STEPS_BACK,
+};
 use super::stage::Stage;
 use crate::people::{Course, Plan, Staff};
 
@@ -60,7 +63,7 @@ async fn assign_partial(stage: &Stage<'_>) -> Option<()> {
     let request =
         AssignExpertsRequest { name, experts: vec![expert.account.clone()], request_id: "assign-partial".to_owned() };
     let outcome = call!(me, ReviewServiceClient.assign_experts(request));
-    stage.books.mistake("an expert for his own organisation's project", &[Reason::ExpertConflict], outcome);
+    stage.books.mistake(ASSIGN_PARTIAL_EXPERT, outcome);
     Some(())
 }
 
@@ -85,10 +88,10 @@ pub async fn score(stage: &Stage<'_>) {
                     request_id,
                     ..Default::default()
                 };
-                return stage
-                    .books
-                    .must("step back as expert", call!(me, ReviewServiceClient.recuse_expert(request)))
-                    .map(drop);
+                let outcome = call!(me, ReviewServiceClient.recuse_expert(request));
+                stage.books.must("step back as expert", outcome)?;
+                stage.books.happened(EXPERT_STEPS_BACK);
+                return Some(());
             }
             let base = if plan.course == Course::Rejected { 42 } else { 74 };
             let points = |key: &str| (0..20).filter(|n| stage.chance(&format!("{name}:{seat}:{key}:{n}"), 50)).count();
@@ -116,7 +119,7 @@ pub async fn decide(stage: &Stage<'_>) {
                 _ if late == Some(n) => None,
                 Course::Rejected => {
                     let approved = approve(&me, &name, "", "approve-poor").await;
-                    stage.books.mistake("approve a project with poor scores", &[Reason::ScoreTooLow], approved);
+                    stage.books.mistake(APPROVE_POOR, approved);
                     let request_id = format!("reject-{name}");
                     let request = RejectProjectRequest { name, reason: "专家评分过低".to_owned(), request_id };
                     stage
@@ -126,7 +129,7 @@ pub async fn decide(stage: &Stage<'_>) {
                 }
                 _ if recused == Some(n) => {
                     let approved = approve(&me, &name, "", "approve-unscored").await;
-                    stage.books.mistake("approve a project with too few scores", &[Reason::ScoresMissing], approved);
+                    stage.books.mistake(APPROVE_UNSCORED, approved);
                     let approved = approve(&me, &name, "一名专家回避，另一名评分优秀", "approve").await;
                     stage.books.must("approve a project with a reason", approved)
                 }
@@ -148,11 +151,7 @@ async fn decide_mistakes(stage: &Stage<'_>) -> Option<()> {
     let mut above = accepted(stage).filter(|(_, plan, _)| plan.project.accepting_bureau.ends_with("/city"));
     let (.., name) = above.find(|(_, plan, _)| plan.course == Course::Published)?;
     let approved = approve(&county, &name, "", "approve-above").await;
-    stage.books.mistake(
-        "decide on the city's project as the county",
-        &[Reason::OutOfScope, Reason::NotFound],
-        approved,
-    );
+    stage.books.mistake(DECIDE_ABOVE, approved);
     Some(())
 }
 
@@ -160,7 +159,9 @@ async fn decide_mistakes(stage: &Stage<'_>) -> Option<()> {
 pub async fn decide_late(stage: &Stage<'_>) -> Option<()> {
     let (_, plan, name) = late(stage)?;
     let me = stage.staff_of(&plan.project.accepting_bureau).await?;
-    stage.books.must("approve a project on the day of publication", approve(&me, &name, "", "approve").await)
+    stage.books.must("approve a project on the day of publication", approve(&me, &name, "", "approve").await)?;
+    stage.books.happened(DECIDED_LATE);
+    Some(())
 }
 
 /// The menu of the day of publication holds what was approved, and nothing else.

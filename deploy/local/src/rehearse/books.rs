@@ -7,6 +7,8 @@ use proto::common::v1::Reason;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
+use super::programme::{Mishap, Mistake, programme};
+
 /// A call that was refused.
 #[derive(Debug, Clone)]
 pub struct Refusal {
@@ -66,8 +68,20 @@ pub struct Pages {
     pub refusals: BTreeMap<String, u64>,
     /// Deliberate mistakes: what was tried, how it was refused, how often.
     pub mistakes: BTreeMap<(String, String), u64>,
+    /// Mishaps: what befell people, how often.
+    pub mishaps: BTreeMap<&'static str, u64>,
     /// What went otherwise than the rehearsal meant it to.
     pub surprises: Vec<String>,
+}
+
+impl Pages {
+    /// What of the programme this county did not play: nobody was in the place to, or the calendar has no window for it.
+    #[must_use]
+    pub fn not_played(&self) -> Vec<String> {
+        let mistaken = |what: &str| self.mistakes.keys().any(|(mistake, _)| mistake == what);
+        let played = |what: &&str| mistaken(what) || self.mishaps.contains_key(what);
+        programme().filter(|what| !played(what)).map(str::to_owned).collect()
+    }
 }
 
 impl Books {
@@ -121,9 +135,10 @@ impl Books {
         }
     }
 
-    /// A deliberate mistake, which has to be refused for one of these reasons.
-    pub fn mistake<R>(&self, what: &str, reasons: &[Reason], outcome: Result<R, Refusal>) {
+    /// A mistake made on purpose, which has to be refused for one of its reasons.
+    pub fn mistake<R>(&self, mistake: Mistake, outcome: Result<R, Refusal>) {
         self.acted();
+        let Mistake { what, reasons } = mistake;
         let refusal = match outcome {
             Ok(_) => return self.surprise(format!("{what}: was allowed")),
             Err(refusal) => refusal,
@@ -137,6 +152,13 @@ impl Books {
         let reason = reason.as_str_name().trim_start_matches("REASON_").to_owned();
         let mut pages = self.pages();
         let count = pages.mistakes.entry((what.to_owned(), reason)).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// A mishap that took its course.
+    pub fn happened(&self, mishap: Mishap) {
+        let mut pages = self.pages();
+        let count = pages.mishaps.entry(mishap.0).or_default();
         *count = count.saturating_add(1);
     }
 
@@ -156,6 +178,7 @@ impl Books {
 
 #[cfg(test)]
 mod tests {
+    use super::super::programme::{DECLARE_TOO_LATE, FOURTH, SELECT_TOO_LATE, TRANSFER};
     use super::*;
 
     fn refusal(reason: &str, preconditions: &[&str]) -> Refusal {
@@ -171,16 +194,31 @@ mod tests {
     fn a_mistake_is_refused_for_its_reason_or_it_is_a_surprise() {
         let books = Books::default();
         let several = refusal("NOT_ELIGIBLE", &["FULL", "SELECTION_LIMIT"]);
-        books.mistake::<()>("a fourth", &[Reason::SelectionLimit], Err(several));
-        books.mistake::<()>("too late", &[Reason::WindowClosed], Err(refusal("OUT_OF_SCOPE", &[])));
-        books.mistake("allowed", &[Reason::WindowClosed], Ok(()));
+        books.mistake::<()>(FOURTH, Err(several));
+        books.mistake::<()>(SELECT_TOO_LATE, Err(refusal("OUT_OF_SCOPE", &[])));
+        books.mistake(DECLARE_TOO_LATE, Ok(()));
         let pages = books.closed();
-        assert_eq!(pages.mistakes, BTreeMap::from([(("a fourth".to_owned(), "SELECTION_LIMIT".to_owned()), 1)]));
+        assert_eq!(pages.mistakes, BTreeMap::from([((FOURTH.what.to_owned(), "SELECTION_LIMIT".to_owned()), 1)]));
         assert_eq!(pages.surprises.len(), 2);
         let counted =
             [("FULL", 1), ("SELECTION_LIMIT", 1), ("OUT_OF_SCOPE", 1)].map(|(reason, n)| (reason.to_owned(), n));
         assert_eq!(pages.refusals, BTreeMap::from(counted));
         assert_eq!(pages.acts, 3);
+    }
+
+    #[test]
+    fn what_was_not_played_is_told() {
+        let books = Books::default();
+        let all = books.closed().not_played();
+        books.mistake::<()>(FOURTH, Err(refusal("SELECTION_LIMIT", &[])));
+        books.happened(TRANSFER);
+        books.happened(TRANSFER);
+        let pages = books.closed();
+        assert_eq!(pages.mishaps, BTreeMap::from([(TRANSFER.0, 2)]));
+        let left: Vec<String> =
+            all.into_iter().filter(|what| ![FOURTH.what, TRANSFER.0].contains(&what.as_str())).collect();
+        assert_eq!(pages.not_played(), left);
+        assert_eq!(left.len() + 2, programme().count());
     }
 
     #[test]

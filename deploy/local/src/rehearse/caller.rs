@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable as _};
+use prost::{Message, Name};
 use proto::gateway::v1::session_service_client::SessionServiceClient;
 use proto::gateway::v1::{LoginRequest, Session};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::books::Refusal;
+use super::journal::Journal;
 
 /// How long a person waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,20 +34,32 @@ struct Inner {
     login: String,
     password: String,
     session: Mutex<Session>,
+    journal: Arc<Journal>,
 }
 
 impl Caller {
-    /// Logs in.
+    /// Logs in. Who did before the play was interrupted does it again with the first call that has no answer yet.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn log_in(channel: Channel, login: &str, password: &str) -> Result<Self, Refusal> {
-        let session = authenticate(&channel, login, password).await?;
+    pub async fn log_in(channel: Channel, login: &str, password: &str, journal: Arc<Journal>) -> Result<Self, Refusal> {
+        // Tokens are not for a file.
+        let lasting = |session: Session| Session { account: session.account, ..Session::default() };
+        let question = LoginRequest { login: login.to_owned(), password: String::new() };
+        let session = match journal.answer(login, &question) {
+            Some(session) => session?,
+            None => {
+                let session = authenticate(&channel, login, password).await;
+                journal.keep(login, &question, &session.clone().map(lasting));
+                session?
+            }
+        };
         Ok(Self(Arc::new(Inner {
             channel,
             login: login.to_owned(),
             password: password.to_owned(),
             session: Mutex::new(session),
+            journal,
         })))
     }
 
@@ -65,11 +79,32 @@ impl Caller {
         read(&self.0.session.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// One call. What is safe to repeat is repeated: overload and absence of a service, and a token that ran out.
+    /// One call of the play: answered from the journal where it was answered before.
     ///
     /// # Errors
     /// The refusal.
     pub async fn call<M, R, Send, Sent>(&self, message: M, send: Send) -> Result<R, Refusal>
+    where
+        M: Name + Clone,
+        R: Message + Default,
+        Send: Fn(Channel, Request<M>) -> Sent,
+        Sent: Future<Output = Result<Response<R>, Status>>,
+    {
+        let Inner { login, journal, .. } = &*self.0;
+        if let Some(answer) = journal.answer(login, &message) {
+            return answer;
+        }
+        let answer = self.ask(message.clone(), send).await;
+        journal.keep(login, &message, &answer);
+        answer
+    }
+
+    /// One call beside the play, always made. What is safe to repeat is repeated: overload and absence of a service, and a
+    /// token that ran out.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn ask<M, R, Send, Sent>(&self, message: M, send: Send) -> Result<R, Refusal>
     where
         M: Clone,
         Send: Fn(Channel, Request<M>) -> Sent,
@@ -106,7 +141,7 @@ impl Caller {
         Sent: Future<Output = Result<Response<Streaming<R>>, Status>>,
     {
         // A stream has no deadline.
-        self.call(message, |channel, request| {
+        self.ask(message, |channel, request| {
             let mut request = request;
             request.metadata_mut().remove("grpc-timeout");
             send(channel, request)
@@ -122,6 +157,7 @@ impl Caller {
             login: String::new(),
             password: String::new(),
             session: Mutex::default(),
+            journal: self.0.journal.clone(),
         }))
     }
 }

@@ -1,12 +1,12 @@
 //! PROVIDER_CONFIRMATION: providers screen by need what schools approved.
 
-use proto::common::v1::Reason;
 use proto::enrollment::v1::confirmation_service_client::ConfirmationServiceClient;
 use proto::enrollment::v1::provider_decision::Verdict;
 use proto::enrollment::v1::{DecideSelectionsRequest, ProviderDecision, RankSelectionsRequest, Ranked};
 
 use super::books::Refusal;
 use super::caller::{Caller, call};
+use super::programme::{DECIDE_ELSEWHERE, DECLINE_WITHOUT_REASON, DEVIATE, OVERSELL};
 use super::stage::{PAGE, Stage};
 use crate::people::Plan;
 
@@ -107,21 +107,16 @@ async fn deviate(
     let all: Vec<ProviderDecision> = ranked.iter().map(|ranked| decision(ranked, Verdict::Confirm, "")).collect();
     if let Some(too_many) = all.get(..free.saturating_add(1)) {
         let outcome = decide(me, project, too_many, &format!("oversell-{round}")).await;
-        stage.books.mistake("confirm more than there are places", &[Reason::Full], outcome);
+        stage.books.mistake(OVERSELL, outcome);
     }
     if free > 0 {
         let last = [decision(ranked.last()?, Verdict::Confirm, "")];
         let outcome = decide(me, project, &last, &format!("deviate-{round}")).await;
-        stage.books.mistake(
-            "pass over who ranks higher, without a reason",
-            &[Reason::DeviationReasonRequired],
-            outcome,
-        );
+        stage.books.mistake(DEVIATE, outcome);
     }
     let nameless = [decision(ranked.last()?, Verdict::Decline, "")];
     let outcome = decide(me, project, &nameless, &format!("decline-{round}")).await;
-    let reasons = [Reason::InvalidArgument, Reason::DeviationReasonRequired];
-    stage.books.mistake("decline without a reason", &reasons, outcome);
+    stage.books.mistake(DECLINE_WITHOUT_REASON, outcome);
     Some(())
 }
 
@@ -138,6 +133,6 @@ async fn mistakes(stage: &Stage<'_>, round: i32) -> Option<()> {
     let ranked = Ranked { selection: Some(selection.clone()), ..Ranked::default() };
     let outcome =
         decide(&me, &selection.project, &[decision(&ranked, Verdict::Confirm, "")], "confirm-elsewhere").await;
-    stage.books.mistake("decide on another provider's project", &[Reason::OutOfScope, Reason::NotFound], outcome);
+    stage.books.mistake(DECIDE_ELSEWHERE, outcome);
     Some(())
 }

@@ -7,6 +7,7 @@ use proto::credit::v1::{
 };
 
 use super::caller::{Caller, call};
+use super::programme::{ENTRY_REVERSED, OPEN_OWN_BALANCE, REVERSE_TWICE};
 use super::stage::Stage;
 
 /// The bureau enters opening balances with their evidence.
@@ -42,15 +43,14 @@ pub async fn open_balances(stage: &Stage<'_>) -> Option<()> {
         ..OpenBalanceRequest::default()
     };
     let outcome = call!(teacher, LedgerServiceClient.open_balance(request));
-    stage.books.mistake("a teacher enters credit of his own", &[Reason::RoleNotAllowed], outcome);
+    stage.books.mistake(OPEN_OWN_BALANCE, outcome);
     Some(())
 }
 
 /// Schools record school-based training (校本研修).
 pub async fn school_based(stage: &Stage<'_>) {
     let today = proto::jiff_instant(stage.now()).to_zoned_datetime(stage.folder.zone.clone()).date();
-    let orphaned = super::roster::orphaned(stage);
-    let reviewed = |school: &str| Some(school) != orphaned;
+    let reviewed = |school: &str| Some(school) != stage.cast.orphaned;
     let recorded = stage.county.teachers.iter().filter(|person| person.school_based > 0);
     let recorded = recorded.filter(|person| reviewed(&person.teacher.school));
     stage
@@ -87,11 +87,11 @@ pub async fn reverse(stage: &Stage<'_>) -> Option<()> {
             request_id: request_id.to_owned(),
         };
         stage.books.must("reverse an entry", call!(officer, LedgerServiceClient.reverse_entry(undo("reverse"))))?;
+        stage.books.happened(ENTRY_REVERSED);
         let again = call!(officer, LedgerServiceClient.reverse_entry(undo("reverse-again")));
-        stage.books.mistake("reverse an entry twice", &[Reason::AlreadyReversed], again);
+        stage.books.mistake(REVERSE_TWICE, again);
         return Some(());
     }
-    stage.books.surprise("nobody has an entry from a project");
     None
 }
 

@@ -5,9 +5,13 @@ use proto::catalog::v1::{
     AcceptProjectRequest, CreateProjectRequest, Project, ReturnProjectRequest, SubmitProjectRequest,
     UpdateProjectRequest, WithdrawProjectRequest,
 };
-use proto::common::v1::{Reason, Role};
+use proto::common::v1::Role;
 
 use super::caller::{Caller, call};
+use super::programme::{
+    DECLARE_AGAIN, DECLARE_AS_NOBODY, DECLARE_AS_TEACHER, DECLARE_NOTHING, DECLARE_REUSED_ID, DECLARE_TOO_LATE,
+    WITHDRAW_OTHERS_PROJECT,
+};
 use super::stage::Stage;
 use crate::people::{Course, Plan};
 
@@ -56,9 +60,10 @@ async fn mistakes(stage: &Stage<'_>) -> Option<()> {
     if again.name != declared.name {
         books.surprise("a repeated request made a second project");
     }
+    books.happened(DECLARE_AGAIN);
     let other = Project { title: "另一个项目".to_owned(), ..plan.project.clone() };
     let reused = create(stage, &provider, other, "declare-0").await;
-    books.mistake("another body under a request id", &[Reason::RequestIdReused], reused);
+    books.mistake(DECLARE_REUSED_ID, reused);
 
     let empty = create(stage, &provider, Project::default(), "declare-nothing").await;
     match empty {
@@ -66,14 +71,14 @@ async fn mistakes(stage: &Stage<'_>) -> Option<()> {
         Ok(project) => {
             let request = SubmitProjectRequest { name: project.name, request_id: "submit-nothing".to_owned() };
             let outcome = call!(provider, ProjectServiceClient.submit_project(request));
-            books.mistake("submit an empty project", &[Reason::InvalidArgument], outcome);
+            books.mistake(DECLARE_NOTHING, outcome);
         }
-        refused => books.mistake("submit an empty project", &[Reason::InvalidArgument], refused),
+        refused => books.mistake(DECLARE_NOTHING, refused),
     }
 
     let teacher = stage.person(&stage.county.teachers.last()?.login).await?;
     let created = create(stage, &teacher, plan.project.clone(), "declare-as-teacher").await;
-    books.mistake("a teacher declares a project", &[Reason::RoleNotAllowed], created);
+    books.mistake(DECLARE_AS_TEACHER, created);
 
     let other = stage.county.projects.iter().find(|other| other.project.provider != plan.project.provider)?;
     let other = stage.staff_of(&other.project.provider).await?;
@@ -83,11 +88,11 @@ async fn mistakes(stage: &Stage<'_>) -> Option<()> {
         request_id: "withdraw-others".to_owned(),
     };
     let outcome = call!(other, ProjectServiceClient.withdraw_project(request));
-    books.mistake("withdraw another provider's project", &[Reason::OutOfScope, Reason::NotFound], outcome);
+    books.mistake(WITHDRAW_OTHERS_PROJECT, outcome);
 
     let nobody = stage.staff(Role::BureauOfficer).await?.nobody();
     let created = create(stage, &nobody, plan.project.clone(), "declare-as-nobody").await;
-    books.mistake("call without logging in", &[Reason::Unauthenticated], created);
+    books.mistake(DECLARE_AS_NOBODY, created);
     Some(())
 }
 
@@ -162,6 +167,6 @@ pub async fn too_late(stage: &Stage<'_>) -> Option<()> {
     let plan = stage.county.projects.first()?;
     let me = stage.staff_of(&plan.project.provider).await?;
     let created = create(stage, &me, plan.project.clone(), "declare-too-late").await;
-    stage.books.mistake("declare a project too late", &[Reason::WindowClosed, Reason::WindowSettled], created);
+    stage.books.mistake(DECLARE_TOO_LATE, created);
     Some(())
 }

@@ -9,13 +9,18 @@ use proto::catalog::v1::{
     CancelClassRequest, CancelProjectRequest, DecideExpansionRequest, Expansion, GetProjectRequest,
     ListExpansionsRequest, RequestExpansionRequest, class, expansion,
 };
-use proto::common::v1::{Reason, Role};
+use proto::common::v1::Role;
 use proto::enrollment::v1::confirmation_service_client::ConfirmationServiceClient;
 use proto::enrollment::v1::selection_service_client::SelectionServiceClient;
 use proto::enrollment::v1::{ListProposedCancellationsRequest, ListSeatsRequest, ProposedCancellation, Seats};
 
 use super::caller::{Caller, call};
+use super::programme::{
+    CLASS_CANCELLED, EXPAND_AGAIN, EXPAND_TOO_FAR, EXPANDED_IN_FULL, EXPANDED_IN_PART, EXPANSION_DENIED,
+    EXPANSION_UNDECIDED, PROJECT_CANCELLED,
+};
 use super::stage::{PAGE, Stage};
+use crate::people::Staff;
 
 /// The places of all projects, by project.
 pub async fn seats(stage: &Stage<'_>) -> Option<BTreeMap<String, Seats>> {
@@ -75,12 +80,13 @@ pub async fn request(stage: &Stage<'_>) -> Option<()> {
             let approved: i32 = project.classes.iter().map(|class| class.approved_places).sum();
             let too_many = approved.saturating_mul(2);
             let outcome = ask(stage, &me, &class.name, &name, too_many, "expand-too-far").await;
-            stage.books.mistake("ask for more places than the policy allows", &[Reason::ExpansionLimit], outcome);
-            let places = wanted.min(approved / 2).max(1);
+            stage.books.mistake(EXPAND_TOO_FAR, outcome);
+            // Two at least, so that they can be granted in part.
+            let places = wanted.max(2).min(approved / 2).max(1);
             let outcome = ask(stage, &me, &class.name, &name, places, "expand").await;
             stage.books.must("ask for an expansion", outcome)?;
             let outcome = ask(stage, &me, &class.name, &name, 1, "expand-again").await;
-            stage.books.mistake("ask for a second expansion", &[Reason::ExpansionExists], outcome);
+            stage.books.mistake(EXPAND_AGAIN, outcome);
             Some(())
         }))
         .await;
@@ -92,24 +98,36 @@ async fn get(stage: &Stage<'_>, me: &Caller, name: &str) -> Option<proto::catalo
     stage.books.must("look at a project", call!(me, ProjectServiceClient.get_project(request)))?.project
 }
 
-/// Bureaus of both levels decide: in part, in full, not at all, in turns; the last request they leave.
-pub async fn decide(stage: &Stage<'_>) -> Option<()> {
-    let mut undecided = true;
-    for bureau in ["/city", "/county"] {
-        let officer = stage
-            .county
-            .staff
-            .iter()
-            .find(|staff| staff.role == Role::BureauOfficer && staff.organization.ends_with(bureau))?;
-        let me = stage.person(&officer.login).await?;
+/// The expansions that wait for a decision, as an officer sees them.
+async fn requested(stage: &Stage<'_>, me: &Caller) -> Option<Vec<Expansion>> {
+    let expansions = stage.pages(|page_token| {
         let request = ListExpansionsRequest {
             parent: stage.term.clone(),
             state: expansion::State::Requested.into(),
             page_size: PAGE,
-            page_token: String::new(),
+            page_token,
         };
-        let reply = call!(me, ExpansionServiceClient.list_expansions(request));
-        let mut open = stage.books.must("list expansions", reply)?.expansions;
+        async move {
+            let reply = call!(me, ExpansionServiceClient.list_expansions(request))?;
+            Ok((reply.expansions, reply.next_page_token))
+        }
+    });
+    stage.books.must("list expansions", expansions.await)
+}
+
+/// The first officer of a bureau.
+fn officer<'a>(stage: &Stage<'a>, bureau: &str) -> Option<&'a Staff> {
+    let of = |staff: &&Staff| staff.role == Role::BureauOfficer && staff.organization.ends_with(bureau);
+    stage.county.staff.iter().find(of)
+}
+
+/// Bureaus of both levels decide: in part, in full, not at all, in turns; one request they leave.
+pub async fn decide(stage: &Stage<'_>) -> Option<()> {
+    let mut turn = 0_usize;
+    for bureau in ["/city", "/county"] {
+        let officer = officer(stage, bureau)?;
+        let me = stage.person(&officer.login).await?;
+        let mut open = requested(stage, &me).await?;
         // A bureau sees what lies under it too; each decides on its own.
         let bureau_of = |name: &str| {
             let memory = stage.memory();
@@ -118,15 +136,19 @@ pub async fn decide(stage: &Stage<'_>) -> Option<()> {
         };
         open.retain(|expansion| bureau_of(&expansion.name) == officer.organization);
         open.sort_by(|one, other| one.name.cmp(&other.name));
-        if open.len() > 3 && undecided {
-            open.pop();
-            undecided = false;
-        }
-        for (n, expansion) in open.into_iter().enumerate() {
-            let (granted, reason) = match n % 3 {
-                0 => (expansion.places_requested.saturating_add(1) / 2, "场地所限，部分同意"),
-                1 => (expansion.places_requested, ""),
-                _ => (0, "师资不足"),
+        for expansion in open {
+            turn = turn.saturating_add(1);
+            let asked = expansion.places_requested;
+            let (granted, reason, mishap) = match turn {
+                4 => {
+                    stage.books.happened(EXPANSION_UNDECIDED);
+                    continue;
+                }
+                _ if turn % 3 == 1 && asked > 1 => {
+                    (asked.saturating_add(1) / 2, "场地所限，部分同意", EXPANDED_IN_PART)
+                }
+                _ if turn.is_multiple_of(3) => (0, "师资不足", EXPANSION_DENIED),
+                _ => (asked, "", EXPANDED_IN_FULL),
             };
             let request = DecideExpansionRequest {
                 request_id: format!("grant-{}", expansion.name),
@@ -134,20 +156,21 @@ pub async fn decide(stage: &Stage<'_>) -> Option<()> {
                 places_granted: granted,
                 reason: reason.to_owned(),
             };
-            stage.books.must("decide on an expansion", call!(me, ExpansionServiceClient.decide_expansion(request)));
+            let outcome = call!(me, ExpansionServiceClient.decide_expansion(request));
+            if stage.books.must("decide on an expansion", outcome).is_some() {
+                stage.books.happened(mishap);
+            }
         }
     }
     Some(())
 }
 
-/// Classes that the term proposes for cancelling as too small, smallest first.
-async fn proposals(stage: &Stage<'_>) -> Option<Vec<ProposedCancellation>> {
-    let officer = stage.staff(Role::BureauOfficer).await?;
-    let officer = &officer;
+/// Classes that the term proposes for cancelling as too small, as an officer sees them, smallest first.
+async fn proposals(stage: &Stage<'_>, me: &Caller) -> Option<Vec<ProposedCancellation>> {
     let proposals = stage.pages(|page_token| {
         let request = ListProposedCancellationsRequest { parent: stage.term.clone(), page_size: PAGE, page_token };
         async move {
-            let reply = call!(officer, ConfirmationServiceClient.list_proposed_cancellations(request))?;
+            let reply = call!(me, ConfirmationServiceClient.list_proposed_cancellations(request))?;
             Ok((reply.proposals, reply.next_page_token))
         }
     });
@@ -156,35 +179,41 @@ async fn proposals(stage: &Stage<'_>) -> Option<Vec<ProposedCancellation>> {
     Some(proposals)
 }
 
-/// The bureau follows the proposal for a few: one class of a project that has another, and whole projects that somebody
+/// The bureaus follow the proposal for a few: one class of a project that has another, and whole projects that somebody
 /// had selected, who may then use the next round.
 pub async fn cancel_small(stage: &Stage<'_>) -> Option<()> {
-    let proposals = proposals(stage).await?;
-    let officer = stage.staff(Role::BureauOfficer).await?;
     let most = (stage.county.projects.len() / 50).max(1);
     let (mut classes, mut projects) = (0_usize, 0_usize);
-    for proposal in proposals {
-        let project = get(stage, &officer, &proposal.project).await?;
-        // The county decides on its own.
-        if !project.accepting_bureau.ends_with("/county") {
-            continue;
+    for bureau in ["/county", "/city"] {
+        let officer = officer(stage, bureau)?;
+        let me = stage.person(&officer.login).await?;
+        let expanding = requested(stage, &me).await?;
+        for proposal in proposals(stage, &me).await? {
+            if classes > 0 && projects >= most {
+                return Some(());
+            }
+            let project = get(stage, &me, &proposal.project).await?;
+            // Each bureau decides on its own, and not against a provider that asks for places.
+            let expands = expanding.iter().any(|expansion| expansion.name.starts_with(&format!("{}/", project.name)));
+            if expands || project.accepting_bureau != officer.organization {
+                continue;
+            }
+            let active = project.classes.iter().filter(|class| class.state() == class::State::Active).count();
+            let reason = "人数不足，不开班".to_owned();
+            if active > 1 && classes == 0 {
+                let request_id = format!("cancel-{}", proposal.class);
+                let request = CancelClassRequest { name: proposal.class, reason, request_id };
+                stage.books.must("cancel a class", call!(me, ProjectServiceClient.cancel_class(request)))?;
+                stage.books.happened(CLASS_CANCELLED);
+                classes = classes.saturating_add(1);
+            } else if active == 1 && projects < most && proposal.participants > 0 {
+                let request_id = format!("cancel-{}", proposal.project);
+                let request = CancelProjectRequest { name: proposal.project, reason, request_id };
+                stage.books.must("cancel a project", call!(me, ProjectServiceClient.cancel_project(request)))?;
+                stage.books.happened(PROJECT_CANCELLED);
+                projects = projects.saturating_add(1);
+            }
         }
-        let active = project.classes.iter().filter(|class| class.state() == class::State::Active).count();
-        let reason = "人数不足，不开班".to_owned();
-        if active > 1 && classes == 0 {
-            let request_id = format!("cancel-{}", proposal.class);
-            let request = CancelClassRequest { name: proposal.class, reason, request_id };
-            stage.books.must("cancel a class", call!(officer, ProjectServiceClient.cancel_class(request)))?;
-            classes = classes.saturating_add(1);
-        } else if active == 1 && projects < most && proposal.participants > 0 {
-            let request_id = format!("cancel-{}", proposal.project);
-            let request = CancelProjectRequest { name: proposal.project, reason, request_id };
-            stage.books.must("cancel a project", call!(officer, ProjectServiceClient.cancel_project(request)))?;
-            projects = projects.saturating_add(1);
-        }
-    }
-    if classes.saturating_add(projects) == 0 {
-        stage.books.surprise("no class is too small");
     }
     Some(())
 }

@@ -1,12 +1,16 @@
 //! The mistakes that people make while they select.
 
 use proto::catalog::v1::Project;
-use proto::common::v1::{Reason, Role};
+use proto::common::v1::Role;
 use proto::enrollment::v1::Selection;
 
+use super::programme::{
+    FOR_OTHERS, FOURTH, Mistake, NOT_ON_MENU, OVERLAPPING, PROVIDER_SELECTS, SECOND_INTENSIVE, SECOND_THOUGHTS,
+    SELECT_AGAIN, SELECT_FOR_STRANGER, SELECT_REUSED_ID, SELECTED_FOR, TWICE, WITHDRAW_OTHERS,
+};
 use super::select::{submit, teachers, withdraw};
 use super::stage::Stage;
-use crate::people::{Person, Plan, all_overlap};
+use crate::people::{self, Person, Plan, all_overlap, overlap};
 
 /// The mistakes of the first day, one after the other, by people who have chosen already.
 pub async fn make(stage: &Stage<'_>) {
@@ -15,6 +19,7 @@ pub async fn make(stage: &Stage<'_>) {
     second_intensive(stage).await;
     repeated(stage).await;
     not_for_me(stage).await;
+    not_on_the_menu(stage).await;
     for_others(stage).await;
     second_thoughts(stage).await;
 }
@@ -36,69 +41,103 @@ pub(super) fn menu<'a>(stage: &Stage<'a>) -> Vec<(&'a Plan, Project)> {
 }
 
 pub(super) fn admits(plan: &Plan, person: &Person) -> bool {
-    let audience = plan.project.audience.as_ref();
-    audience.is_none_or(|audience| {
-        let allows = |codes: &[String], code: &String| codes.is_empty() || codes.contains(code);
-        allows(&audience.stages, &person.teacher.stage) && allows(&audience.subjects, &person.teacher.subject)
-    })
+    people::admits(plan.project.audience.as_ref(), &person.teacher)
 }
 
-/// A mistake for which nobody of this county is in the right place is told, not hidden.
-pub(super) fn nobody(stage: &Stage<'_>, what: &str) {
-    stage.books.surprise(format!("{what}: nobody of this county is in the place to try"));
+/// Of the projects that would do, one that is for the teacher, else any.
+fn tempting<'a>(person: &Person, fitting: impl Iterator<Item = (&'a Plan, Project)>) -> Option<Project> {
+    let (mine, others): (Vec<_>, Vec<_>) = fitting.partition(|(plan, _)| admits(plan, person));
+    mine.into_iter().chain(others).next().map(|(_, project)| project)
 }
 
-async fn fourth(stage: &Stage<'_>) -> Option<()> {
-    let what = "a fourth selection";
-    for (_, person, selections) in chosen(stage, 3) {
-        let taken = |project: &Project| selections.iter().any(|selection| selection.project == project.name);
-        let fitting = menu(stage).into_iter().find(|(plan, project)| admits(plan, person) && !taken(project));
-        let Some((_, project)) = fitting else { continue };
-        let me = stage.person(&person.login).await?;
-        let outcome = submit(stage, &me, "", &project.name, "a-fourth").await;
-        stage.books.mistake(what, &[Reason::SelectionLimit], outcome);
-        return Some(());
-    }
-    nobody(stage, what);
-    None
-}
-
-async fn overlapping(stage: &Stage<'_>) -> Option<()> {
-    let what = "overlapping sessions";
+/// Somebody tries a project that does not go with what he has: the first for whom there is one.
+async fn one_too_many(
+    stage: &Stage<'_>,
+    mistake: Mistake,
+    act: &str,
+    clashes: impl Fn(&Plan, &[&Plan]) -> bool,
+) -> Option<()> {
+    let menu = menu(stage);
     for (_, person, selections) in chosen(stage, 1) {
         let mine: Vec<&Plan> =
             person.habits.wishes.iter().filter_map(|wish| stage.county.projects.get(*wish)).collect();
         let taken = |project: &Project| selections.iter().any(|selection| selection.project == project.name);
-        let clashing = menu(stage).into_iter().find(|(plan, project)| {
-            admits(plan, person) && !taken(project) && mine.iter().any(|other| all_overlap(plan, other))
-        });
-        let Some((_, project)) = clashing else { continue };
+        let fitting = menu.iter().filter(|(plan, project)| !taken(project) && clashes(plan, &mine)).cloned();
+        let Some(project) = tempting(person, fitting) else { continue };
         let me = stage.person(&person.login).await?;
-        let outcome = submit(stage, &me, "", &project.name, "overlapping").await;
-        stage.books.mistake(what, &[Reason::SessionsOverlap], outcome);
+        let outcome = submit(stage, &me, "", &project.name, act).await;
+        stage.books.mistake(mistake, outcome);
         return Some(());
     }
-    nobody(stage, what);
     None
 }
 
-async fn second_intensive(stage: &Stage<'_>) -> Option<()> {
-    let what = "a second intensive project";
-    for (_, person, selections) in chosen(stage, 1) {
-        let mine = person.habits.wishes.iter().filter_map(|wish| stage.county.projects.get(*wish));
-        if !mine.clone().any(Plan::is_intensive) {
+async fn fourth(stage: &Stage<'_>) -> Option<()> {
+    let most = most(stage);
+    if chosen(stage, most).is_empty() {
+        fill(stage, most).await?;
+    }
+    let (person, taken) = {
+        let memory = stage.memory();
+        let (n, mine) = memory.selections.iter().find(|(_, mine)| mine.len() == most)?;
+        let taken: Vec<String> = mine.iter().map(|selection| selection.project.clone()).collect();
+        (stage.county.teachers.get(*n)?, taken)
+    };
+    let project = tempting(person, menu(stage).into_iter().filter(|(_, project)| !taken.contains(&project.name)))?;
+    let me = stage.person(&person.login).await?;
+    let outcome = submit(stage, &me, "", &project.name, "a-fourth").await;
+    stage.books.mistake(FOURTH, outcome);
+    Some(())
+}
+
+/// How many selections of a teacher a round allows.
+fn most(stage: &Stage<'_>) -> usize {
+    let policy: toml::Table = stage.folder.policy.parse().unwrap_or_default();
+    let most = policy.get("selection").and_then(|section| section.get("max_per_round")?.as_integer());
+    most.and_then(|most| usize::try_from(most).ok()).unwrap_or(3)
+}
+
+/// Where nobody wished for as many as a round allows, somebody for whom the menu has enough takes some more.
+async fn fill(stage: &Stage<'_>, most: usize) -> Option<()> {
+    let menu = menu(stage);
+    let mut candidates = chosen(stage, 1);
+    candidates.retain(|(n, ..)| !stage.cast.befalls(*n));
+    candidates.sort_by_key(|(_, _, selections)| std::cmp::Reverse(selections.len()));
+    for (n, person, selections) in candidates {
+        let mut mine: Vec<&Plan> =
+            person.habits.wishes.iter().filter_map(|wish| stage.county.projects.get(*wish)).collect();
+        let mut more = Vec::new();
+        for (plan, project) in &menu {
+            let taken = selections.iter().any(|selection| selection.project == project.name);
+            let intensive = plan.is_intensive() && mine.iter().any(|other| other.is_intensive());
+            let clashes = taken || intensive || mine.iter().any(|other| overlap(plan, other));
+            if mine.len() < most && admits(plan, person) && !clashes {
+                mine.push(plan);
+                more.push(project.name.clone());
+            }
+        }
+        if mine.len() < most {
             continue;
         }
-        let taken = |project: &Project| selections.iter().any(|selection| selection.project == project.name);
-        let second = menu(stage).into_iter().find(|(plan, project)| plan.is_intensive() && !taken(project));
-        let Some((_, project)) = second else { continue };
         let me = stage.person(&person.login).await?;
-        let outcome = submit(stage, &me, "", &project.name, "second-intensive").await;
-        stage.books.mistake(what, &[Reason::IntensiveLimit], outcome);
+        for project in more {
+            let outcome = submit(stage, &me, "", &project, &format!("select-1-{project}")).await;
+            let selection = stage.books.must("select one more", outcome)?;
+            stage.memory().selections.entry(n).or_default().push(selection);
+        }
         return Some(());
     }
-    nobody(stage, what);
     None
+}
+
+async fn overlapping(stage: &Stage<'_>) -> Option<()> {
+    let clashes = |plan: &Plan, mine: &[&Plan]| mine.iter().any(|other| all_overlap(plan, other));
+    one_too_many(stage, OVERLAPPING, "overlapping", clashes).await
+}
+
+async fn second_intensive(stage: &Stage<'_>) -> Option<()> {
+    let clashes = |plan: &Plan, mine: &[&Plan]| plan.is_intensive() && mine.iter().any(|other| other.is_intensive());
+    one_too_many(stage, SECOND_INTENSIVE, "second-intensive", clashes).await
 }
 
 /// The same request again; the same project under another id; another project under the same id.
@@ -111,61 +150,57 @@ async fn repeated(stage: &Stage<'_>) -> Option<()> {
     if again.name != first.name {
         stage.books.surprise("a repeated request made a second selection");
     }
+    stage.books.happened(SELECT_AGAIN);
     let twice = submit(stage, &me, "", &first.project, "twice").await;
-    stage.books.mistake("select a project twice", &[Reason::AlreadySelected], twice);
+    stage.books.mistake(TWICE, twice);
     let (_, other) = menu(stage).into_iter().find(|(_, project)| project.name != first.project)?;
     let reused = submit(stage, &me, "", &other.name, &id).await;
-    stage.books.mistake("another selection under a repeated request id", &[Reason::RequestIdReused], reused);
+    stage.books.mistake(SELECT_REUSED_ID, reused);
     Some(())
 }
 
-/// Projects of another stage, and such as never came onto the menu; and calls of the wrong role.
+/// A project of another stage; and a provider who means well.
 async fn not_for_me(stage: &Stage<'_>) -> Option<()> {
     let (_, person, _) = chosen(stage, 1).into_iter().next()?;
     let me = stage.person(&person.login).await?;
     let (_, foreign) = menu(stage).into_iter().find(|(plan, _)| !admits(plan, person))?;
     let outcome = submit(stage, &me, "", &foreign.name, "foreign").await;
-    stage.books.mistake("a project for others", &[Reason::AudienceMismatch], outcome);
-
-    let hidden = (0..).zip(&stage.county.projects).find(|(_, plan)| !plan.is_published())?.0;
-    let outcome = submit(stage, &me, "", &stage.project(hidden)?, "hidden").await;
-    stage.books.mistake("a project that is not on the menu", &[Reason::ProjectNotOpen, Reason::NotFound], outcome);
-
+    stage.books.mistake(FOR_OTHERS, outcome);
     let provider = stage.staff_of(&foreign.provider).await?;
     let outcome = submit(stage, &provider, &person.teacher.name, &foreign.name, "provider").await;
-    stage.books.mistake("a provider selects for a teacher", &[Reason::RoleNotAllowed], outcome);
+    stage.books.mistake(PROVIDER_SELECTS, outcome);
+    Some(())
+}
+
+/// A project that never came onto the menu.
+async fn not_on_the_menu(stage: &Stage<'_>) -> Option<()> {
+    let (_, person, _) = chosen(stage, 1).into_iter().next()?;
+    let me = stage.person(&person.login).await?;
+    let hidden = (0..).zip(&stage.county.projects).find(|(_, plan)| !plan.is_published())?.0;
+    let outcome = submit(stage, &me, "", &stage.project(hidden)?, "hidden").await;
+    stage.books.mistake(NOT_ON_MENU, outcome);
     Some(())
 }
 
 /// Administrators select for teachers: of their school, which is allowed, and of another, which is not.
 async fn for_others(stage: &Stage<'_>) -> Option<()> {
-    let helped = helped(stage)?;
-    let me = stage.reviewer(&helped.1.teacher.school, Role::SchoolAdmin).await?;
-    let (_, project) = menu(stage).into_iter().find(|(plan, _)| admits(plan, helped.1))?;
-    let outcome = submit(stage, &me, &helped.1.teacher.name, &project.name, "for-another").await;
-    if let Some(selection) = stage.books.must("an administrator selects for a teacher", outcome) {
-        stage.memory().selections.entry(helped.0).or_default().push(selection);
-    }
-    let stranger = stage.county.teachers.iter().find(|other| other.teacher.school != helped.1.teacher.school)?;
+    let (n, helped) = stage.cast.helped?;
+    let me = stage.reviewer(&helped.teacher.school, Role::SchoolAdmin).await?;
+    let (_, project) = menu(stage).into_iter().find(|(plan, _)| admits(plan, helped))?;
+    let outcome = submit(stage, &me, &helped.teacher.name, &project.name, "for-another").await;
+    let selection = stage.books.must("an administrator selects for a teacher", outcome)?;
+    stage.memory().selections.entry(n).or_default().push(selection);
+    stage.books.happened(SELECTED_FOR);
+    let stranger = stage.county.teachers.iter().find(|other| other.teacher.school != helped.teacher.school)?;
     let outcome = submit(stage, &me, &stranger.teacher.name, &project.name, "for-a-stranger").await;
-    let reasons = [Reason::OutOfScope, Reason::NotFound];
-    stage.books.mistake("an administrator selects for someone else's teacher", &reasons, outcome);
+    stage.books.mistake(SELECT_FOR_STRANGER, outcome);
     Some(())
-}
-
-/// A teacher who selects nothing himself, and for whom the administrator does.
-pub fn helped<'a>(stage: &Stage<'a>) -> Option<(usize, &'a Person)> {
-    let menu = menu(stage);
-    teachers(stage).find(|(_, person)| {
-        let plain = person.habits.wishes.is_empty() && person.roles.is_empty();
-        plain && menu.iter().any(|(plan, _)| admits(plan, person))
-    })
 }
 
 /// One withdraws and selects the same again; another's selection is not his to withdraw.
 async fn second_thoughts(stage: &Stage<'_>) -> Option<()> {
     let chosen = chosen(stage, 1);
-    let (n, person, selections) = chosen.get(2)?;
+    let (n, person, selections) = chosen.iter().rfind(|(n, ..)| !stage.cast.befalls(*n))?;
     let me = stage.person(&person.login).await?;
     let first = selections.first()?;
     stage.books.must("withdraw a selection", withdraw(&me, &first.name, "withdraw").await)?;
@@ -174,8 +209,9 @@ async fn second_thoughts(stage: &Stage<'_>) -> Option<()> {
     if let Some(mine) = stage.memory().selections.get_mut(n).and_then(|mine| mine.first_mut()) {
         *mine = again;
     }
-    let (_, _, others) = chosen.get(1)?;
+    stage.books.happened(SECOND_THOUGHTS);
+    let (_, _, others) = chosen.iter().find(|(other, ..)| other != n)?;
     let outcome = withdraw(&me, &others.first()?.name, "withdraw-others").await;
-    stage.books.mistake("withdraw another's selection", &[Reason::OutOfScope, Reason::NotFound], outcome);
+    stage.books.mistake(WITHDRAW_OTHERS, outcome);
     Some(())
 }

@@ -4,15 +4,18 @@
 mod appraise;
 mod books;
 mod caller;
+mod cast;
 mod confirm;
 mod credit;
 mod databases;
 mod declare;
 mod expand;
+mod journal;
 mod mistakes;
 mod notice;
 mod options;
 mod play;
+mod programme;
 pub mod report;
 mod roster;
 mod school;
@@ -24,7 +27,8 @@ mod train;
 mod windows;
 mod world;
 
+pub use journal::Journal;
 pub use options::{EngineKind, RehearseOptions, run};
-pub use play::{before_the_term, play, play_disturbed, play_until};
+pub use play::{before_the_term, play, play_disturbed, play_on, play_until};
 pub use report::Report;
 pub use world::World;

@@ -2,7 +2,7 @@
 
 use proto::catalog::v1::project_service_client::ProjectServiceClient;
 use proto::catalog::v1::{Class, ListProjectsRequest, Project, class, project};
-use proto::common::v1::{Reason, Role};
+use proto::common::v1::Role;
 use proto::enrollment::v1::inbox_service_client::InboxServiceClient;
 use proto::enrollment::v1::notice_service_client::NoticeServiceClient;
 use proto::enrollment::v1::selection_service_client::SelectionServiceClient;
@@ -14,6 +14,7 @@ use proto::enrollment::v1::{
 };
 
 use super::caller::{Caller, call};
+use super::programme::{WITHDRAW_AFTER_NOTICE, WITHDRAWN_BY_BUREAU};
 use super::stage::{PAGE, Stage};
 
 /// Classes, in percent, whose provider forgets the notice, so that the sequencer issues it.
@@ -87,17 +88,12 @@ pub async fn issue(stage: &Stage<'_>) {
 
 /// A school tries to withdraw a teacher who has his notice.
 pub async fn withdraw_after(stage: &Stage<'_>) -> Option<()> {
-    let what = "withdraw after the notice was issued";
-    let noticed = noticed(stage).await?;
-    let Some((school, name)) = noticed.first().cloned() else {
-        stage.books.surprise(format!("{what}: nobody has a notice"));
-        return None;
-    };
+    let (school, name) = noticed(stage).await?.into_iter().next()?;
     let me = stage.reviewer(&school, Role::SchoolAdmin).await?;
     let request =
         WithdrawSelectionRequest { name, reason: "工作冲突".to_owned(), request_id: "withdraw-late".to_owned() };
     let outcome = call!(me, SelectionServiceClient.withdraw_selection(request));
-    stage.books.mistake(what, &[Reason::NoticeIssued], outcome);
+    stage.books.mistake(WITHDRAW_AFTER_NOTICE, outcome);
     Some(())
 }
 
@@ -107,7 +103,6 @@ async fn noticed(stage: &Stage<'_>) -> Option<Vec<(String, String)>> {
     let notices = list(stage, &officer).await?;
     let mut noticed: Vec<&str> = notices.iter().map(|notice| notice.class.as_str()).collect();
     noticed.sort_unstable();
-    let orphaned = super::roster::orphaned(stage);
     let request = ListSelectionsRequest {
         parent: stage.term.clone(),
         organization: "organizations/county".to_owned(),
@@ -120,7 +115,7 @@ async fn noticed(stage: &Stage<'_>) -> Option<Vec<(String, String)>> {
     let mut all: Vec<(String, String)> = confirmed
         .into_iter()
         .filter(|selection| noticed.binary_search(&selection.class.as_str()).is_ok())
-        .filter(|selection| Some(selection.school.as_str()) != orphaned)
+        .filter(|selection| Some(selection.school.as_str()) != stage.cast.orphaned)
         .map(|selection| (selection.school, selection.name))
         .collect();
     all.sort();
@@ -148,6 +143,7 @@ pub async fn acknowledge(stage: &Stage<'_>) -> Option<()> {
         let request = WithdrawSelectionRequest { name, reason, request_id: "withdraw-by-bureau".to_owned() };
         let outcome = call!(officer, SelectionServiceClient.withdraw_selection(request));
         stage.books.must("the bureau withdraws a selection", outcome)?;
+        stage.books.happened(WITHDRAWN_BY_BUREAU);
     }
     let readers = (0_usize..).zip(&stage.county.teachers);
     // Who has a role in the school sees the notices of others too.

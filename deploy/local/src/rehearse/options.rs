@@ -4,10 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use chassis::CancellationToken;
 
-use super::databases::Databases;
-use super::play::{before_the_term, play};
+use super::databases::{self, Databases};
+use super::journal::Journal;
+use super::play::{before_the_term, play_on};
 use super::report::Report;
+use crate::data_folder::{DataFolder, Purpose, Wish};
 use crate::people::{County, TermFolder};
 use crate::progress::Progress;
 use crate::up::{self, Engine, Launch, Reach, System, setup};
@@ -30,20 +33,21 @@ pub struct RehearseOptions {
     /// Folder of another term than the sample.
     #[arg(long)]
     pub term: Option<PathBuf>,
-    /// How many teachers the county has.
-    #[arg(long, default_value_t = 12_000)]
-    pub teachers: u32,
-    /// What the county and everything that happens is drawn from.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    /// How many teachers the county has. Default: 12000.
+    #[arg(long)]
+    pub teachers: Option<u32>,
+    /// What the county and everything that happens is drawn from. Default: 1.
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// What the databases run on.
     #[arg(long, value_enum, default_value_t = EngineKind::Sqlite)]
     pub engine: EngineKind,
     /// The PostgreSQL server: postgres://user:password@host:port/database. The rehearsal makes databases of its own there,
-    /// one for each service, and drops them at its end.
+    /// one for each service, and drops them at its end unless there is a --data folder.
     #[arg(long, required_if_eq("engine", "postgres"), env = "SHIXUN_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// Folder of keys and databases, to look at afterwards; must be empty. Default: a temporary one.
+    /// Folder of keys, databases and the report, to look at afterwards with `shixun up --data`; must be empty, or hold a
+    /// rehearsal that was interrupted and goes on. Default: a temporary one.
     #[arg(long)]
     pub data: Option<PathBuf>,
 }
@@ -51,20 +55,34 @@ pub struct RehearseOptions {
 /// Plays the term and prints the report.
 ///
 /// # Errors
-/// If the system cannot be started or set up, or the term did not go as it should.
+/// If the folder holds something else, the system cannot be started or set up, or the term did not go as it should.
 #[allow(clippy::print_stdout, reason = "the command's output")]
 pub async fn run(options: RehearseOptions) -> anyhow::Result<()> {
+    let stop = chassis::cli::until_signal()?;
     let folder = up::folder(options.term.as_ref())?;
-    let progress = Progress::visible();
-    let county = County::generate(options.seed, options.teachers, &folder);
     let temporary = tempfile::tempdir().context("making a temporary folder")?;
-    if let Some(data) = &options.data {
-        let used = std::fs::read_dir(data).is_ok_and(|mut files| files.next().is_some());
-        anyhow::ensure!(!used, "{} is not empty: a rehearsal begins with nothing", data.display());
-    }
-    let databases = match (options.engine, &options.database_url) {
-        (EngineKind::Sqlite, _) => None,
-        (EngineKind::Postgres, url) => Some(Databases::make(url.as_ref().context("--database-url is missing")?).await?),
+    let data = options.data.as_deref().map(DataFolder::of);
+    let server = match options.engine {
+        EngineKind::Sqlite => None,
+        EngineKind::Postgres => Some(options.database_url.as_deref().context("--database-url is missing")?),
+    };
+    let name = server.map(|_| databases::new_name()).transpose()?;
+    let wish = Wish {
+        purpose: Purpose::Rehearse,
+        term: &folder,
+        teachers: options.teachers,
+        seed: options.seed,
+        until: None,
+        databases: name.as_deref(),
+    };
+    let holding = match &data {
+        Some(data) => data.open(&wish)?,
+        None => wish.holding(),
+    };
+    let county = County::generate(holding.seed, holding.teachers, &folder);
+    let databases = match server.zip(holding.databases.as_deref()) {
+        Some((server, name)) => Some(Databases::make(server, name).await?),
+        None => None,
     };
     let engine = match &databases {
         None => Engine::Sqlite,
@@ -76,19 +94,29 @@ pub async fn run(options: RehearseOptions) -> anyhow::Result<()> {
         engine,
         begin: before_the_term(&folder)?,
         // What is thrown away need not outlive a power cut.
-        durable: options.data.is_some(),
+        durable: data.is_some(),
         operator: (setup::OPERATOR.to_owned(), county.password.clone()),
     };
-    let played = rehearse(launch, &county, &folder, progress).await;
-    if let Some(databases) = databases {
+    let journal = data.as_ref().map(DataFolder::journal).transpose()?.unwrap_or_default();
+    let played = rehearse(launch, &county, &folder, journal, &stop).await;
+    if let Some(databases) = databases
+        && data.is_none()
+    {
         databases.drop().await?;
     }
-    let report = played?;
+    let Some(report) = played? else {
+        let goes_on = data.is_some().then_some("；用同一命令继续 / interrupted; the same command goes on with it");
+        anyhow::bail!("演练已中断{}", goes_on.unwrap_or(" / interrupted"));
+    };
 
     println!("{}", report.tables());
+    let json = serde_json::to_string_pretty(&report)? + "\n";
     if let Some(path) = options.report {
-        let json = serde_json::to_string_pretty(&report)?;
-        std::fs::write(&path, json + "\n").with_context(|| format!("writing {}", path.display()))?;
+        std::fs::write(&path, &json).with_context(|| format!("writing {}", path.display()))?;
+    }
+    if let Some(data) = data {
+        data.keep_report(&json)?;
+        data.mark_ready()?;
     }
     anyhow::ensure!(
         report.surprises.is_empty(),
@@ -98,11 +126,27 @@ pub async fn run(options: RehearseOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn rehearse(launch: Launch, county: &County, folder: &TermFolder, progress: Progress) -> anyhow::Result<Report> {
+/// The report; none if it was told to stop.
+async fn rehearse(
+    launch: Launch,
+    county: &County,
+    folder: &TermFolder,
+    journal: Journal,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Report>> {
     let system = System::start(launch).await?;
-    setup::county(&system, county, folder, &progress).await?;
+    let progress = Progress::visible();
     let reach: &Reach = &system;
-    let report = play(reach, county, folder, progress).await?;
+    let playing = async {
+        if journal.is_new() {
+            setup::county(reach, county, folder, &progress).await?;
+        }
+        play_on(reach, county, folder, progress, journal).await
+    };
+    let played = tokio::select! {
+        played = playing => Some(played),
+        () = stop.cancelled() => None,
+    };
     system.stop().await?;
-    Ok(report)
+    played.transpose()
 }

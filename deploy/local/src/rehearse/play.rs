@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use jiff::{Timestamp, ToSpan as _};
 use proto::common::v1::Phase;
 
+use super::journal::Journal;
 use super::report::{Report, draw_up};
 use super::script::{Wave, waves};
 use super::stage::Stage;
@@ -24,7 +25,8 @@ pub fn before_the_term(folder: &TermFolder) -> anyhow::Result<i64> {
 }
 
 /// Sets an empty system up and plays the term up to an instant: every wave before it. Returns the instant, at which the
-/// clocks then stand. Default: 09:00 on the first day of the first selection window.
+/// clocks then stand. Default: 09:00 on the first day of the first selection window. What was interrupted goes on, if it
+/// is given the same journal.
 ///
 /// # Errors
 /// What the system refused while it was set up, or a system that has gone; and what surprised the rehearsal.
@@ -34,10 +36,13 @@ pub async fn play_until(
     folder: &TermFolder,
     at: Option<Timestamp>,
     progress: Progress,
+    journal: Journal,
 ) -> anyhow::Result<i64> {
-    setup::county(system, county, folder, &progress).await?;
+    if journal.is_new() {
+        setup::county(system, county, folder, &progress).await?;
+    }
     let reach: &Reach = system;
-    let stage = Stage::set(reach, folder, county).await?;
+    let stage = Stage::set(reach, folder, county, journal).await?;
     let at = match at {
         Some(at) => at.as_microsecond(),
         None => first_morning(&stage)?,
@@ -69,7 +74,21 @@ pub async fn play(
     folder: &TermFolder,
     progress: Progress,
 ) -> anyhow::Result<Report> {
-    play_disturbed(world, county, folder, progress, async |_| Ok(())).await
+    play_on(world, county, folder, progress, Journal::default()).await
+}
+
+/// The same with a journal: a play that was interrupted goes on, and ends with the same report.
+///
+/// # Errors
+/// As [`play`], and those of the journal.
+pub async fn play_on(
+    world: &dyn World,
+    county: &County,
+    folder: &TermFolder,
+    progress: Progress,
+    journal: Journal,
+) -> anyhow::Result<Report> {
+    perform_all(world, county, folder, progress, journal, async |_| Ok(())).await
 }
 
 /// The same, with something that happens before each wave: `before` is told the wave's instant.
@@ -83,8 +102,19 @@ pub async fn play_disturbed(
     progress: Progress,
     before: impl AsyncFnMut(i64) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
+    perform_all(world, county, folder, progress, Journal::default(), before).await
+}
+
+async fn perform_all(
+    world: &dyn World,
+    county: &County,
+    folder: &TermFolder,
+    progress: Progress,
+    journal: Journal,
+    before: impl AsyncFnMut(i64) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
     let began = Instant::now();
-    let stage = Stage::set(world, folder, county).await?;
+    let stage = Stage::set(world, folder, county, journal).await?;
     let waves = waves(&stage.calendar);
     perform(&stage, &waves, progress, before).await?;
     draw_up(&stage, began.elapsed().as_secs_f64()).await

@@ -47,6 +47,10 @@ pub struct Report {
     pub compliance: Vec<ComplianceLine>,
     /// Changes by service and verb.
     pub changes: BTreeMap<String, Counts>,
+    /// What befell people, and how often.
+    pub mishaps: BTreeMap<&'static str, u64>,
+    /// What of the programme of mistakes and mishaps this county had nobody for, or its calendar no window.
+    pub not_played: Vec<String>,
     /// What went otherwise than the rehearsal meant it to; empty when all is well.
     pub surprises: Vec<String>,
     /// What people did or tried.
@@ -169,6 +173,7 @@ pub async fn draw_up(stage: &Stage<'_>, duration_seconds: f64) -> anyhow::Result
     let by_service = by_service(&changes);
     let steps = steps(stage).await?;
     let pages = stage.books.closed();
+    let not_played = pages.not_played();
     let mistakes = pages.mistakes.into_iter();
     Ok(Report {
         term: stage.term.clone(),
@@ -186,6 +191,8 @@ pub async fn draw_up(stage: &Stage<'_>, duration_seconds: f64) -> anyhow::Result
         credit: credit(&changes),
         compliance,
         changes: by_service,
+        mishaps: pages.mishaps,
+        not_played,
         surprises: pages.surprises,
         acts: pages.acts,
         duration_seconds,

@@ -1,9 +1,9 @@
 //! The roster moves while the term runs: corrections, and people who go, rest and retire.
 
 use jiff::ToSpan as _;
-use proto::common::v1::{Reason, Role, RoleGrant};
+use proto::common::v1::{Role, RoleGrant};
 use proto::enrollment::v1::selection_service_client::SelectionServiceClient;
-use proto::enrollment::v1::{GetSelectionRequest, Selection, selection};
+use proto::enrollment::v1::{GetSelectionRequest, selection};
 use proto::roster::v1::account_service_client::AccountServiceClient;
 use proto::roster::v1::teacher_service_client::TeacherServiceClient;
 use proto::roster::v1::{
@@ -12,23 +12,21 @@ use proto::roster::v1::{
 };
 
 use super::caller::call;
+use super::programme::{
+    CONFIRM_ELSEWHERE, CORRECTION_CONFIRMED, CORRECTION_REFUSED, LEAVE, RETIREMENT, REVIEWERS_LEAVE, TRANSFER,
+};
 use super::stage::Stage;
-use crate::people::Person;
-
-/// Teachers who correct their own data: one is confirmed, the other refused.
-fn correcting<'a>(stage: &Stage<'a>) -> impl Iterator<Item = &'a Person> {
-    stage.county.teachers.iter().filter(|person| person.roles.is_empty() && person.teacher.tier == "novice").take(2)
-}
 
 /// Two teachers correct their tier; it waits for their schools.
 pub async fn correct(stage: &Stage<'_>) {
     stage
-        .all(correcting(stage).map(|person| async move {
+        .all(stage.cast.correcting.iter().map(|(_, person)| async move {
             let me = stage.person(&person.login).await?;
             let name = person.teacher.name.clone();
+            let tier = if person.teacher.tier == "competent" { "backbone" } else { "competent" }.to_owned();
             let request = UpdateTeacherRequest {
                 request_id: format!("correct-{name}"),
-                teacher: Some(Teacher { name, tier: "competent".to_owned(), ..Teacher::default() }),
+                teacher: Some(Teacher { name, tier, ..Teacher::default() }),
                 update_mask: vec!["tier".to_owned()],
             };
             let reply = call!(me, TeacherServiceClient.update_teacher(request));
@@ -43,7 +41,7 @@ pub async fn correct(stage: &Stage<'_>) {
 
 /// Their schools confirm one and refuse the other; another school has no say.
 pub async fn confirm_corrections(stage: &Stage<'_>) -> Option<()> {
-    for (n, person) in (0..).zip(correcting(stage)) {
+    for (n, (_, person)) in stage.cast.correcting.iter().enumerate() {
         let confirmation = |request_id: &str| ConfirmCorrectionRequest {
             name: person.teacher.name.clone(),
             accepted: n == 0,
@@ -52,27 +50,22 @@ pub async fn confirm_corrections(stage: &Stage<'_>) -> Option<()> {
         };
         let school = person.teacher.school.as_str();
         if n == 0 {
-            let other = stage.schools().into_iter().find(|other| *other != school)?;
+            let other = stage.county.schools().find(|other| *other != school)?;
             let other = stage.reviewer(other, Role::SchoolAdmin).await?;
             let outcome = call!(other, TeacherServiceClient.confirm_correction(confirmation("confirm-other")));
-            let reasons = [Reason::OutOfScope, Reason::NotFound];
-            stage.books.mistake("confirm a correction at someone else's school", &reasons, outcome);
+            stage.books.mistake(CONFIRM_ELSEWHERE, outcome);
         }
         let me = stage.reviewer(school, Role::SchoolAdmin).await?;
         let outcome = call!(me, TeacherServiceClient.confirm_correction(confirmation("confirm")));
         stage.books.must("decide on a correction", outcome)?;
+        stage.books.happened(if n == 0 { CORRECTION_CONFIRMED } else { CORRECTION_REFUSED });
     }
     Some(())
 }
 
-/// The school whose reviewers are gone when review opens, so that its district has to act.
-pub fn orphaned<'a>(stage: &Stage<'a>) -> Option<&'a str> {
-    stage.schools().last().copied()
-}
-
-/// Its administrator's and principal's roles end.
+/// The roles of a school's administrator and principal end.
 pub async fn revoke_reviewers(stage: &Stage<'_>) -> Option<()> {
-    let school = orphaned(stage)?;
+    let school = stage.cast.orphaned?;
     let officer = stage.staff(Role::BureauOfficer).await?;
     for role in [Role::SchoolAdmin, Role::Principal] {
         let holder = stage.holder(school, role)?;
@@ -85,51 +78,12 @@ pub async fn revoke_reviewers(stage: &Stage<'_>) -> Option<()> {
         stage.books.must("revoke a reviewer's role", call!(officer, AccountServiceClient.revoke_role(request)))?;
         stage.forget(&holder.login);
     }
+    stage.books.happened(REVIEWERS_LEAVE);
     Some(())
 }
 
-/// Who goes, rests and retires between selection and review: each with a selection that waits.
-struct Events<'a> {
-    transferred: (&'a Person, Selection),
-    on_leave: (&'a Person, Selection),
-    retired: (&'a Person, Selection),
-}
-
-fn events<'a>(stage: &Stage<'a>) -> Option<Events<'a>> {
-    let orphaned = orphaned(stage)?;
-    let memory = stage.memory();
-    let mut waiting = memory.selections.iter().filter_map(|(n, selections)| {
-        let person = stage.county.teachers.get(*n)?;
-        let plain = person.roles.is_empty() && person.teacher.school != orphaned;
-        plain.then_some((person, selections.first()?.clone()))
-    });
-    // Far apart, so that they are of different schools.
-    let all = waiting.by_ref().count();
-    let mut waiting = memory.selections.iter().filter_map(|(n, selections)| {
-        let person = stage.county.teachers.get(*n)?;
-        let plain = person.roles.is_empty() && person.teacher.school != orphaned;
-        plain.then_some((person, selections.first()?.clone()))
-    });
-    let transferred = waiting.nth(all / 5)?;
-    let on_leave = waiting.nth(all / 5)?;
-    let retired = waiting.nth(all / 5)?;
-    Some(Events { transferred, on_leave, retired })
-}
-
-/// Where the transferred teacher goes: another school of the same stage, or any other.
-fn destination<'a>(stage: &Stage<'a>, person: &Person) -> Option<&'a str> {
-    let orphaned = orphaned(stage)?;
-    let others = || stage.county.teachers.iter().filter(|other| other.teacher.school != person.teacher.school);
-    let other = others().find(|other| other.teacher.stage == person.teacher.stage && other.teacher.school != orphaned);
-    other.or_else(|| others().next()).map(|other| other.teacher.school.as_str())
-}
-
-/// A transfer, a leave and a retirement.
+/// A transfer, a leave and a retirement, each of somebody whose selections wait.
 pub async fn record_events(stage: &Stage<'_>) -> Option<()> {
-    let Some(Events { transferred, on_leave, retired }) = events(stage) else {
-        stage.books.surprise("too few selections for the events between selection and review");
-        return None;
-    };
     let today = proto::jiff_instant(stage.now()).to_zoned_datetime(stage.folder.zone.clone()).date();
     let event = |kind: Kind, reason: &str| StatusEvent {
         kind: kind.into(),
@@ -137,35 +91,41 @@ pub async fn record_events(stage: &Stage<'_>) -> Option<()> {
         reason: reason.to_owned(),
         ..StatusEvent::default()
     };
-    let school = destination(stage, transferred.0)?.to_owned();
-    let until = today.saturating_add(180.days());
+    let cast = &stage.cast;
+    let until = Some(today.saturating_add(180.days()).into());
+    let school = cast.destination.map(str::to_owned);
+    let transfer = school.map(|school| StatusEvent { school, ..event(Kind::Transfer, "rotation") });
+    let leave = StatusEvent { until, ..event(Kind::Leave, "maternity") };
     let acts = [
-        (transferred.0, StatusEvent { school, ..event(Kind::Transfer, "rotation") }),
-        (on_leave.0, StatusEvent { until: Some(until.into()), ..event(Kind::Leave, "maternity") }),
-        (retired.0, event(Kind::Retirement, "age")),
+        (TRANSFER, cast.transferred.zip(transfer)),
+        (LEAVE, cast.on_leave.zip(Some(leave))),
+        (RETIREMENT, cast.retired.zip(Some(event(Kind::Retirement, "age")))),
     ];
     let officer = stage.staff(Role::BureauOfficer).await?;
-    for (person, event) in acts {
+    for (mishap, part) in acts {
+        let Some(((_, person), event)) = part else { continue };
         let request = RecordStatusEventRequest {
             teacher: person.teacher.name.clone(),
             request_id: format!("event-{}-{}", event.kind, person.teacher.name),
             event: Some(event),
         };
         stage.books.must("record a status event", call!(officer, TeacherServiceClient.record_status_event(request)))?;
+        stage.books.happened(mishap);
     }
     Some(())
 }
 
 /// What they did to the selections: the transferred one waits at the new school, the retired one's is cancelled.
 pub async fn check_events(stage: &Stage<'_>) -> Option<()> {
-    let Events { transferred, retired, .. } = events(stage)?;
     let officer = stage.staff(Role::BureauOfficer).await?;
-    for (what, (person, before)) in [("transferred", transferred), ("retired", retired)] {
-        let request = GetSelectionRequest { name: before.name.clone() };
+    for (what, part) in [("transferred", stage.cast.transferred), ("retired", stage.cast.retired)] {
+        let before = part.and_then(|(n, _)| stage.memory().selections.get(&n)?.first().cloned());
+        let Some(before) = before else { continue };
+        let request = GetSelectionRequest { name: before.name };
         let reply = call!(officer, SelectionServiceClient.get_selection(request));
         let after = stage.books.must("look at a selection", reply)?.selection?;
         let well = match what {
-            "transferred" => Some(after.school.as_str()) == destination(stage, person),
+            "transferred" => Some(after.school.as_str()) == stage.cast.destination,
             _ => after.state() == selection::State::Cancelled,
         };
         if !well {

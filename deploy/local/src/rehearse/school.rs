@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use proto::common::v1::{Reason, Role};
+use proto::common::v1::Role;
 use proto::enrollment::v1::review_service_client::ReviewServiceClient;
 use proto::enrollment::v1::selection_service_client::SelectionServiceClient;
 use proto::enrollment::v1::{
@@ -12,6 +12,10 @@ use proto::enrollment::v1::{
 
 use super::books::Refusal;
 use super::caller::{Caller, call};
+use super::cast::Cast;
+use super::programme::{
+    IDLE_SCHOOL, REVIEW_AS_TEACHER, REVIEW_ELSEWHERE, REVIEW_OWN, REVIEW_UNMATCHED, REVOKED_DECISION,
+};
 use super::stage::{PAGE, Stage};
 use crate::people::Person;
 
@@ -19,11 +23,6 @@ use crate::people::Person;
 const BATCH: usize = 200;
 /// Selections that schools reject, in percent.
 const REJECTED: u64 = 4;
-
-/// A school that reviews nothing in the first round, so that its selections expire.
-fn idle<'a>(stage: &Stage<'a>) -> Option<&'a str> {
-    stage.schools().iter().rev().nth(1).copied()
-}
 
 /// The selections of a round in a state, in or under an organisation, as a reviewer sees them.
 async fn list(
@@ -62,8 +61,9 @@ async fn decide(stage: &Stage<'_>, me: &Caller, decisions: &[Decision], request_
 
 /// What the school thinks of a selection: a few are rejected; what does not match is approved with its reason.
 fn decision(stage: &Stage<'_>, selection: &Selection) -> Decision {
-    let unlucky = unlucky(stage).is_some_and(|(_, person)| person.teacher.name == selection.teacher);
-    let approved = !unlucky && !stage.chance(&format!("reject:{}:{}", selection.teacher, selection.project), REJECTED);
+    let Cast { rejected, spared, .. } = stage.cast;
+    let fated = [rejected, spared].into_iter().any(|part| of(part.map(|(_, person)| person))(selection));
+    let approved = !fated && !stage.chance(&format!("reject:{}:{}", selection.teacher, selection.project), REJECTED);
     let reason = match (approved, selection.matched) {
         (false, _) => "与岗位需要不符",
         (true, false) => "学校近期安排其转岗",
@@ -87,11 +87,15 @@ fn of<'s>(person: Option<&'s Person>) -> impl Fn(&Selection) -> bool + 's {
 
 /// Each school's administrator reviews all but his own and what he submitted for others; the principal reviews those.
 pub async fn review(stage: &Stage<'_>, round: i32) {
-    let (orphaned, idle) = (super::roster::orphaned(stage), idle(stage).filter(|_| round == 1));
+    let (orphaned, idle) = (stage.cast.orphaned, stage.cast.idle.filter(|_| round == 1));
     let reviewing = |school: &&str| Some(*school) != orphaned && Some(*school) != idle;
-    stage.all(stage.schools().into_iter().filter(reviewing).map(|school| review_school(stage, school, round))).await;
+    stage.all(stage.county.schools().filter(reviewing).map(|school| review_school(stage, school, round))).await;
     if round == 1 {
-        mistakes(stage).await;
+        review_elsewhere(stage).await;
+        review_as_teacher(stage).await;
+        if idle.is_some() {
+            stage.books.happened(IDLE_SCHOOL);
+        }
     }
 }
 
@@ -112,15 +116,13 @@ async fn review_school(stage: &Stage<'_>, school: &str, round: i32) -> Option<()
         }
     }
     if let Some(first) = for_principal.first() {
-        let approval = Decision { selection: first.name.clone(), approved: true, reason: "同意".to_owned() };
-        let outcome = decide(stage, &me, &[approval], &format!("own-{round}-{school}")).await;
-        stage.books.mistake("review one's own selection, or what one submitted", &[Reason::OwnSelection], outcome);
+        let outcome = decide(stage, &me, &[approval(first)], &format!("own-{round}-{school}")).await;
+        stage.books.mistake(REVIEW_OWN, outcome);
     }
     if let Some(unmatched) = for_me.iter().find(|selection| is_intensive(stage, selection) && !selection.matched) {
         let approval = Decision { selection: unmatched.name.clone(), approved: true, reason: String::new() };
         let outcome = decide(stage, &me, &[approval], &format!("unmatched-{round}-{school}")).await;
-        let reasons = [Reason::MatchReasonRequired];
-        stage.books.mistake("approve an intensive project that does not match, without a reason", &reasons, outcome);
+        stage.books.mistake(REVIEW_UNMATCHED, outcome);
     }
     review_all(stage, &me, &for_me, &format!("review-{round}-{school}")).await?;
     let principal = stage.reviewer(school, Role::Principal).await?;
@@ -133,32 +135,33 @@ fn is_intensive(stage: &Stage<'_>, selection: &Selection) -> bool {
     project.and_then(|project| project.base_credit).is_some_and(|credit| credit.hundredths >= 9_000)
 }
 
-/// Someone else's school; and a teacher who takes himself for a reviewer.
-async fn mistakes(stage: &Stage<'_>) -> Option<()> {
-    let idle = idle(stage)?;
-    let reviewer = stage.reviewer(idle, Role::SchoolAdmin).await?;
-    let other = stage.schools().into_iter().find(|school| *school != idle)?;
-    let (stranger, mine) = {
-        let memory = stage.memory();
-        let of = |school: &str| {
-            let mut all = memory.selections.values().flatten().filter(|selection| selection.school == school);
-            all.next().cloned()
-        };
-        (of(other)?, of(idle))
-    };
-    let approval = |selection: &Selection| Decision {
-        selection: selection.name.clone(),
-        approved: true,
-        reason: "同意".to_owned(),
-    };
-    let outcome = decide(stage, &reviewer, &[approval(&stranger)], "review-elsewhere").await;
-    let reasons = [Reason::OutOfScope, Reason::NotFound];
-    stage.books.mistake("review someone else's school", &reasons, outcome);
+fn approval(selection: &Selection) -> Decision {
+    Decision { selection: selection.name.clone(), approved: true, reason: "同意".to_owned() }
+}
 
+/// Everything that was selected.
+fn selected(stage: &Stage<'_>) -> Vec<Selection> {
+    stage.memory().selections.values().flatten().cloned().collect()
+}
+
+/// An administrator takes another school for his own.
+async fn review_elsewhere(stage: &Stage<'_>) -> Option<()> {
+    // One of those who still are.
+    let here = stage.county.schools().filter(|school| Some(*school) != stage.cast.orphaned).last()?;
+    let reviewer = stage.reviewer(here, Role::SchoolAdmin).await?;
+    let stranger = selected(stage).into_iter().find(|selection| selection.school != here)?;
+    let outcome = decide(stage, &reviewer, &[approval(&stranger)], "review-elsewhere").await;
+    stage.books.mistake(REVIEW_ELSEWHERE, outcome);
+    Some(())
+}
+
+/// A teacher takes himself for a reviewer.
+async fn review_as_teacher(stage: &Stage<'_>) -> Option<()> {
     let teacher = stage.county.teachers.iter().find(|person| person.roles.is_empty())?;
     let teacher = stage.person(&teacher.login).await?;
-    let outcome = decide(stage, &teacher, &[approval(&mine.unwrap_or(stranger))], "review-as-teacher").await;
-    stage.books.mistake("a teacher reviews", &[Reason::RoleNotAllowed], outcome);
+    let selection = selected(stage).into_iter().next()?;
+    let outcome = decide(stage, &teacher, &[approval(&selection)], "review-as-teacher").await;
+    stage.books.mistake(REVIEW_AS_TEACHER, outcome);
     Some(())
 }
 
@@ -166,59 +169,43 @@ async fn mistakes(stage: &Stage<'_>) -> Option<()> {
 /// decision is taken back.
 pub async fn review_rest(stage: &Stage<'_>, round: i32) -> Option<()> {
     let officer = stage.staff(Role::BureauOfficer).await?;
-    let orphaned = super::roster::orphaned(stage)?;
     let principals = stage.county.teachers.iter().filter(|person| person.roles.contains(&Role::Principal));
     let principals: BTreeSet<&str> = principals.map(|person| person.teacher.name.as_str()).collect();
     let bureau = "organizations/county";
     let waiting = list(stage, &officer, bureau, selection::State::Submitted, round).await?;
     let theirs = |selection: &&Selection| principals.contains(selection.teacher.as_str());
-    let mine: Vec<Selection> =
-        waiting.iter().filter(theirs).filter(|selection| selection.school != orphaned).cloned().collect();
+    let here = |selection: &&Selection| Some(selection.school.as_str()) != stage.cast.orphaned;
+    let mine: Vec<Selection> = waiting.iter().filter(theirs).filter(here).cloned().collect();
     review_all(stage, &officer, &mine, &format!("review-principals-{round}")).await?;
-
-    let district = stage.county.organizations.iter().find(|one| one.name == orphaned)?.parent.clone();
-    let district_officer = stage.staff_of(&district).await?;
-    let left = list(stage, &district_officer, orphaned, selection::State::Submitted, round).await?;
-    review_all(stage, &district_officer, &left, &format!("review-orphaned-{round}")).await?;
+    review_orphaned(stage, round).await;
     if round == 1 {
-        take_back(stage).await?;
+        take_back(stage).await;
     }
     Some(())
 }
 
-/// A school takes a rejection back and approves.
-async fn take_back(stage: &Stage<'_>) -> Option<()> {
-    let orphaned = super::roster::orphaned(stage);
-    for school in stage.schools().into_iter().filter(|school| Some(*school) != orphaned) {
-        let me = stage.reviewer(school, Role::SchoolAdmin).await?;
-        let admin = stage.holder(school, Role::SchoolAdmin);
-        let principal = stage.holder(school, Role::Principal);
-        let rejected = list(stage, &me, school, selection::State::SchoolRejected, 1).await?;
-        let unlucky = unlucky(stage).map(|(_, person)| person);
-        let others = |selection: &&Selection| ![admin, principal, unlucky].into_iter().any(|one| of(one)(selection));
-        let Some(selection) = rejected.iter().find(others) else { continue };
-        let request = ReopenReviewRequest {
-            name: selection.name.clone(),
-            reason: "教师补充了说明".to_owned(),
-            request_id: "take-back".to_owned(),
-        };
-        stage.books.must("take a decision back", call!(me, ReviewServiceClient.reopen_review(request)))?;
-        let approval =
-            Decision { selection: selection.name.clone(), approved: true, reason: "补充说明后同意".to_owned() };
-        return stage.books.must("approve after all", decide(stage, &me, &[approval], "after-all").await);
-    }
-    stage.books.surprise("no rejection to take back");
-    None
+/// The district reviews where the school has nobody to do it.
+async fn review_orphaned(stage: &Stage<'_>, round: i32) -> Option<()> {
+    let orphaned = stage.cast.orphaned?;
+    let district = stage.county.organizations.iter().find(|one| one.name == orphaned)?.parent.clone();
+    let officer = stage.staff_of(&district).await?;
+    let left = list(stage, &officer, orphaned, selection::State::Submitted, round).await?;
+    review_all(stage, &officer, &left, &format!("review-orphaned-{round}")).await
 }
 
-/// A teacher whom the school rejects whatever he chooses, so that one at least is barred from the next round for it.
-pub fn unlucky<'a>(stage: &Stage<'a>) -> Option<(usize, &'a Person)> {
-    let unreviewed = [super::roster::orphaned(stage), idle(stage)];
-    let memory = stage.memory();
-    memory.selections.keys().rev().find_map(|n| {
-        let person = stage.county.teachers.get(*n)?;
-        let reviewed = person.roles.is_empty() && !unreviewed.contains(&Some(person.teacher.school.as_str()));
-        // Not one for whom the administrator selected.
-        (reviewed && !person.habits.wishes.is_empty()).then_some((*n, person))
-    })
+/// A school takes a rejection back and approves.
+async fn take_back(stage: &Stage<'_>) -> Option<()> {
+    let (n, person) = stage.cast.spared?;
+    let selection = stage.memory().selections.get(&n)?.first()?.clone();
+    let me = stage.reviewer(&person.teacher.school, Role::SchoolAdmin).await?;
+    let request = ReopenReviewRequest {
+        name: selection.name.clone(),
+        reason: "教师补充了说明".to_owned(),
+        request_id: "take-back".to_owned(),
+    };
+    stage.books.must("take a decision back", call!(me, ReviewServiceClient.reopen_review(request)))?;
+    let approval = Decision { selection: selection.name, approved: true, reason: "补充说明后同意".to_owned() };
+    stage.books.must("approve after all", decide(stage, &me, &[approval], "after-all").await)?;
+    stage.books.happened(REVOKED_DECISION);
+    Some(())
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use proto::common::v1::Phase;
 
+use super::programme::{SELECT_TOO_EARLY, SELECT_TOO_LATE};
 use super::stage::Stage;
 use super::train::Which;
 use super::windows::Windows;
@@ -106,7 +107,7 @@ pub fn waves(calendar: &Windows) -> Vec<Wave> {
         Opens(Selection),
         -SECOND,
         "a second too early",
-        acts!(s, r => select::out_of_time(s, "select a second before the window opens", "too-early")),
+        acts!(s, r => select::out_of_time(s, SELECT_TOO_EARLY, "too-early")),
     );
     wave(1, Opens(Selection), 0, "early birds", acts!(s, r => select::choose(s, 0..5)));
     wave(1, Opens(Selection), 9 * HOUR, "first morning", acts!(s, r => select::choose(s, 5..70), mistakes::make(s)));
@@ -119,7 +120,7 @@ pub fn waves(calendar: &Windows) -> Vec<Wave> {
         Closes(Selection),
         0,
         "the second after",
-        acts!(s, r => select::out_of_time(s, "select a second after the window closed", "too-late")),
+        acts!(s, r => select::out_of_time(s, SELECT_TOO_LATE, "too-late")),
     );
     wave(1, Closes(Selection), 9 * HOUR, "transfer, leave, retirement", acts!(s, r => roster::record_events(s)));
 

@@ -14,7 +14,8 @@ use proto::gateway::v1::calendar_service_client::CalendarServiceClient;
 
 use super::books::Refusal;
 use super::caller::{Caller, call};
-use super::mistakes::{admits, helped, menu, nobody};
+use super::mistakes::{admits, menu};
+use super::programme::{BAR_LIFTED, BARRED_ABSTAINER, BARRED_REJECTED, Mistake, REORDERED, SELECT_WHILE_BROWSING};
 use super::stage::Stage;
 use crate::people::Person;
 
@@ -86,22 +87,22 @@ pub async fn browse(stage: &Stage<'_>) {
             stage.books.must("ask what can be done today", call!(me, CalendarServiceClient.get_today(today))).map(drop)
         }))
         .await;
-    out_of_time(stage, "select while the menu can only be read", "browse").await;
+    out_of_time(stage, SELECT_WHILE_BROWSING, "browse").await;
 }
 
 /// A selection before its time or after it.
-pub async fn out_of_time(stage: &Stage<'_>, what: &str, act: &str) -> Option<()> {
+pub async fn out_of_time(stage: &Stage<'_>, mistake: Mistake, act: &str) -> Option<()> {
     let (_, person) = eager(stage)?;
     let me = stage.person(&person.login).await?;
     let project = stage.project(*person.habits.wishes.first()?)?;
     let outcome = submit(stage, &me, "", &project, &format!("{act}-{project}")).await;
-    stage.books.mistake(what, &[Reason::WindowClosed, Reason::WindowSettled], outcome);
+    stage.books.mistake(mistake, outcome);
     Some(())
 }
 
 /// Those whose pace falls into `pace` log in and choose, each one thing after the other.
 pub async fn choose(stage: &Stage<'_>, pace: std::ops::Range<u8>) {
-    let here = teachers(stage).filter(|(_, person)| pace.contains(&person.habits.pace));
+    let here = teachers(stage).filter(|(n, person)| pace.contains(&person.habits.pace) && !stage.cast.abstains(*n));
     stage
         .all(here.filter(|(_, person)| !person.habits.wishes.is_empty()).map(|(n, person)| async move {
             let me = stage.person(&person.login).await?;
@@ -125,13 +126,14 @@ async fn reorder(stage: &Stage<'_>, me: &Caller, n: usize) -> Option<()> {
     let mine = stage.memory().selections.get(&n).cloned().unwrap_or_default();
     let selections: Vec<String> = mine.iter().rev().map(|selection| selection.name.clone()).collect();
     let request = OrderSelectionsRequest { parent: stage.term.clone(), selections, request_id: format!("order-1-{n}") };
-    stage.books.must("order one's selections", call!(me, SelectionServiceClient.order_selections(request))).map(drop)
+    stage.books.must("order one's selections", call!(me, SelectionServiceClient.order_selections(request)))?;
+    stage.books.happened(REORDERED);
+    Some(())
 }
 
 /// Administrators look who has not selected, and urge.
 pub async fn urge(stage: &Stage<'_>) {
-    let orphaned = super::roster::orphaned(stage);
-    let schools = stage.schools().into_iter().filter(|school| Some(*school) != orphaned);
+    let schools = stage.county.schools().filter(|school| Some(*school) != stage.cast.orphaned);
     stage
         .all(schools.map(|school| async move {
             let me = stage.reviewer(school, Role::SchoolAdmin).await?;
@@ -162,16 +164,9 @@ pub async fn urge(stage: &Stage<'_>) {
         .await;
 }
 
-/// Someone who abstained asks the bureau, and is let into the later round.
-fn pardoned<'a>(stage: &Stage<'a>) -> Option<(usize, &'a Person)> {
-    let helped = helped(stage).map(|(n, _)| n);
-    let wanting = |person: &Person| person.habits.wishes.is_empty() && person.habits.second.is_some();
-    teachers(stage).find(|(n, person)| wanting(person) && Some(*n) != helped)
-}
-
 /// The bureau lifts a bar.
 pub async fn pardon(stage: &Stage<'_>, round: i32) -> Option<()> {
-    let (_, person) = pardoned(stage)?;
+    let (_, person) = stage.cast.pardoned?;
     let officer = stage.staff(Role::BureauOfficer).await?;
     let request = GrantOverrideRequest {
         parent: stage.term.clone(),
@@ -180,10 +175,10 @@ pub async fn pardon(stage: &Stage<'_>, round: i32) -> Option<()> {
         reason: "第一轮期间因公外出".to_owned(),
         request_id: format!("override-{round}-{}", person.teacher.name),
     };
-    stage
-        .books
-        .must("lift the bar of a later round", call!(officer, ReviewServiceClient.grant_override(request)))
-        .map(drop)
+    let outcome = call!(officer, ReviewServiceClient.grant_override(request));
+    stage.books.must("lift the bar of a later round", outcome)?;
+    stage.books.happened(BAR_LIFTED);
+    Some(())
 }
 
 /// The later rounds: who wants another project tries. A seat is held at submission, so those after the same project come
@@ -215,25 +210,13 @@ pub async fn choose_again(stage: &Stage<'_>, round: i32) {
 
 /// Two who are barred try all the same: one selected nothing, the other's school rejected him.
 async fn barred(stage: &Stage<'_>, round: i32) -> Option<()> {
-    let pardoned = pardoned(stage).map(|(n, _)| n);
-    let none = {
-        let memory = stage.memory();
-        teachers(stage).find(|(n, _)| !memory.selections.contains_key(n) && Some(*n) != pardoned)
-    };
-    let rejected = super::school::unlucky(stage);
     let menu = menu(stage);
-    for (what, reason, who) in [
-        ("round 2 after selecting nothing", Reason::Round2NotSelected, none),
-        ("round 2 after the school's rejection", Reason::Round2Rejected, rejected),
-    ] {
-        let Some((_, person)) = who else {
-            nobody(stage, what);
-            continue;
-        };
+    for (mistake, part) in [(BARRED_ABSTAINER, stage.cast.abstainer), (BARRED_REJECTED, stage.cast.rejected)] {
+        let Some((_, person)) = part else { continue };
         let me = stage.person(&person.login).await?;
         let project = menu.iter().find(|(plan, _)| admits(plan, person)).or(menu.first())?.1.name.clone();
         let outcome = submit(stage, &me, "", &project, &format!("barred-{round}")).await;
-        stage.books.mistake(what, &[reason], outcome);
+        stage.books.mistake(mistake, outcome);
     }
     Some(())
 }

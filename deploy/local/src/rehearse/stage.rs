@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,10 +14,13 @@ use proto::enrollment::v1::Selection;
 use proto::gateway::v1::calendar_service_client::CalendarServiceClient;
 use proto::gateway::v1::step_service_client::StepServiceClient;
 use proto::gateway::v1::{GetCalendarRequest, ListStepsRequest, Step, WatchStepsRequest, step};
+use tokio::sync::OnceCell;
 use tonic::transport::{Channel, Endpoint};
 
 use super::books::{Books, Refusal};
 use super::caller::{Caller, call};
+use super::cast::Cast;
+use super::journal::Journal;
 use super::windows::Windows;
 use super::world::World;
 use crate::people::{County, Person, TermFolder};
@@ -41,11 +44,16 @@ pub struct Stage<'a> {
     pub county: &'a County,
     /// "terms/…"
     pub term: String,
+    /// Who plays which part.
+    pub cast: Cast<'a>,
     /// What is kept book of.
     pub books: Books,
     /// The calendar in force when the play began.
     pub calendar: Windows,
     channels: Vec<Channel>,
+    journal: Arc<Journal>,
+    /// Where the clocks stand at the beginning, in microseconds since the epoch: waves before it were played already.
+    reached: i64,
     seed: u64,
     memory: Mutex<Memory>,
 }
@@ -53,23 +61,30 @@ pub struct Stage<'a> {
 /// What the people remember from wave to wave.
 #[derive(Default)]
 pub struct Memory {
-    callers: BTreeMap<String, Caller>,
+    callers: BTreeMap<String, Arc<OnceCell<Caller>>>,
     /// When the wave is, in microseconds since the epoch.
     pub now: i64,
     /// Projects as declared, by index of their plan.
     pub projects: BTreeMap<usize, Project>,
     /// Selections by index of the teacher, in the order of submission.
     pub selections: BTreeMap<usize, Vec<Selection>>,
+    /// The selection of the participant who fails in any case.
+    pub weak: Option<String>,
     /// Classes whose results are confirmed.
     pub finished: BTreeSet<String>,
 }
 
 impl<'a> Stage<'a> {
-    /// Sets the stage in a system that has the county and the term.
+    /// Sets the stage in a system that has the county and the term, and has played as far as the journal has it.
     ///
     /// # Errors
     /// The gateway cannot be reached, or has no calendar of the term.
-    pub async fn set(world: &'a dyn World, folder: &'a TermFolder, county: &'a County) -> anyhow::Result<Self> {
+    pub async fn set(
+        world: &'a dyn World,
+        folder: &'a TermFolder,
+        county: &'a County,
+        journal: Journal,
+    ) -> anyhow::Result<Self> {
         let mut channels = Vec::new();
         for _ in 0..CONNECTIONS {
             let endpoint = Endpoint::from_shared(world.gateway())?;
@@ -81,9 +96,12 @@ impl<'a> Stage<'a> {
             folder,
             county,
             term: folder.name(),
+            cast: Cast::of(county),
             books: Books::default(),
             calendar: Windows::default(),
             channels,
+            journal: Arc::new(journal),
+            reached: world.now().await?,
             seed: county.seed,
             memory: Mutex::default(),
         };
@@ -106,11 +124,17 @@ impl<'a> Stage<'a> {
         self.memory().now
     }
 
-    /// Moves the clocks to a wave: its edges' steps are done and their consequences known everywhere.
+    /// Moves the clocks to a wave: its edges' steps are done and their consequences known everywhere. Past waves of a play
+    /// that goes on are only remembered.
     ///
     /// # Errors
-    /// A step that fails for good, or a system that has gone.
+    /// A step that fails for good, a system that has gone, or a journal that cannot be written.
     pub async fn move_to(&self, at: i64) -> anyhow::Result<()> {
+        self.journal.check()?;
+        if at < self.reached {
+            self.memory().now = at;
+            return Ok(());
+        }
         self.quiet().await?;
         self.world.advance(at).await?;
         self.memory().now = at;
@@ -185,7 +209,11 @@ impl<'a> Stage<'a> {
             };
             let operator = operator.clone();
             async move {
-                let reply = call!(operator, StepServiceClient.list_steps(request))?;
+                // How the steps stand now, not what they were when it was last asked.
+                let reply = operator.ask(request, |channel, request| async move {
+                    StepServiceClient::new(channel).list_steps(request).await
+                });
+                let reply = reply.await?;
                 Ok((reply.steps, reply.next_page_token))
             }
         });
@@ -224,18 +252,15 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// A person by login; logs in the first time.
+    /// A person by login; logs in the first time, and once, however many acts of a wave are his.
     pub async fn person(&self, login: &str) -> Option<Caller> {
-        let known = self.memory().callers.get(login).cloned();
-        if known.is_some() {
-            return known;
-        }
-        let channel = self.channels.get(usize::from(mark(login) as u8) % CONNECTIONS)?.clone();
-        let password = &self.county.password;
-        let outcome = Caller::log_in(channel, login, password).await;
-        let caller = self.books.must(&format!("log in as {login}"), outcome)?;
-        self.memory().callers.insert(login.to_owned(), caller.clone());
-        Some(caller)
+        let known = self.memory().callers.entry(login.to_owned()).or_default().clone();
+        let log_in = async || {
+            let channel = self.channels.get(usize::from(mark(login) as u8) % CONNECTIONS).cloned().ok_or(())?;
+            let outcome = Caller::log_in(channel, login, &self.county.password, self.journal.clone()).await;
+            self.books.must(&format!("log in as {login}"), outcome).ok_or(())
+        };
+        known.get_or_try_init(log_in).await.ok().cloned()
     }
 
     /// Has a person log in anew, for roles that were granted or taken since.
@@ -266,13 +291,6 @@ impl<'a> Stage<'a> {
     /// Who holds a role in a school, logged in.
     pub async fn reviewer(&self, school: &str, role: Role) -> Option<Caller> {
         self.person(&self.holder(school, role)?.login).await
-    }
-
-    /// The schools, by name.
-    #[must_use]
-    pub fn schools(&self) -> Vec<&'a str> {
-        let schools = self.county.organizations.iter().filter(|one| !one.school_type.is_empty());
-        schools.map(|one| one.name.as_str()).collect()
     }
 
     /// A project by its plan, once it is declared.

@@ -52,6 +52,15 @@ impl Report {
         }
         text.push(format!("Deliberate mistakes\n{mistakes}"));
 
+        let mut mishaps = table(&["mishap", "times"]);
+        for (what, times) in &self.mishaps {
+            mishaps.add_row([*what, &times.to_string()]);
+        }
+        text.push(format!("Mishaps\n{mishaps}"));
+        if !self.not_played.is_empty() {
+            text.push(format!("Not played, for want of people or windows:\n  {}", self.not_played.join("\n  ")));
+        }
+
         let mut refusals = table(&["reason", "refused calls"]);
         for (reason, count) in &self.refusals.by_reason {
             refusals.add_row([reason, &count.to_string()]);

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 use proto::catalog::v1::{Class, project};
-use proto::common::v1::{Reason, Role};
+use proto::common::v1::Role;
 use proto::enrollment::v1::selection_service_client::SelectionServiceClient;
 use proto::enrollment::v1::training_service_client::TrainingServiceClient;
 use proto::enrollment::v1::{
@@ -12,6 +12,7 @@ use proto::enrollment::v1::{
 
 use super::caller::{Caller, call};
 use super::notice::{classes, participants};
+use super::programme::{ATTENDANCE_AFTER_ALL, RESULT_CORRECTED};
 use super::stage::Stage;
 
 /// Participants in one call.
@@ -43,6 +44,10 @@ pub async fn finish(stage: &Stage<'_>, which: Which) {
     }
     if which == Which::Late {
         classes.pop();
+    }
+    if stage.memory().weak.is_none() {
+        let weak = weak(stage, &classes).await;
+        stage.memory().weak = weak;
     }
     stage.all(classes.into_iter().map(|(me, class)| finish_one(stage, me, class))).await;
 }
@@ -76,44 +81,73 @@ async fn finish_one(stage: &Stage<'_>, me: Caller, class: Class) -> Option<()> {
     }
     let request = ConfirmResultsRequest { class: class.name.clone(), request_id: format!("confirm-{}", class.name) };
     books.must("confirm the results of a class", call!(me, TrainingServiceClient.confirm_results(request)))?;
-    let first = stage.memory().finished.is_empty();
     stage.memory().finished.insert(class.name.clone());
-    if first {
+    // One class does, and always the same one: acts of a wave end in any order.
+    let weak = stage.memory().weak.clone();
+    if graded.iter().any(|(attendance, _)| weak.as_ref() == Some(&attendance.selection)) {
         let attendance = graded.into_iter().map(|(attendance, _)| attendance).take(1).collect();
         let request =
             RecordAttendanceRequest { class: class.name, attendance, request_id: "attendance-after-all".to_owned() };
         let outcome = call!(me, TrainingServiceClient.record_attendance(request));
-        books.mistake("record attendance after confirming", &[Reason::ResultsConfirmed], outcome);
+        books.mistake(ATTENDANCE_AFTER_ALL, outcome);
     }
     Some(())
 }
 
-/// How a participant did: most came always and passed; who never came has no result.
+/// A participant of the first classes that end who fails in any case, so that one at least does: his selection.
+async fn weak(stage: &Stage<'_>, classes: &[(Caller, Class)]) -> Option<String> {
+    for (me, class) in classes {
+        let participants = participants(stage, me, &class.name).await?;
+        if let Some(selection) = participants.into_iter().find_map(|participant| participant.selection) {
+            return Some(selection.name);
+        }
+    }
+    None
+}
+
+/// How somebody does in a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Never comes.
+    Absent,
+    /// Comes to half of the sessions: cannot pass.
+    Lazy,
+    /// Comes always and fails.
+    Weak,
+    Passes,
+    /// Passes with distinction.
+    Shines,
+}
+
+/// Most come always and pass.
+fn fate(stage: &Stage<'_>, selection: &str) -> Fate {
+    let chance = |what: &str, percent: u64| stage.chance(&format!("{what}:{selection}"), percent);
+    match () {
+        () if stage.memory().weak.as_deref() == Some(selection) => Fate::Weak,
+        () if chance("absent", 3) => Fate::Absent,
+        () if chance("lazy", 3) => Fate::Lazy,
+        () if chance("weak", 3) => Fate::Weak,
+        () if chance("strong", 20) => Fate::Shines,
+        () => Fate::Passes,
+    }
+}
+
+/// A participant's attendance, and the result of who was there.
 fn grade(stage: &Stage<'_>, participant: &Participant, sessions: i32) -> Option<(Attendance, Option<Graded>)> {
-    let selection = participant.selection.as_ref()?;
-    let (absent, lazy, weak, strong) = (
-        stage.chance(&format!("absent:{}", selection.name), 3),
-        stage.chance(&format!("lazy:{}", selection.name), 3),
-        stage.chance(&format!("weak:{}", selection.name), 3),
-        stage.chance(&format!("strong:{}", selection.name), 20),
-    );
-    let sessions_attended = match (absent, lazy) {
-        (true, _) => 0,
-        (_, true) => sessions / 2,
+    let selection = participant.selection.as_ref()?.name.clone();
+    let fate = fate(stage, &selection);
+    let sessions_attended = match fate {
+        Fate::Absent => 0,
+        Fate::Lazy => sessions / 2,
         _ => sessions,
     };
-    let passed = !lazy && !weak;
-    let result = Graded {
-        selection: selection.name.clone(),
-        passed,
-        coefficient_percent: match (passed, strong) {
-            (false, _) => 0,
-            (true, true) => 110,
-            (true, false) => 100,
-        },
+    let (passed, coefficient_percent) = match fate {
+        Fate::Passes => (true, 100),
+        Fate::Shines => (true, 110),
+        _ => (false, 0),
     };
-    let attendance = Attendance { selection: selection.name.clone(), sessions_attended };
-    Some((attendance, (sessions_attended > 0).then_some(result)))
+    let result = Graded { selection: selection.clone(), passed, coefficient_percent };
+    Some((Attendance { selection, sessions_attended }, (sessions_attended > 0).then_some(result)))
 }
 
 /// The bureau corrects a result: who failed has passed.
@@ -130,11 +164,7 @@ pub async fn correct(stage: &Stage<'_>) -> Option<()> {
     let mut failed = stage.books.must("list who failed", reply)?.selections;
     failed.sort_by(|one, other| one.name.cmp(&other.name));
     // Who was there too seldom stays failed.
-    let weak = |name: &str| !stage.chance(&format!("lazy:{name}"), 3);
-    let Some(selection) = failed.into_iter().find(|selection| weak(&selection.name)) else {
-        stage.books.surprise("nobody failed");
-        return None;
-    };
+    let selection = failed.into_iter().find(|selection| fate(stage, &selection.name) == Fate::Weak)?;
     let request = CorrectResultRequest {
         name: selection.name,
         passed: true,
@@ -142,5 +172,7 @@ pub async fn correct(stage: &Stage<'_>) -> Option<()> {
         reason: "成绩登记有误".to_owned(),
         request_id: "correct-result".to_owned(),
     };
-    stage.books.must("correct a result", call!(officer, TrainingServiceClient.correct_result(request))).map(drop)
+    stage.books.must("correct a result", call!(officer, TrainingServiceClient.correct_result(request)))?;
+    stage.books.happened(RESULT_CORRECTED);
+    Some(())
 }

@@ -8,6 +8,9 @@ pub trait World: Send + Sync {
     /// Where the gateway is called: "http://…".
     fn gateway(&self) -> String;
 
+    /// Where the clocks stand, the one that is furthest behind, in microseconds since the epoch.
+    async fn now(&self) -> anyhow::Result<i64>;
+
     /// Moves every clock to `to` (microseconds since the epoch), where they stand still; all have acknowledged.
     async fn advance(&self, to: i64) -> anyhow::Result<()>;
 

@@ -17,6 +17,7 @@ pub use reach::Reach;
 pub use system::{Launch, SERVICES, System};
 
 use crate::{
+    data_folder::{DataFolder, Purpose, Wish},
     people::{County, TermFolder},
     progress::Progress,
     rehearse,
@@ -38,12 +39,12 @@ pub struct UpOptions {
     /// Folder of another term.
     #[arg(long)]
     pub term: Option<PathBuf>,
-    /// How many teachers the county has.
-    #[arg(long, default_value_t = 12_000)]
-    pub teachers: u32,
-    /// Seed of the county.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    /// How many teachers the county has. Default: as many as in the folder, 12000 in a new one.
+    #[arg(long)]
+    pub teachers: Option<u32>,
+    /// Seed of the county. Default: that of the folder, 1 in a new one.
+    #[arg(long)]
+    pub seed: Option<u64>,
 }
 
 /// The term folder of the options; the sample where none is named.
@@ -57,27 +58,27 @@ pub fn folder(term: Option<&PathBuf>) -> anyhow::Result<TermFolder> {
     }
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT. On a folder whose setting up was interrupted it goes on with that.
 ///
 /// # Errors
-/// If the system cannot be started or set up.
+/// If the folder holds something else, or the system cannot be started or set up.
 pub async fn run(options: UpOptions) -> anyhow::Result<()> {
     let stop = chassis::cli::until_signal()?;
     let folder = folder(options.term.as_ref())?;
     let progress = Progress::visible();
-    let county = County::generate(options.seed, options.teachers, &folder);
-    let marker = options.data.join("ready");
-    let fresh = !marker.exists();
-    if fresh {
-        let begun = options.data.join("gateway.db").exists();
-        anyhow::ensure!(
-            !begun,
-            "{} holds a system whose setting up was interrupted; remove it, or name another with --data",
-            options.data.display()
-        );
-    }
+    let data = DataFolder::of(&options.data);
+    let wish = Wish {
+        purpose: Purpose::Up,
+        term: &folder,
+        teachers: options.teachers,
+        seed: options.seed,
+        until: options.at,
+        databases: None,
+    };
+    let holding = data.open(&wish)?;
+    let county = County::generate(holding.seed, holding.teachers, &folder);
     let launch = Launch {
-        data: options.data.clone(),
+        data: options.data,
         listen: options.listen,
         engine: Engine::Sqlite,
         begin: rehearse::before_the_term(&folder)?,
@@ -85,20 +86,20 @@ pub async fn run(options: UpOptions) -> anyhow::Result<()> {
         operator: (setup::OPERATOR.to_owned(), county.password.clone()),
     };
     let mut system = System::start(launch).await?;
-    if fresh {
+    let now = if data.is_ready() {
+        system.status("gateway").await?.now.map_or(0, |now| proto::instant(&now))
+    } else {
+        let journal = data.journal()?;
         let played = tokio::select! {
-            played = rehearse::play_until(&system, &county, &folder, options.at, progress) => Some(played),
+            played = rehearse::play_until(&system, &county, &folder, holding.until, progress, journal) => Some(played),
             () = stop.cancelled() => None,
         };
         let Some(played) = played else { return system.stop().await };
-        let at = played?;
-        system.advance(at, true).await?;
-        std::fs::write(&marker, "").context("marking the data folder as set up")?;
-    } else {
-        let now = system.status("gateway").await?.now.map_or(0, |now| proto::instant(&now));
-        let to = options.at.map_or(now, |at| at.as_microsecond().max(now));
-        system.advance(to, true).await?;
-    }
+        played?
+    };
+    let to = options.at.map_or(now, |at| at.as_microsecond().max(now));
+    system.advance(to, true).await?;
+    data.mark_ready()?;
     banner::print(&system, &county, &folder).await?;
     tokio::select! {
         () = stop.cancelled() => system.stop().await,

@@ -16,7 +16,7 @@ use proto::common::v1::{
 };
 
 use super::SERVICES;
-use crate::rehearse::World;
+use crate::{data_folder::write_aside, rehearse::World};
 
 /// Bound of calls that only ask or move a clock.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,10 +46,7 @@ impl Reach {
     }
 
     pub(super) fn write(&self, data: &Path) -> anyhow::Result<()> {
-        // Written aside and renamed: whoever waits for the file finds it whole.
-        let aside = data.join("addresses.new");
-        std::fs::write(&aside, toml::to_string(&self.addresses)?)?;
-        Ok(std::fs::rename(aside, data.join(FILE))?)
+        write_aside(&data.join(FILE), &toml::to_string(&self.addresses)?)
     }
 
     pub(super) fn socket(&self, service: &str) -> Option<SocketAddr> {
@@ -181,6 +178,15 @@ fn patience() -> ConstantBuilder {
 impl World for Reach {
     fn gateway(&self) -> String {
         Self::gateway(self)
+    }
+
+    async fn now(&self) -> anyhow::Result<i64> {
+        let mut furthest_behind = i64::MAX;
+        for service in SERVICES {
+            let now = self.status(service).await?.now.context("a status without a clock")?;
+            furthest_behind = furthest_behind.min(proto::instant(&now));
+        }
+        Ok(furthest_behind)
     }
 
     async fn advance(&self, to: i64) -> anyhow::Result<()> {

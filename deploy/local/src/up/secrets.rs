@@ -20,9 +20,12 @@ pub fn identity_numbers(folder: &Path) -> anyhow::Result<toml::Table> {
             key(env.random()?),
             key(env.random()?)
         );
-        let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
+        // Written aside and renamed: nobody may ever find half of it.
+        let aside = folder.join("identity-numbers.new");
+        let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
+        std::fs::rename(&aside, &path)?;
     }
     let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     text.parse().with_context(|| format!("{} is not what was written there", path.display()))

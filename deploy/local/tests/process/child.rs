@@ -35,18 +35,7 @@ impl Home {
     pub async fn new(engine: &str, teachers: u32, seed: u64) -> anyhow::Result<Self> {
         chassis::install_crypto();
         let folder = TempDir::new()?;
-        let (engine, cluster) = match engine {
-            "sqlite" => (Engine::Sqlite, None),
-            _ => {
-                let (cluster, url) = tokio::task::spawn_blocking(|| {
-                    let cluster = Cluster::shared()?;
-                    let url = cluster.fresh_url("process")?;
-                    anyhow::Ok((cluster, url))
-                })
-                .await??;
-                (Engine::Postgres { url }, Some(cluster))
-            }
-        };
+        let (engine, cluster) = server(engine).await?;
         let term = TermFolder::sample()?;
         let county = County::generate(seed, teachers, &term);
         let begin = before_the_term(&term)?;
@@ -105,6 +94,25 @@ impl Home {
         setup::county(reach, &self.county, &self.term, &progress).await?;
         Ok(())
     }
+}
+
+/// An engine by name, and the server that belongs to it.
+pub async fn server(engine: &str) -> anyhow::Result<(Engine, Option<Cluster>)> {
+    if engine == "sqlite" {
+        return Ok((Engine::Sqlite, None));
+    }
+    let (cluster, url) = tokio::task::spawn_blocking(|| {
+        let cluster = Cluster::shared()?;
+        let url = cluster.fresh_url("process")?;
+        anyhow::Ok((cluster, url))
+    })
+    .await??;
+    Ok((Engine::Postgres { url }, Some(cluster)))
+}
+
+/// A number that whoever runs the tests by hand may set.
+pub fn number(variable: &str) -> anyhow::Result<Option<u64>> {
+    Ok(std::env::var(variable).ok().map(|text| text.parse()).transpose()?)
 }
 
 /// A running `shixun`; killed if it is dropped.

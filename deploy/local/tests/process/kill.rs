@@ -4,24 +4,22 @@
 //! By hand, for as long as it takes: `SHIXUN_KILLS=1000 SHIXUN_SEED=7 cargo test -p shixun --test process kill -- --nocapture`.
 
 use std::{
-    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use chassis::{Env, changes::verify, config::DatabaseConfig, db::Db};
-use prost::Message as _;
-use proto::{common::v1::Change, gateway::v1::Step};
+use proto::common::v1::Change;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use shixun::{
     progress::Progress,
     rehearse::{World, play},
-    up::{Reach, SERVICES},
+    up::Reach,
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use crate::child::{Home, Process};
+use crate::child::{Home, Process, number};
+use crate::feed::{Changes, changes, differences, verified};
 
 const TEACHERS: u32 = 60;
 const COUNTY: u64 = 1;
@@ -52,6 +50,9 @@ impl World for Watched {
     fn gateway(&self) -> String {
         self.reach.gateway()
     }
+    async fn now(&self) -> anyhow::Result<i64> {
+        self.reach.now().await
+    }
     async fn advance(&self, to: i64) -> anyhow::Result<()> {
         self.next_scene();
         World::advance(&self.reach, to).await
@@ -74,9 +75,7 @@ impl World for Watched {
 #[derive(PartialEq)]
 struct Outcome {
     report: serde_json::Map<String, serde_json::Value>,
-    /// Every change: service, resource, verb and instant, and the state after it. At one instant the last one counts: what
-    /// is derived is drawn up anew batch by batch, and a step that was cut off is begun again.
-    changes: BTreeMap<(String, String, String, i64), Vec<u8>>,
+    changes: Changes,
 }
 
 impl Outcome {
@@ -88,10 +87,7 @@ impl Outcome {
                 found.push(format!("report {key}:\n  {value}\n  {:?}", other.report.get(key)));
             }
         }
-        for (mark, one, another) in [("missing", self, other), ("added", other, self)] {
-            let unlike = one.changes.iter().filter(|(key, after)| another.changes.get(*key) != Some(*after));
-            found.extend(unlike.take(20).map(|(change, _)| format!("{mark}: {change:?}")));
-        }
+        found.extend(differences(&self.changes, &other.changes));
         found
     }
 }
@@ -159,33 +155,13 @@ async fn run(engine: &str, plan: Vec<Kill>) -> anyhow::Result<(Outcome, Vec<Dura
     let began = watched.began.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let durations = began.windows(2).map(|pair| pair[1] - pair[0]).collect();
 
-    let mut changes = BTreeMap::new();
-    for (service, change) in watched.changes().await? {
-        let at = change.at.as_ref().map_or(0, proto::instant);
-        let step = chassis::changes::decode::<Step>(&change).map_err(|failure| anyhow::anyhow!("{failure}"))?;
-        let after = match step {
-            // How often it was begun is what the kills did.
-            Some(step) => Step { attempts: 0, ..step }.encode_to_vec(),
-            None => change.after.map(|after| after.value).unwrap_or_default(),
-        };
-        changes.insert((service, change.resource, change.verb, at), after);
-    }
+    let changes = changes(&watched).await?;
     process.terminate()?;
     assert!(process.ended(Duration::from_secs(10)).await?.success());
-    for service in SERVICES {
-        let url = home.engine.database(service, home.folder.path()).await?;
-        let db = Db::open(service, &DatabaseConfig::at(url), Env::system()).await?;
-        let found = verify(&db).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
-        assert_eq!((found.fault, found.changes > 0), (None, true), "{service}");
-        db.close().await;
-    }
+    verified(&home.engine, home.folder.path()).await?;
     let serde_json::Value::Object(mut report) = serde_json::to_value(report)? else { anyhow::bail!("no report") };
     report.retain(|key, _| !key.starts_with("duration"));
     Ok((Outcome { report, changes }, durations))
-}
-
-fn number(variable: &str) -> anyhow::Result<Option<u64>> {
-    Ok(std::env::var(variable).ok().map(|text| text.parse()).transpose()?)
 }
 
 #[allow(clippy::print_stdout, reason = "a run that fails can be repeated")]

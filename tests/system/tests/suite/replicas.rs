@@ -148,7 +148,15 @@ async fn two_on_one_database_never_give_anything_twice() -> anyhow::Result<()> {
     let begin = proto::jiff_instant(rehearse::before_the_term(&folder)?).to_string();
     let world = World::start_for("postgres", &begin, &county.password).await?;
     let opening = "2019-08-26T00:00:00+08:00".parse()?;
-    rehearse::play_until(&world.system, &county, &folder, Some(opening), Progress::hidden()).await?;
+    rehearse::play_until(
+        &world.system,
+        &county,
+        &folder,
+        Some(opening),
+        Progress::hidden(),
+        rehearse::Journal::default(),
+    )
+    .await?;
     let databases = world.system.databases().await?;
     let url = &databases.iter().find(|(service, _)| *service == "enrollment").context("no enrollment")?.1;
     let second = Replica::start(&world, url).await?;
