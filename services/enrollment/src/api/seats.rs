@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, pin::Pin};
 
-use chassis::{Call, Failure, Page, admission, db::Scope};
-use futures::{Stream, stream};
+use chassis::{Call, Failure, Page, admission, db::Scope, texts};
+use futures::{Stream, StreamExt as _, stream};
 use proto::{
     common::v1::Reason,
     enrollment::v1::{FreePlaces, ListSeatsRequest, ListSeatsResponse, WatchSeatsRequest, WatchSeatsResponse},
@@ -42,33 +42,18 @@ struct Listener {
 pub(super) async fn watch(api: &Api, request: Request<WatchSeatsRequest>) -> Result<Watched, Failure> {
     let admission = admission(&request)?;
     let call = Call { admission, message: request.into_inner() };
+    texts::refuse(&call.message)?;
     api.db.read(&call, Scope::Term(&call.message.parent)).await?;
     let (board, place) = api.board.listen(&call.message.parent)?;
     let projects = call.message.projects.into_iter().collect();
     let listener = Listener { board, projects, seen: 0, _place: place };
-    let ending = api.board.ending();
-    let ended = stream::once(async move {
-        ending.cancelled_owned().await;
-        // A listener begins again elsewhere.
-        Err(Failure::new(Reason::Unavailable).with("service", "enrollment").into())
-    });
     let places = stream::unfold(listener, |mut listener| async {
         let places = listener.next().await?;
         Some((Ok(WatchSeatsResponse { places }), listener))
     });
-    Ok(Box::pin(until_error(stream::select(places, ended))))
-}
-
-/// Ends a stream with its first error.
-fn until_error<T: Send + 'static>(
-    items: impl Stream<Item = Result<T, Status>> + Send + 'static,
-) -> impl Stream<Item = Result<T, Status>> + Send {
-    use futures::StreamExt as _;
-    items.scan(false, |over, item| {
-        let item = (!*over).then_some(item);
-        *over = matches!(item, Some(Err(_)));
-        futures::future::ready(item)
-    })
+    // A listener begins again elsewhere.
+    let ended = async { Err(Failure::new(Reason::Unavailable).with("service", "enrollment").into()) };
+    Ok(Box::pin(places.take_until(api.board.ending().cancelled_owned()).chain(stream::once(ended))))
 }
 
 impl Listener {

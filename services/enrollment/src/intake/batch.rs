@@ -1,4 +1,4 @@
-//! One transaction for all that wait. Lock order: fence, request ids, teachers, projects, feed head, each sorted; the rules run
+//! One transaction for all that wait. Lock order: fence, teachers, projects, request ids, feed head, each sorted; the rules run
 //! on what is read under the locks, so that two replicas cannot both take a fourth selection or the last place.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +49,7 @@ struct Taken {
 pub(super) async fn run(db: &Db, term: &str, jobs: &[Job]) -> Result<Vec<Option<Answer>>, Failure> {
     let mut verdicts: Vec<Option<Answer>> = jobs.iter().map(|_| None).collect();
     let mut tx = db.batch(term).await?;
-    let fresh = recognise(&mut tx, jobs, &mut verdicts).await?;
+    let (fresh, (teachers, roster_position)) = recognise(&mut tx, jobs, &mut verdicts).await?;
     if fresh.is_empty() {
         tx.abandon().await;
         return Ok(verdicts);
@@ -58,7 +58,6 @@ pub(super) async fn run(db: &Db, term: &str, jobs: &[Job]) -> Result<Vec<Option<
     let gates = tx.gates()?;
     let policy = tx.policy::<Policy>()?;
     let teachers_named: BTreeSet<String> = fresh.iter().map(|fresh| fresh.teacher.clone()).collect();
-    let (teachers, roster_position) = roster::lock_and_read(&mut tx, &teachers_named).await?;
     // Nothing bars from the first round.
     let later = fresh.iter().any(|fresh| fresh.admitted.windows.iter().any(|window| window.round > 1));
     let overridden = if later { rounds::overridden(&mut tx, term, &teachers_named).await? } else { BTreeSet::new() };
@@ -102,13 +101,18 @@ fn set(verdicts: &mut [Option<Answer>], index: usize, verdict: Answer) {
     }
 }
 
-/// Recalls and admits each by itself: the fresh ones are left to be judged. A replay is answered whatever has closed since.
+/// The teachers of a batch as they are under their locks, and the position up to which the roster is mirrored.
+type Roster = (BTreeMap<String, Teacher>, i64);
+
+/// Admits and recalls each by itself: the fresh ones are left to be judged. A replay is answered whatever has closed since.
+///
+/// Requests are recalled under the locks of their teachers: what another process is answering at this moment is waited for.
 async fn recognise<'a>(
     tx: &mut Tx,
     jobs: &'a [Job],
     verdicts: &mut [Option<Answer>],
-) -> Result<Vec<Fresh<'a>>, Failure> {
-    let mut waiting: Vec<(usize, &'a Job, Claim)> = Vec::new();
+) -> Result<(Vec<Fresh<'a>>, Roster), Failure> {
+    let mut waiting: Vec<(usize, &'a Job, Claim, Result<Admitted, Failure>)> = Vec::new();
     for (index, job) in jobs.iter().enumerate() {
         let admission = &job.admission;
         if admission.expired() {
@@ -116,19 +120,21 @@ async fn recognise<'a>(
             continue;
         }
         match Claim::of(&admission.actor, &admission.method.path, &job.message) {
-            Ok(claim) => waiting.push((index, job, claim)),
+            Ok(claim) => waiting.push((index, job, claim, tx.admit(admission).await)),
             Err(failure) => set(verdicts, index, Err(failure)),
         }
     }
-    let claims: Vec<Claim> = waiting.iter().map(|(_, _, claim)| claim.clone()).collect();
-    let claimed = tx.recall(&claims).await?;
+    let admitted = waiting.iter().filter_map(|(_, job, _, admitted)| Some(teacher(job, admitted.as_ref().ok()?)));
+    let teachers: BTreeSet<String> = admitted.cloned().collect();
+    let roster = roster::lock_and_read(tx, &teachers).await?;
+    let claims: Vec<Claim> = waiting.iter().map(|(_, _, claim, _)| claim.clone()).collect();
+    let recalled = tx.recall(&claims).await?;
     let mut fresh = Vec::with_capacity(waiting.len());
-    for ((index, job, claim), claimed) in waiting.into_iter().zip(claimed) {
-        match claimed {
-            Claimed::Fresh => match tx.admit(&job.admission).await {
+    for ((index, job, claim, admitted), recalled) in waiting.into_iter().zip(recalled) {
+        match recalled {
+            Claimed::Fresh => match admitted {
                 Ok(admitted) => {
-                    let named = &job.message.teacher;
-                    let teacher = if named.is_empty() { &admitted.actor.teacher } else { named }.clone();
+                    let teacher = teacher(job, &admitted).clone();
                     fresh.push(Fresh { index, message: &job.message, job, admitted, claim, teacher });
                 }
                 Err(failure) => set(verdicts, index, Err(failure)),
@@ -142,7 +148,13 @@ async fn recognise<'a>(
             Claimed::Reused => set(verdicts, index, Err(Failure::new(Reason::RequestIdReused))),
         }
     }
-    Ok(fresh)
+    Ok((fresh, roster))
+}
+
+/// For whom a submission is: the teacher named, else the caller himself.
+fn teacher<'a>(job: &'a Job, admitted: &'a Admitted) -> &'a String {
+    let named = &job.message.teacher;
+    if named.is_empty() { &admitted.actor.teacher } else { named }
 }
 
 /// The desk of the batch: the teachers' selections, and the books of the projects in which a seat is held at submission.
