@@ -14,7 +14,7 @@ use anyhow::Context as _;
 
 pub use engine::Engine;
 pub use reach::Reach;
-pub use system::{Launch, SERVICES, System};
+pub use system::{Detours, Launch, SERVICES, System};
 
 use crate::{
     data_folder::{DataFolder, Purpose, Wish},

@@ -28,6 +28,9 @@ const GATEWAY_ALONE: Duration = Duration::from_secs(2);
 /// Drain of the services after that, in seconds: with the gateway's two, no more than its own drain of three.
 const SERVICES_DRAIN: i64 = 1;
 
+/// Services that are called at another address than their own: something stands before them.
+pub type Detours = BTreeMap<&'static str, SocketAddr>;
+
 /// What to start, and where.
 #[derive(Debug, Clone)]
 pub struct Launch {
@@ -85,15 +88,20 @@ impl System {
         reach.write(&launch.data)?;
         let mut system = Self { launch, reach, parts: BTreeMap::new() };
         for (service, listener) in listeners {
-            system.start_part(service, listener).await?;
+            system.start_part(service, listener, &Detours::new()).await?;
         }
         system.wait_ready().await?;
         Ok(system)
     }
 
-    async fn start_part(&mut self, service: &'static str, listener: TcpListener) -> anyhow::Result<()> {
+    async fn start_part(
+        &mut self,
+        service: &'static str,
+        listener: TcpListener,
+        detours: &Detours,
+    ) -> anyhow::Result<()> {
         let url = self.launch.engine.database(service, &self.launch.data).await?;
-        let document = self.configuration(service, &url)?;
+        let document = self.configuration(service, &url, detours)?;
         let stop = CancellationToken::new();
         let env = Env::rehearsal(self.launch.begin);
         let task = match service {
@@ -109,7 +117,7 @@ impl System {
     }
 
     /// The configuration of a service, as its file would have it.
-    fn configuration(&self, service: &str, url: &str) -> anyhow::Result<toml::Table> {
+    fn configuration(&self, service: &str, url: &str, detours: &Detours) -> anyhow::Result<toml::Table> {
         let keys = self.launch.data.join("keys");
         let text = |path: &Path| toml::Value::from(path.display().to_string());
         let mut document = toml::Table::new();
@@ -122,8 +130,11 @@ impl System {
         own.insert("own".to_owned(), text(&keys.join(format!("{service}.key"))));
         own.insert("trusted".to_owned(), text(&keys));
         document.insert("keys".to_owned(), own.into());
-        let peers: toml::Table =
-            SERVICES.into_iter().map(|peer| (peer.to_owned(), self.reach.address(peer).into())).collect();
+        let found_at = |peer: &str| match detours.get(peer) {
+            Some(detour) => format!("http://{detour}"),
+            None => self.reach.address(peer),
+        };
+        let peers: toml::Table = SERVICES.into_iter().map(|peer| (peer.to_owned(), found_at(peer).into())).collect();
         document.insert("peers".to_owned(), peers.into());
         if service != "gateway" {
             let mut server = toml::Table::new();
@@ -181,11 +192,19 @@ impl System {
     /// # Errors
     /// As `start`.
     pub async fn restart(&mut self, service: &'static str) -> anyhow::Result<()> {
+        self.restart_by(service, &Detours::new()).await
+    }
+
+    /// The same; until its next start it calls its neighbours by these detours.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub async fn restart_by(&mut self, service: &'static str, detours: &Detours) -> anyhow::Result<()> {
         let part = self.parts.remove(service).with_context(|| format!("there is no service {service}"))?;
         part.stop.cancel();
         part.task.await??;
         let address = self.reach.socket(service).context("its address")?;
-        self.start_part(service, TcpListener::bind(address).await?).await?;
+        self.start_part(service, TcpListener::bind(address).await?, detours).await?;
         self.wait_ready().await
     }
 

@@ -335,10 +335,10 @@ async fn list_barred(api: &Api, call: Call<ListBarredRequest>) -> Result<ListBar
     let (organization, _) = scope::organization(&mut db, &actor, &message.organization).await?;
     let (gates, policy) = (db.gates()?.clone(), db.policy::<Policy>()?);
     let first_round_ends_on = first_round_ends_on(&gates);
-    let (project, projects) = (Project::default(), Projects::new());
+    let (project, projects, today) = (Project::default(), Projects::new(), gates.day(call.at()));
     let (mut barred, mut total, mut after) = (Vec::new(), 0_i64, String::new());
     loop {
-        let run = roster::active_under(&mut db, &organization, &after, RUN).await?;
+        let run = roster::active_under(&mut db, &organization, &today.to_string(), &after, RUN).await?;
         let names: BTreeSet<String> = run.iter().map(|teacher| teacher.name.clone()).collect();
         let mut by_teacher: BTreeMap<String, Vec<Selection>> = BTreeMap::new();
         for selection in selections::of_teachers(&mut db, term, &names).await? {
@@ -356,6 +356,7 @@ async fn list_barred(api: &Api, call: Call<ListBarredRequest>) -> Result<ListBar
                 overridden: overridden.contains(&(teacher.name.clone(), round)),
                 first_round_ends_on,
                 free: None,
+                today,
                 cycle_ends_on: None,
                 policy: &policy,
                 zone: gates.zone(),

@@ -144,6 +144,7 @@ async fn check(api: &Api, call: Call<CheckEligibilityRequest>) -> Result<CheckEl
         overridden: overridden.contains(&(teacher.name.clone(), judged)),
         first_round_ends_on: first_round_ends_on(&gates),
         free: first_come.then(|| free.get(&project.name).copied().unwrap_or_default()),
+        today: gates.day(call.at()),
         cycle_ends_on: position.and_then(|position| position.cycle_ends_on),
         policy: &policy,
         zone: gates.zone(),
@@ -329,9 +330,10 @@ async fn list_non_selectors(
     let (organization, _) = scope::organization(&mut db, &actor, &message.organization).await?;
     let round = message.round.max(1);
     let fixed = rounds::is_final(&mut db, term, round).await?;
+    let today = db.gates()?.day(db.at()).to_string();
     let limit = page.limit().saturating_add(1);
     let (mut teachers, total_size) =
-        rounds::non_selectors(&mut db, term, round, &organization, fixed, page.after(), limit).await?;
+        rounds::non_selectors(&mut db, (term, round), &organization, fixed, &today, page.after(), limit).await?;
     let last = page.limit().checked_sub(1).and_then(|last| teachers.get(last)).cloned();
     let next_page_token = page.next(teachers.len(), || last.unwrap_or_default());
     teachers.truncate(page.limit());
@@ -350,7 +352,8 @@ async fn urge(api: &Api, call: Call<UrgeTeachersRequest>) -> Result<UrgeTeachers
         round => round,
     };
     tx.window(Phase::Selection, round, &path)?;
-    let (all, _) = rounds::non_selectors(&mut tx, term, round, &organization, false, "", 100_000).await?;
+    let today = tx.gates()?.day(tx.at()).to_string();
+    let (all, _) = rounds::non_selectors(&mut tx, (term, round), &organization, false, &today, "", 100_000).await?;
     let named: BTreeSet<&String> = message.teachers.iter().collect();
     let urged: BTreeSet<String> = all.into_iter().filter(|name| named.is_empty() || named.contains(name)).collect();
     rounds::urge(&mut tx, term, round, &urged, &actor.account).await?;

@@ -32,6 +32,8 @@ pub struct Case<'a> {
     pub first_round_ends_on: Option<Date>,
     /// Free places, where a seat is held at submission; `None` where it is not.
     pub free: Option<i32>,
+    /// The day on which is decided.
+    pub today: Date,
     /// End of the teacher's five-year cycle, if known.
     pub cycle_ends_on: Option<Date>,
     /// The term's policy.
@@ -45,8 +47,9 @@ pub struct Case<'a> {
 pub fn refusals(case: &Case<'_>) -> Vec<Ground> {
     let mut grounds = Vec::new();
     let Case { teacher, project, policy, .. } = *case;
-    if teacher.status != Status::Active {
-        grounds.push(Ground::new(Reason::TeacherNotActive).with("status", teacher.status.word()));
+    let status = teacher.status_on(case.today);
+    if status != Status::Active {
+        grounds.push(Ground::new(Reason::TeacherNotActive).with("status", status.word()));
     }
     if !project.open || project.active().next().is_none() {
         grounds.push(Ground::new(Reason::ProjectNotOpen).with("project", &project.name));
@@ -240,6 +243,7 @@ mod tests {
                 overridden: false,
                 first_round_ends_on: Some(date(2019, 9, 5)),
                 free: None,
+                today: date(1968, 1, 1),
                 cycle_ends_on: None,
                 policy: &self.policy,
                 zone: &TimeZone::UTC,

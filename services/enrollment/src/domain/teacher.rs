@@ -60,7 +60,7 @@ pub struct Teacher {
     pub stage: String,
     /// 学科
     pub subject: String,
-    /// Employment.
+    /// Employment as the roster last told it; what of leave has begun or ended since, `status_on` knows.
     pub status: Status,
     /// When the teacher came onto the region's roster.
     pub joined_on: Option<Date>,
@@ -69,9 +69,40 @@ pub struct Teacher {
 }
 
 impl Teacher {
+    /// Employment on a day: leaves begin and end by themselves.
+    #[must_use]
+    pub fn status_on(&self, day: Date) -> Status {
+        match self.status {
+            Status::Active | Status::OnLeave if self.on_leave(day) => Status::OnLeave,
+            Status::OnLeave => Status::Active,
+            other => other,
+        }
+    }
+
     /// Whether a leave covers the day.
     #[must_use]
     pub fn on_leave(&self, day: Date) -> bool {
         self.leaves.iter().any(|(first, last)| *first <= day && last.is_none_or(|last| day <= last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    #[test]
+    fn a_leave_begins_and_ends_by_itself() {
+        let leaves = vec![(date(2019, 9, 1), Some(date(2019, 9, 12)))];
+        // The roster told it before, while and after it lasted.
+        for told in [Status::Active, Status::OnLeave] {
+            let teacher = Teacher { status: told, leaves: leaves.clone(), ..Teacher::default() };
+            let on = |day| teacher.status_on(date(2019, 9, day));
+            assert_eq!((on(1), on(12), on(13)), (Status::OnLeave, Status::OnLeave, Status::Active));
+            assert_eq!(teacher.status_on(date(2019, 8, 31)), Status::Active);
+        }
+        let retired = Teacher { status: Status::Retired, leaves, ..Teacher::default() };
+        assert_eq!(retired.status_on(date(2019, 9, 5)), Status::Retired);
     }
 }

@@ -97,6 +97,7 @@ pub(super) fn judge(
         overridden: bench.overridden.contains(&(teacher.name.clone(), round)),
         first_round_ends_on: bench.first_round_ends_on,
         free: hold.then_some(free),
+        today: bench.gates.day(at),
         cycle_ends_on: None,
         policy: bench.policy,
         zone: bench.gates.zone(),

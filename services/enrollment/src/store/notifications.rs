@@ -53,7 +53,7 @@ pub async fn write(tx: &mut Tx, term: &str, messages: Vec<Message>) -> Result<()
 
 /// A message to all whom `source` selects (a `SELECT … AS account`): one statement, each account once, whatever the repeats.
 macro_rules! to_all {
-    ($source:literal) => {
+    ($source:expr) => {
         concat!(
             "INSERT INTO notification (name, account, kind, term, resource, metadata, at, read_at)
              SELECT DISTINCT 'notifications/' || $1 || '.' || substr(who.account, 10), who.account, $2, $3, $4, $5,
@@ -126,10 +126,11 @@ async fn send_to_roles(tx: &mut Tx, message: &WindowMessage<'_>, roles: String) 
 /// barred need not be reminded).
 pub async fn to_non_selectors(tx: &mut Tx, message: &WindowMessage<'_>) -> Result<u64, Failure> {
     let mut args = message.args(tx.at())?;
-    args.extend(args![message.round, Rows::texts(message.organizations).json()]);
-    let sql = to_all!(
-        "SELECT t.account AS account FROM teacher t
-         WHERE t.status = 'active' AND t.account <> ''
+    args.extend(args![message.round, Rows::texts(message.organizations).json(), &message.today]);
+    let sql = to_all!(concat!(
+        "SELECT t.account AS account FROM teacher t WHERE ",
+        roster::active_on!("$9"),
+        " AND t.account <> ''
            AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.term = $3
                            AND s.round = CAST($7 AS BIGINT) AND s.state <> 'withdrawn')
            AND (CAST($7 AS BIGINT) <= 1
@@ -137,7 +138,7 @@ pub async fn to_non_selectors(tx: &mut Tx, message: &WindowMessage<'_>) -> Resul
                            AND s.round < CAST($7 AS BIGINT) AND s.state IN ('declined', 'expired', 'cancelled')))
            AND ($8 = '[]' OR t.school IN (SELECT u.organization FROM organization_under u
                                           WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($8))))"
-    );
+    ));
     tx.execute(sql, args).await
 }
 

@@ -8,7 +8,7 @@ use chassis::{
 };
 use proto::common::v1::Role;
 
-use super::roster;
+use super::roster::{self, active_on};
 use crate::domain::review::SCHOOL_REVIEWERS;
 
 /// An account that holds a role.
@@ -65,14 +65,18 @@ pub async fn schools_without_reviewer(
 ) -> Result<Vec<String>, Failure> {
     let rows = db
         .all(
-            "SELECT DISTINCT t.school AS school FROM teacher t
-             WHERE t.status = 'active'
+            concat!(
+                "SELECT DISTINCT t.school AS school FROM teacher t
+             WHERE ",
+                active_on!("$2"),
+                "
                AND NOT EXISTS (SELECT 1 FROM account_role r WHERE r.organization = t.school
                                AND r.role IN (SELECT CAST(value ->> 0 AS BIGINT) FROM json_each($1)) AND r.active
                                AND (r.from_on = '' OR r.from_on <= $2) AND (r.until_on = '' OR r.until_on >= $2))
                AND ($3 = '[]' OR t.school IN (SELECT u.organization FROM organization_under u
                                               WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($3))))
-             ORDER BY school",
+             ORDER BY school"
+            ),
             args![roster::roles(SCHOOL_REVIEWERS), today, Rows::texts(organizations).json()],
         )
         .await?;

@@ -10,7 +10,7 @@ use prost::Message as _;
 use proto::roster::v1::{AccountFacts, OrganizationFacts, TeacherFacts, account};
 
 use super::{count, dialect, facts};
-use crate::domain::{Teacher, calendar};
+use crate::domain::{Teacher, calendar, teacher::Status};
 
 fn read(row: &Row) -> Result<Teacher, Failure> {
     let facts = row.get::<Vec<u8>>("facts")?;
@@ -29,19 +29,39 @@ pub async fn teachers(db: &mut impl Queries, names: &BTreeSet<String>) -> Result
     rows.iter().map(|row| read(row).map(|teacher| (teacher.name.clone(), teacher))).collect()
 }
 
-/// Active teachers of schools under `organization`, by name from after `after`.
+/// Condition on a teacher `t`: in service and not on leave on the day in a parameter.
+macro_rules! active_on {
+    ($today:literal) => {
+        concat!(
+            "t.status = 'active' AND (t.away = '[]' OR NOT EXISTS (
+                SELECT 1 FROM json_each(t.away) AS away WHERE away.value ->> 0 <= ",
+            $today,
+            " AND (away.value ->> 1 = '' OR away.value ->> 1 >= ",
+            $today,
+            ")))"
+        )
+    };
+}
+pub(super) use active_on;
+
+/// Teachers of schools under `organization` who are active on `today`, by name from after `after`.
 pub async fn active_under(
     db: &mut impl Queries,
     organization: &str,
+    today: &str,
     after: &str,
     limit: usize,
 ) -> Result<Vec<Teacher>, Failure> {
     let rows = db
         .all(
-            "SELECT facts FROM teacher
-             WHERE school IN (SELECT organization FROM organization_under WHERE ancestor = $1)
-               AND status = 'active' AND name > $2 ORDER BY name LIMIT $3",
-            args![organization, after, count(limit)],
+            concat!(
+                "SELECT t.facts AS facts FROM teacher t
+                 WHERE t.school IN (SELECT organization FROM organization_under WHERE ancestor = $1)
+                   AND t.name > $2 AND ",
+                active_on!("$4"),
+                " ORDER BY t.name LIMIT $3"
+            ),
+            args![organization, after, count(limit), today],
         )
         .await?;
     rows.iter().map(read).collect()
@@ -83,17 +103,24 @@ pub async fn put_teachers(tx: &mut Tx, facts: impl IntoIterator<Item = &TeacherF
         let teacher = facts::teacher(wire.clone())?;
         let joined_on = proto::date_text(wire.joined_on.as_ref());
         let bytes = hex(&wire.encode_to_vec());
-        rows.push(row![teacher.name, teacher.school, teacher.account, teacher.status.word(), joined_on, bytes]);
+        // Whether a leave lasts is asked of its days.
+        let status = if teacher.status == Status::OnLeave { Status::Active } else { teacher.status };
+        let mut away = Rows::new();
+        for (first, last) in &teacher.leaves {
+            away.push(row![first.to_string(), last.map(|last| last.to_string()).unwrap_or_default()]);
+        }
+        let away = away.json();
+        rows.push(row![teacher.name, teacher.school, teacher.account, status.word(), joined_on, bytes, away]);
     }
     if rows.is_empty() {
         return Ok(());
     }
     tx.execute(
-        "INSERT INTO teacher (name, school, account, status, joined_on, facts)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, unhex(value ->> 5)
+        "INSERT INTO teacher (name, school, account, status, joined_on, facts, away)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, unhex(value ->> 5), value ->> 6
          FROM json_each($1) WHERE TRUE
          ON CONFLICT (name) DO UPDATE SET school = excluded.school, account = excluded.account,
-            status = excluded.status, joined_on = excluded.joined_on, facts = excluded.facts",
+            status = excluded.status, joined_on = excluded.joined_on, facts = excluded.facts, away = excluded.away",
         args![rows.json()],
     )
     .await?;

@@ -7,7 +7,7 @@ use chassis::{
     db::{Queries, Rows, Tx, args, keyed},
 };
 
-use super::{count, narrow};
+use super::{count, narrow, roster::active_on};
 
 /// An override of a round's bar.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,17 +73,22 @@ pub async fn is_final(db: &mut impl Queries, term: &str, round: i32) -> Result<b
 /// Fixes who has selected nothing in the round, of schools under `organizations` (empty: of all). Returns how many.
 pub async fn fix_non_selectors(tx: &mut Tx, term: &str, round: i32, organizations: &[String]) -> Result<u64, Failure> {
     let at = tx.at();
+    let today = tx.gates()?.day(at).to_string();
     let fixed = tx
         .execute(
-            "INSERT INTO non_selector (term, round, teacher, school, fixed_at)
+            concat!(
+                "INSERT INTO non_selector (term, round, teacher, school, fixed_at)
              SELECT $1, CAST($2 AS BIGINT), t.name, t.school, CAST($4 AS BIGINT) FROM teacher t
-             WHERE t.status = 'active'
+             WHERE ",
+                active_on!("$5"),
+                "
                AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.term = $1
                                AND s.round = CAST($2 AS BIGINT) AND s.state <> 'withdrawn')
                AND ($3 = '[]' OR t.school IN (SELECT u.organization FROM organization_under u
                                               WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($3))))
-             ON CONFLICT DO NOTHING",
-            args![term, round, Rows::texts(organizations).json(), at],
+             ON CONFLICT DO NOTHING"
+            ),
+            args![term, round, Rows::texts(organizations).json(), at, today],
         )
         .await?;
     tx.execute("INSERT INTO round_final (term, round) VALUES ($1, $2) ON CONFLICT DO NOTHING", args![term, round])
@@ -92,40 +97,42 @@ pub async fn fix_non_selectors(tx: &mut Tx, term: &str, round: i32, organization
 }
 
 /// A page of who has selected nothing in the round, of schools under `organization`, and how many in all: as fixed when the
-/// round closed (but for who selected in a supplementary window after it), else live.
+/// round closed (but for who selected in a supplementary window after it), else live, as of `today`.
 pub async fn non_selectors(
     db: &mut impl Queries,
-    term: &str,
-    round: i32,
+    (term, round): (&str, i32),
     organization: &str,
     fixed: bool,
+    today: &str,
     after: &str,
     limit: usize,
 ) -> Result<(Vec<String>, i64), Failure> {
     macro_rules! both {
-        ($from:literal) => {
+        ($from:expr) => {
             (
-                concat!("SELECT t.teacher AS teacher ", $from, " AND t.teacher > $4 ORDER BY t.teacher LIMIT $5"),
+                concat!("SELECT t.teacher AS teacher ", $from, " AND t.teacher > $5 ORDER BY t.teacher LIMIT $6"),
                 concat!("SELECT COUNT(*) AS total ", $from),
             )
         };
     }
     let (page, total) = if fixed {
         both!(
-            "FROM non_selector t WHERE t.term = $1 AND t.round = CAST($2 AS BIGINT)
+            "FROM non_selector t WHERE t.term = $1 AND t.round = CAST($2 AS BIGINT) AND $4 <> ''
              AND t.school IN (SELECT organization FROM organization_under WHERE ancestor = $3)
              AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.teacher AND s.term = $1
                              AND s.round = CAST($2 AS BIGINT) AND s.submitted_at >= t.fixed_at)"
         )
     } else {
-        both!(
-            "FROM (SELECT name AS teacher, school, status FROM teacher) t WHERE t.status = 'active'
+        both!(concat!(
+            "FROM (SELECT name AS teacher, school, status, away FROM teacher) t WHERE ",
+            active_on!("$4"),
+            "
              AND t.school IN (SELECT organization FROM organization_under WHERE ancestor = $3)
              AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.teacher AND s.term = $1
                              AND s.round = CAST($2 AS BIGINT) AND s.state <> 'withdrawn')"
-        )
+        ))
     };
-    let args = args![term, round, organization];
+    let args = args![term, round, organization, today];
     let mut page_args = args.clone();
     page_args.extend(args![after, count(limit)]);
     let rows = db.all(page, page_args).await?;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "tests say what they expect by failing")]
 
+mod leaving;
 mod places;
 mod reviewing;
 mod selecting;
@@ -68,6 +69,7 @@ on_both_engines!(
     reviewing::reviewing,
     reviewing::the_bureau_corrects,
     reviewing::round_two,
+    leaving::leave_by_the_day,
     places::settling_and_waiting,
     places::from_place_to_credit,
     places::people_come_and_go,
