@@ -1,6 +1,7 @@
 //! Random histories against the reference (`system::model`): seats and selections, the credit ledger, and the sequencer, in
 //! the real running system over its real calendar. Every operation is sent twice. `MODEL_SEED=…` plays a history again.
 
+#![allow(clippy::print_stdout, reason = "what a failing test shows: its seed, and what was tried")]
 #![allow(clippy::indexing_slicing, reason = "a test that indexes wrongly fails")]
 
 mod acts;
