@@ -11,7 +11,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 fn answers(cluster: &Cluster, seat: &Seat) -> bool {
-    psql(&cluster.bin, seat, "SELECT 1").is_ok()
+    psql(&cluster.bin, seat, "postgres", "SELECT 1").is_ok()
 }
 
 #[test]
