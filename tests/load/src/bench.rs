@@ -6,9 +6,9 @@ use anyhow::Context as _;
 
 use crate::{
     database::{Databases, Engine},
-    peer::Peer,
+    peer::Pgbench,
     program::Programs,
-    town::{self, Town},
+    town::{self, Layout, Town},
     world::World,
 };
 
@@ -27,6 +27,12 @@ pub struct Options {
     /// Seconds of a run of the peer; ours ends with its work, or when this is over.
     #[arg(long, default_value_t = 10)]
     pub seconds: u64,
+    /// Rounds of `crash`.
+    #[arg(long, default_value_t = 10)]
+    pub rounds: usize,
+    /// What chance is drawn from.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
     /// Callers at once; without it a few numbers are tried and the best is taken.
     #[arg(long)]
     pub callers: Option<usize>,
@@ -72,7 +78,7 @@ impl Bench {
         if !self.worlds.contains_key(&engine) {
             say(&format!("setting up a county of {} teachers on {}", self.options.teachers, engine.name()));
             let mut world = World::new(engine, &self.programs)?;
-            let town = town::settle(&mut world, self.options.teachers).await?;
+            let town = town::settle(&mut world, &Layout::opening(self.options.teachers)).await?;
             self.worlds.insert(engine, (world, town));
         }
         let (world, town) = self.worlds.get_mut(&engine).context("the world was just made")?;
@@ -83,11 +89,11 @@ impl Bench {
     ///
     /// # Errors
     /// If the world is not on PostgreSQL.
-    pub async fn peer(&mut self, change_bytes: usize) -> anyhow::Result<Peer> {
+    pub async fn peer(&mut self, change_bytes: usize) -> anyhow::Result<Pgbench> {
         let folder = self.programs.scratch()?;
         let (world, _) = self.world(Engine::Postgres).await?;
         let Databases::Postgres(cluster) = world.databases() else { anyhow::bail!("not on PostgreSQL") };
-        Peer::new(cluster.clone(), &folder, change_bytes)
+        Pgbench::new(cluster.clone(), &folder, change_bytes)
     }
 }
 

@@ -16,13 +16,22 @@ use h2::client::SendRequest;
 use hdrhistogram::Histogram;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use prost::Message;
-use tokio::{net::TcpStream, time::Instant};
-use tonic::Status;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
+use tokio::{net::TcpStream, sync::watch, time::Instant};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 /// A gRPC message in its frame begins after this many bytes.
 const FRAME_HEAD: usize = 5;
 /// How long a caller waits for an answer.
 const PATIENCE: &str = "30S";
+/// A `HealthCheckResponse` of status SERVING: field 1, 1.
+const SERVING: &[u8] = &[8, 1];
+/// How long a caller insists on an answer.
+const PERSISTENCE: Duration = Duration::from_secs(60);
+/// What lies between one attempt and the next.
+const AGAIN: Duration = Duration::from_millis(20);
 /// Requests that one connection may have under way before the server has said how many it allows.
 const STREAMS: usize = 1024;
 
@@ -76,6 +85,21 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// Whether asking again would be no use: it was done, or refused for a reason that stands.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Reply(_) => true,
+            Self::Broken(_) => false,
+            Self::Refusal(headers) => {
+                let passing = |status: Status| {
+                    let told = status.get_details_retry_info().is_some();
+                    told || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
+                };
+                !Status::from_header_map(headers).is_none_or(passing)
+            }
+        }
+    }
+
     /// The reply.
     ///
     /// # Errors
@@ -205,6 +229,135 @@ impl Client {
         }
         volley.elapsed = began.elapsed();
         Ok(volley)
+    }
+
+    /// Open loop: shots at `rate` a second on average, at instants of chance (Poisson), whatever has been answered by then. A
+    /// latency counts from when the shot was due, so that nobody is left out who would have waited to send.
+    ///
+    /// # Errors
+    /// If a task fails.
+    pub async fn open(&self, shots: &Arc<Vec<Shot>>, rate: f64, within: Duration, seed: u64) -> anyhow::Result<Volley> {
+        let began = Instant::now();
+        let mut due = Vec::new();
+        let mut rng = ChaCha12Rng::seed_from_u64(seed);
+        let mut at = 0.0;
+        while due.len() < shots.len() {
+            at -= rng.random::<f64>().max(f64::MIN_POSITIVE).ln() / rate;
+            if at >= within.as_secs_f64() {
+                break;
+            }
+            due.push(began + Duration::from_secs_f64(at));
+        }
+        let (fired, mut tasks) = tokio::sync::mpsc::unbounded_channel();
+        let (client, shots) = (self.clone(), Arc::clone(shots));
+        let runtime = tokio::runtime::Handle::current();
+        // A thread of its own: the runtime's timers know milliseconds only.
+        let trigger = std::thread::spawn(move || {
+            for (index, due) in due.into_iter().enumerate() {
+                let Some(mut sender) = client.sender(index) else { return };
+                let shots = Arc::clone(&shots);
+                loop {
+                    let left = due.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        break;
+                    }
+                    std::thread::park_timeout(left);
+                }
+                let task = runtime.spawn(async move {
+                    let shot = shots.get(index)?;
+                    let answer = fire(&mut sender, shot).await;
+                    Some((index, answer, due.elapsed()))
+                });
+                if fired.send(task).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut volley = Volley { latency: histogram()?, answers: Vec::new(), elapsed: Duration::ZERO };
+        while let Some(task) = tasks.recv().await {
+            let (index, answer, latency) = task.await?.context("a shot that was not there")?;
+            volley.latency.record(micros(latency))?;
+            volley.answers.push((index, answer));
+        }
+        trigger.join().map_err(|_| anyhow::anyhow!("the trigger's thread panicked"))?;
+        volley.elapsed = began.elapsed();
+        Ok(volley)
+    }
+}
+
+/// Waits until a server says that it serves.
+///
+/// # Errors
+/// If it has not within `PERSISTENCE`.
+pub async fn until_serving(address: SocketAddr) -> anyhow::Result<()> {
+    let shot = Shot::new(address, "grpc.health.v1.Health/Check", "", &())?;
+    let until = Instant::now() + PERSISTENCE;
+    loop {
+        if let Ok(client) = Client::connect(address, 1).await
+            && let Some(mut sender) = client.sender(0)
+            && let Answer::Reply(status) = fire(&mut sender, &shot).await
+            && status == SERVING
+        {
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < until, "it does not serve within {PERSISTENCE:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Sends all shots by `callers`, each again and again with the same request id until its answer is final, whatever breaks
+/// meanwhile. `answered` counts the final answers. In the order of the shots.
+///
+/// # Errors
+/// If a shot has no final answer within `PERSISTENCE`.
+pub async fn insist(
+    address: SocketAddr,
+    shots: Arc<Vec<Shot>>,
+    callers: usize,
+    answered: watch::Sender<usize>,
+) -> anyhow::Result<Vec<Answer>> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let answered = Arc::new(answered);
+    let mut tasks = Vec::new();
+    for _ in 0..callers {
+        let (shots, next, answered) = (Arc::clone(&shots), Arc::clone(&next), Arc::clone(&answered));
+        tasks.push(tokio::spawn(async move {
+            let mut client = None;
+            let mut answers = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(shot) = shots.get(index) else { return anyhow::Ok(answers) };
+                answers.push((index, finally(address, &mut client, shot).await?));
+                answered.send_modify(|count| *count += 1);
+            }
+        }));
+    }
+    let mut all = Vec::new();
+    for task in tasks {
+        all.extend(task.await??);
+    }
+    all.sort_by_key(|(index, _)| *index);
+    Ok(all.into_iter().map(|(_, answer)| answer).collect())
+}
+
+async fn finally(address: SocketAddr, client: &mut Option<Client>, shot: &Shot) -> anyhow::Result<Answer> {
+    let until = Instant::now() + PERSISTENCE;
+    loop {
+        if client.is_none() {
+            *client = Client::connect(address, 1).await.ok();
+        }
+        let answer = match client.as_ref().and_then(|client| client.sender(0)) {
+            Some(mut sender) => fire(&mut sender, shot).await,
+            None => Answer::Broken("no connection".to_owned()),
+        };
+        if matches!(answer, Answer::Broken(_)) {
+            *client = None;
+        }
+        if answer.is_final() {
+            return Ok(answer);
+        }
+        anyhow::ensure!(Instant::now() < until, "no final answer within {PERSISTENCE:?}, but {answer:?}");
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

@@ -82,17 +82,6 @@ impl Installed {
         Ok(())
     }
 
-    /// `NAME verify --config FILE`: what is wrong with the chain of changes, if anything is.
-    ///
-    /// # Errors
-    /// If it cannot be run.
-    pub fn verify(&self, service: &str, config: &Path) -> anyhow::Result<Option<String>> {
-        let mut command = Command::new(self.0.join(service));
-        let output = command.arg("verify").arg("--config").arg(config).output()?;
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Ok((!output.status.success()).then_some(said))
-    }
-
     /// `NAME serve --config FILE`; what it says goes to `log`.
     ///
     /// # Errors

@@ -184,7 +184,8 @@ pub fn table(outcomes: &[Outcome]) -> String {
         let latency = |of: fn(&Latency) -> Duration| {
             outcome.latency.as_ref().map_or_else(|| "—".to_owned(), |latency| millis(of(latency)))
         };
-        let correct = if outcome.is_correct() { outcome.counted.clone() } else { outcome.faults.join("; ") };
+        let correct =
+            if outcome.is_correct() { outcome.counted.clone() } else { format!("{} faults", outcome.faults.len()) };
         table.add_row([
             outcome.case.clone(),
             outcome.engine.to_owned(),
@@ -225,6 +226,7 @@ pub fn details(outcome: &Outcome) -> String {
             figure(pair.ours / pair.peer),
         ));
     }
+    lines.extend(outcome.faults.iter().map(|fault| format!("  FAULT: {fault}")));
     lines.extend(outcome.notes.iter().map(|note| format!("  {note}")));
     lines.join("\n")
 }

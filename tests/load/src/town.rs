@@ -25,35 +25,128 @@ use shixun::{
 
 use crate::world::World;
 
-/// Projects on which everyone comes at once: one after the other, as many as a teacher may select in a round.
-const HOT: usize = 3;
 /// Projects of the cases that spread.
 pub const SPREAD: usize = 500;
-/// Projects without a place left.
-const FULL: usize = 10;
+/// Selections of a teacher in a round: the sample's policy.
+pub const EACH: usize = 3;
 /// The county's own projects: one for so many teachers, so few that setting up is short.
 const TEACHERS_PER_PROJECT: u32 = 1_000;
-/// Places of a class, and classes of a project that is never full.
-const PLACES: i32 = 10_000;
-const CLASSES: usize = 2;
+/// Most places of a class.
+const PLACES: u32 = 10_000;
 /// Logins at once.
 const AT_ONCE: usize = 64;
+
+/// Projects that the cases add.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lot {
+    /// `FIRST_COME`, with places for all: fought over one after the other.
+    Hot,
+    /// `FIRST_COME`, with places for five of six.
+    Short,
+    /// `FIRST_COME`, with places for all, from the most popular down.
+    Spread,
+    /// Without upper limit while selecting, from the most popular down.
+    Uncapped,
+    /// `FIRST_COME`, without a place left.
+    Full,
+}
+
+impl Lot {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Hot => "热门",
+            Self::Short => "紧俏",
+            Self::Spread => "先到先得",
+            Self::Uncapped => "先报后筛",
+            Self::Full => "满额",
+        }
+    }
+
+    fn title(self, n: usize) -> String {
+        format!("{}项目{n:03}", self.word())
+    }
+
+    /// Places of a project in a county of so many teachers.
+    fn places(self, teachers: u32) -> u32 {
+        match self {
+            Self::Hot | Self::Spread | Self::Uncapped => teachers * 2,
+            Self::Short => teachers * 5 / 6,
+            Self::Full => 1,
+        }
+    }
+
+    /// An online project for everyone, below the 90 credits of which only one may be selected: nothing speaks against several.
+    fn plan(self, model: &Project, n: usize, teachers: u32) -> Plan {
+        let places = self.places(teachers);
+        let class = |places: u32| Class {
+            places: i32::try_from(places).unwrap_or(i32::MAX),
+            approved_places: i32::try_from(places).unwrap_or(i32::MAX),
+            sessions: Vec::new(),
+            ends_on: model.classes.first().and_then(|class| class.ends_on),
+            ..Class::default()
+        };
+        let whole = (0..places / PLACES).map(|_| class(PLACES));
+        let rest = Some(places % PLACES).filter(|rest| *rest > 0).map(class);
+        let policy = if self == Self::Uncapped { Policy::UncappedThenScreen } else { Policy::FirstCome };
+        let project = Project {
+            title: self.title(n),
+            form: project::Form::Online.into(),
+            audience: Some(Audience::default()),
+            base_credit: Some(Credit { hundredths: 2_400 }),
+            classes: whole.chain(rest).collect(),
+            allocations: vec![Allocation { round: 1, policy: policy.into() }],
+            ..model.clone()
+        };
+        Plan { project, course: Course::Published }
+    }
+}
+
+/// What a town is to have.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// Teachers of the county.
+    pub teachers: u32,
+    /// Projects of each lot.
+    pub lots: BTreeMap<Lot, usize>,
+    /// `selection.max_per_round`, where it differs from the sample's policy.
+    pub max_per_round: Option<usize>,
+}
+
+impl Layout {
+    /// That of the opening hour.
+    #[must_use]
+    pub fn opening(teachers: u32) -> Self {
+        let lots =
+            [(Lot::Hot, EACH), (Lot::Short, EACH), (Lot::Spread, SPREAD), (Lot::Uncapped, SPREAD), (Lot::Full, EACH)];
+        Self { teachers, lots: lots.into(), max_per_round: None }
+    }
+}
 
 /// The people and projects of the cases.
 #[derive(Debug, Clone)]
 pub struct Town {
     /// "terms/…"
     pub term: String,
-    /// Everyone who may still select three projects.
+    /// Everyone who has selected nothing yet.
     pub teachers: Vec<Teacher>,
-    /// `FIRST_COME`, with places for all: one after the other fought over.
-    pub hot: Vec<String>,
-    /// `FIRST_COME`, with places for all, from the most popular down.
-    pub spread: Vec<String>,
-    /// Without upper limit while selecting, from the most popular down.
-    pub uncapped: Vec<String>,
-    /// `FIRST_COME`, without a place left.
-    pub full: Vec<String>,
+    /// Names of the projects of each lot.
+    projects: BTreeMap<Lot, Vec<String>>,
+    /// Places of a project of each lot.
+    places: BTreeMap<Lot, usize>,
+}
+
+impl Town {
+    /// The projects of a lot.
+    #[must_use]
+    pub fn projects(&self, lot: Lot) -> &[String] {
+        self.projects.get(&lot).map_or(&[], Vec::as_slice)
+    }
+
+    /// Places of each project of a lot.
+    #[must_use]
+    pub fn places(&self, lot: Lot) -> usize {
+        self.places.get(&lot).copied().unwrap_or_default()
+    }
 }
 
 /// A teacher who is logged in.
@@ -65,27 +158,24 @@ pub struct Teacher {
     pub token: String,
 }
 
-/// The kinds of projects that the cases add: word in the title, how many, places of a class, classes, policy.
-const KINDS: [(&str, usize, i32, usize, Policy); 4] = [
-    ("热门", HOT, PLACES, CLASSES, Policy::FirstCome),
-    ("先到先得", SPREAD, PLACES, CLASSES, Policy::FirstCome),
-    ("先报后筛", SPREAD, PLACES, CLASSES, Policy::UncappedThenScreen),
-    ("满额", FULL, 1, 1, Policy::FirstCome),
-];
-
 /// Sets an empty world up, and keeps it as it then is; it does not run afterwards.
 ///
 /// # Errors
 /// What the system refused.
-pub async fn settle(world: &mut World, teachers: u32) -> anyhow::Result<Town> {
+pub async fn settle(world: &mut World, layout: &Layout) -> anyhow::Result<Town> {
     let mut folder = TermFolder::sample()?;
     folder.projects.size.teachers_per_project = TEACHERS_PER_PROJECT;
-    let mut county = County::generate(1, teachers, &folder);
+    if let Some(limit) = layout.max_per_round {
+        let usual = format!("max_per_round = {EACH}");
+        anyhow::ensure!(folder.policy.contains(&usual), "the sample's policy does not say {usual:?}");
+        folder.policy = folder.policy.replace(&usual, &format!("max_per_round = {limit}"));
+    }
+    let mut county = County::generate(1, layout.teachers, &folder);
     // Nobody selects anything before the cases do.
     county.teachers.iter_mut().for_each(|person| person.habits = Habits::default());
     let model = county.projects.first().context("a county without projects")?.project.clone();
-    for (word, count, places, classes, policy) in KINDS {
-        county.projects.extend((1..=count).map(|n| plan(&model, title(word, n), places, classes, policy)));
+    for (lot, count) in &layout.lots {
+        county.projects.extend((1..=*count).map(|n| lot.plan(&model, n, layout.teachers)));
     }
     world.configure(&county.password)?;
     let reach = world.start().await?;
@@ -93,45 +183,25 @@ pub async fn settle(world: &mut World, teachers: u32) -> anyhow::Result<Town> {
     reach.advance(rehearse::before_the_term(&folder)?, false).await?;
     let at = rehearse::play_until(&reach, &county, &folder, None, Progress::visible()).await?;
     reach.advance(at, true).await?;
+
     let named = projects(&reach, &county, &folder).await?;
-    let of = |word: &str, count: usize| -> anyhow::Result<Vec<String>> {
-        let name = |n| named.get(&title(word, n)).cloned().with_context(|| format!("{word} {n} was not published"));
-        (1..=count).map(name).collect()
+    let named = |lot: Lot, n: usize| {
+        let title = lot.title(n);
+        named.get(&title).cloned().with_context(|| format!("{title} was not published"))
     };
-    let [hot, spread, uncapped, full] = KINDS.map(|(word, count, ..)| of(word, count));
-    let full = full?;
-    let mut teachers = log_in(&reach, &county).await?;
-    let takers = teachers.split_off(teachers.len().saturating_sub(FULL));
-    fill(&reach, &folder.name(), &full, &takers).await?;
+    let mut projects = BTreeMap::new();
+    for (lot, count) in &layout.lots {
+        projects.insert(*lot, (1..=*count).map(|n| named(*lot, n)).collect::<anyhow::Result<Vec<_>>>()?);
+    }
+    let places = layout.lots.keys().map(|lot| (*lot, lot.places(layout.teachers) as usize)).collect();
+    let mut town = Town { term: folder.name(), teachers: log_in(&reach, &county).await?, projects, places };
+    let full = town.projects(Lot::Full).to_vec();
+    let takers = town.teachers.split_off(town.teachers.len().saturating_sub(full.len()));
+    fill(&reach, &town.term, &full, &takers).await?;
     reach.catch_up().await?;
     world.stop().await?;
     world.keep()?;
-    Ok(Town { term: folder.name(), teachers, hot: hot?, spread: spread?, uncapped: uncapped?, full })
-}
-
-fn title(word: &str, n: usize) -> String {
-    format!("{word}项目{n:03}")
-}
-
-/// An online project for everyone, below the 90 credits of which only one may be selected: nothing speaks against three.
-fn plan(model: &Project, title: String, places: i32, classes: usize, policy: Policy) -> Plan {
-    let class = Class {
-        places,
-        approved_places: places,
-        sessions: Vec::new(),
-        ends_on: model.classes.first().and_then(|class| class.ends_on),
-        ..Class::default()
-    };
-    let project = Project {
-        title,
-        form: project::Form::Online.into(),
-        audience: Some(Audience::default()),
-        base_credit: Some(Credit { hundredths: 2_400 }),
-        classes: vec![class; classes],
-        allocations: vec![Allocation { round: 1, policy: policy.into() }],
-        ..model.clone()
-    };
-    Plan { project, course: Course::Published }
+    Ok(town)
 }
 
 /// The published projects by title.

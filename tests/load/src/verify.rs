@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use sqlx::{FromRow, PgPool, SqlitePool, postgres::PgRow, sqlite::SqliteRow};
 
 use crate::world::World;
@@ -45,11 +46,7 @@ pub async fn verify(world: &World, acknowledged: &[String]) -> anyhow::Result<Fo
     selections(&enrollment, acknowledged, &mut found).await?;
     seats(&enrollment, &mut found).await?;
     mirrors(&enrollment, &open("roster").await?, &open("catalog").await?, &mut found).await?;
-    if world.engine() == crate::database::Engine::Postgres
-        && let Some(fault) = world.verify_chain("enrollment")?
-    {
-        found.faults.push(fault);
-    }
+    chain(&enrollment, &mut found).await?;
     Ok(found)
 }
 
@@ -106,6 +103,38 @@ async fn seats(enrollment: &Reader, found: &mut Found) -> anyhow::Result<()> {
     let uncounted = ledger.keys().filter(|project| !counted.contains(project)).count();
     found.fault(uncounted, "projects with seats and without a count");
     Ok(())
+}
+
+/// The chain of changes from its beginning to its head: nothing altered, removed, cut or added.
+async fn chain(enrollment: &Reader, found: &mut Found) -> anyhow::Result<()> {
+    let batches: Vec<(i64, String, i64, Vec<u8>, Vec<u8>)> =
+        enrollment.all("SELECT position, batch, count, digest, chain FROM change_batch ORDER BY position").await?;
+    let changes: Vec<(String, i64, Vec<u8>)> =
+        enrollment.all("SELECT batch, idx, body FROM change ORDER BY batch, idx").await?;
+    let heads: Vec<(i64, Vec<u8>)> = enrollment.all("SELECT position, chain FROM feed").await?;
+    let mut bodies: BTreeMap<&str, Vec<(i64, &[u8])>> = BTreeMap::new();
+    for (batch, index, body) in &changes {
+        bodies.entry(batch).or_default().push((*index, body));
+    }
+    let (mut broken, mut before, mut link) = (0, 0, vec![0_u8; 32]);
+    for (position, batch, count, digest, chain) in &batches {
+        let changes = bodies.remove(batch.as_str()).unwrap_or_default();
+        let whole = (0..*count).eq(changes.iter().map(|(index, _)| *index));
+        let sum = changes.iter().fold(vec![0_u8; 32], |sum, (_, body)| sha256(&[&sum, body]));
+        link = sha256(&[&link, &position.to_be_bytes(), &sum]);
+        broken += usize::from(!whole || *position != before + 1 || sum != *digest || link != *chain);
+        before = *position;
+    }
+    found.fault(broken, "links of the chain of changes that are broken");
+    found.fault(bodies.len(), "batches of changes outside the chain");
+    found.fault(usize::from(heads != [(before, link)]), "head that is not the end of the chain");
+    Ok(())
+}
+
+fn sha256(parts: &[&[u8]]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().to_vec()
 }
 
 /// A class, as the catalog keeps it.

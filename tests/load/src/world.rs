@@ -6,6 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -17,6 +18,7 @@ use shixun::up::{Reach, SERVICES, setup};
 use crate::{
     cpu::Meter,
     database::{Databases, Engine},
+    drive,
     program::{Installed, Process, Programs},
 };
 
@@ -123,11 +125,15 @@ impl World {
     /// # Errors
     /// If one does not.
     pub async fn start(&mut self) -> anyhow::Result<Reach> {
-        for service in SERVICES {
-            let log = self.folder.join("log").join(format!("{service}.log"));
-            let process = self.programs.serve(service, &self.config(service), &log)?;
-            self.running.insert(service, process);
-        }
+        SERVICES.into_iter().try_for_each(|service| self.launch(service))?;
+        self.until_ready().await
+    }
+
+    /// Waits until all services answer.
+    ///
+    /// # Errors
+    /// If one does not, or has ended.
+    pub async fn until_ready(&mut self) -> anyhow::Result<Reach> {
         let reach = self.reach()?;
         for service in SERVICES {
             let answered = reach.status(service).await;
@@ -173,19 +179,71 @@ impl World {
     /// # Errors
     /// If a service had failed, or does not start.
     pub async fn fresh(&mut self) -> anyhow::Result<Reach> {
-        for (service, process) in std::mem::take(&mut self.running) {
-            process.kill().with_context(|| service.to_owned())?;
-        }
+        self.end()?;
         self.databases.restore()?;
         self.start().await
     }
 
-    /// What is wrong with a service's chain of changes, by its own `verify`; on SQLite only beside a stopped one.
+    /// The same; how long each took from its start until it said that it serves, one started after the other.
     ///
     /// # Errors
-    /// If it cannot be run.
-    pub fn verify_chain(&self, service: &str) -> anyhow::Result<Option<String>> {
-        self.programs.verify(service, &self.config(service))
+    /// As [`Self::fresh`].
+    pub async fn fresh_timed(&mut self) -> anyhow::Result<BTreeMap<&'static str, Duration>> {
+        self.end()?;
+        self.databases.restore()?;
+        let mut ready = BTreeMap::new();
+        for service in SERVICES {
+            let began = Instant::now();
+            self.launch(service)?;
+            let address = self.ports.get(service).copied().context("no address")?;
+            drive::until_serving(address).await.with_context(|| service.to_owned())?;
+            ready.insert(service, began.elapsed());
+        }
+        Ok(ready)
+    }
+
+    /// Kills a service with -9 and starts it again; does not wait until it serves.
+    ///
+    /// # Errors
+    /// If it had failed before.
+    pub fn crash(&mut self, service: &'static str) -> anyhow::Result<()> {
+        self.running.remove(service).context("it does not run")?.kill().with_context(|| service.to_owned())?;
+        self.launch(service)
+    }
+
+    /// Kills the databases with -9 and starts them again: PostgreSQL's processes; of embedded ones, the services they are
+    /// embedded in, all at once.
+    ///
+    /// # Errors
+    /// If one had failed before.
+    pub fn crash_databases(&mut self) -> anyhow::Result<()> {
+        match &self.databases {
+            Databases::Postgres(cluster) => cluster.crash(),
+            Databases::Sqlite(_) => {
+                self.end()?;
+                SERVICES.into_iter().try_for_each(|service| self.launch(service))
+            }
+        }
+    }
+
+    /// Kills everything that runs.
+    fn end(&mut self) -> anyhow::Result<()> {
+        for (service, process) in std::mem::take(&mut self.running) {
+            process.kill().with_context(|| service.to_owned())?;
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self, service: &'static str) -> anyhow::Result<()> {
+        let log = self.folder.join("log").join(format!("{service}.log"));
+        let process = self.programs.serve(service, &self.config(service), &log)?;
+        self.running.insert(service, process);
+        Ok(())
+    }
+
+    /// The services' process ids.
+    pub fn processes(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        self.running.iter().map(|(service, process)| (*service, process.id()))
     }
 
     /// The engine.

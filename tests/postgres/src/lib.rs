@@ -155,6 +155,28 @@ impl Cluster {
         first.parse().with_context(|| format!("no process id: {first}"))
     }
 
+    /// Kills the server and its backends with -9, as a crash would, and waits until the watcher has it up again.
+    pub fn crash(&self) -> Result<()> {
+        let server = self.process()?;
+        let again = self.state.join("again");
+        // First: the watcher must not take it for an end.
+        fs::write(&again, "")?;
+        let mut command = Command::new("sh");
+        // One that has ended by itself meanwhile is as dead.
+        command.args(["-c", "kill -9 \"$@\" 2>/dev/null; true", "kill", &server.to_string()]);
+        command.args(children(server)?.iter().map(u32::to_string));
+        let status = command.status().context("run kill")?;
+        ensure!(status.success(), "kill: {status}");
+        let mut polls = 0;
+        while self.process().is_ok_and(|now| now == server) {
+            ensure!(polls < POLLS, "the server does not come up again: see {}", self.seat.home.join("log").display());
+            polls += 1;
+            pause();
+        }
+        wait_ready(&self.bin, &self.state, &self.seat, true)?;
+        Ok(fs::remove_file(again)?)
+    }
+
     /// Runs SQL as the superuser in the database `postgres`; the rows, unaligned, one a line.
     pub fn sql(&self, text: &str) -> Result<String> {
         self.sql_in("postgres", text)
@@ -329,6 +351,21 @@ fn psql(bin: &Path, seat: &Seat, database: &str, text: &str) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().context("run psql")?;
     ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+}
+
+fn children(parent: u32) -> Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let Some(process) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
+        // One may end while the others are read. The name, in parentheses, may hold anything; the parent stands behind it.
+        let Ok(stat) = fs::read_to_string(path.join("stat")) else { continue };
+        let fields = stat.rsplit_once(") ").map(|(_, fields)| fields.split(' '));
+        if fields.and_then(|mut fields| fields.nth(1)?.parse().ok()) == Some(parent) {
+            found.push(process);
+        }
+    }
+    Ok(found)
 }
 
 fn is_alive(state: &Path) -> Result<bool> {

@@ -1,4 +1,4 @@
-//! The peer of the writing cases: hand-written SQL under pgbench, with prepared statements, on the same server and settings.
+//! The peer on PostgreSQL: hand-written SQL under pgbench, with prepared statements, on the same server and settings.
 //! A request writes the same facts as ours: the seat taken under its capacity, the selection, the change.
 
 use std::{
@@ -10,7 +10,8 @@ use std::{
 use anyhow::Context as _;
 use cluster::Cluster;
 
-use crate::cpu;
+use super::Aim;
+use crate::{cpu, town::SPREAD as PROJECTS};
 
 /// Clients that are tried.
 pub const CLIENTS: [usize; 6] = [1, 8, 16, 32, 64, 96];
@@ -19,21 +20,6 @@ const THREADS: usize = 2;
 /// Seconds of a run that only looks for the best setting.
 const TRIAL_SECONDS: u64 = 2;
 const DATABASE: &str = "peer";
-/// Projects of the peer, from the most popular down.
-const PROJECTS: usize = crate::town::SPREAD;
-
-/// What the peer's requests are for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aim {
-    /// All for the first project.
-    One,
-    /// Zipf 1.1 over all.
-    Spread,
-    /// The same, with no place to take: only the selection and the change are written.
-    Uncapped,
-    /// All for a project that is full.
-    Full,
-}
 
 /// A way to write a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,14 +63,14 @@ pub struct Best {
 
 /// The peer's tables, and pgbench.
 #[derive(Debug)]
-pub struct Peer {
+pub struct Pgbench {
     cluster: Arc<Cluster>,
     folder: PathBuf,
     /// Bytes of a change: as many as ours has.
     change_bytes: usize,
 }
 
-impl Peer {
+impl Pgbench {
     /// Makes its database; scripts go to `folder`.
     ///
     /// # Errors
@@ -147,6 +133,7 @@ impl Peer {
         };
         let done = number("number of transactions actually processed: ")?;
         anyhow::ensure!(number("number of failed transactions: ")? == 0.0, "requests of pgbench failed: {said}");
+        // Whole numbers up to 2^53 are exact.
         self.check(aim, done as i64)?;
         let run = Run {
             rate: number("tps = ")?,
