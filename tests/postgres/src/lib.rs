@@ -63,10 +63,15 @@ impl Cluster {
 
     /// A server of the caller's own, stopped and removed on drop.
     pub fn start_with(durability: Durability) -> Result<Self> {
+        Self::start_in(&std::env::temp_dir(), durability)
+    }
+
+    /// The same, its data in a new folder below `base`, which everyone may enter: to be on the disk that is measured.
+    pub fn start_in(base: &Path, durability: Durability) -> Result<Self> {
         let bin = programs()?;
         let state = tempfile::Builder::new().prefix("cluster-").tempdir()?.keep();
         // Not the drop of a TempDir: the folder outlives this process for as long as the server stops.
-        let started = launch(&bin, &state, true, durability, 0);
+        let started = launch(&bin, &state, base, true, durability, 0);
         if started.is_err() {
             fs::remove_dir_all(&state).ok();
         }
@@ -107,7 +112,7 @@ impl Cluster {
         if let Ok(stale) = Seat::read(&state) {
             fs::remove_dir_all(stale.home).ok();
         }
-        let (seat, users) = launch(&bin, &state, false, Durability::Fast, grace)?;
+        let (seat, users) = launch(&bin, &state, &std::env::temp_dir(), false, Durability::Fast, grace)?;
         Ok(Self { bin, seat, state, private: false, users: Some(users) })
     }
 
@@ -136,9 +141,50 @@ impl Cluster {
         Ok(self.url(&name))
     }
 
+    /// Where a program of this PostgreSQL is, e.g. "pgbench".
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
+    /// The process id of the server; its backends are its children.
+    pub fn process(&self) -> Result<u32> {
+        let path = self.seat.home.join("data/postmaster.pid");
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let first = text.lines().next().context("an empty postmaster.pid")?;
+        first.parse().with_context(|| format!("no process id: {first}"))
+    }
+
+    /// Kills the server and its backends with -9, as a crash would, and waits until the watcher has it up again.
+    pub fn crash(&self) -> Result<()> {
+        let server = self.process()?;
+        let again = self.state.join("again");
+        // First: the watcher must not take it for an end.
+        fs::write(&again, "")?;
+        let mut command = Command::new("sh");
+        // One that has ended by itself meanwhile is as dead.
+        command.args(["-c", "kill -9 \"$@\" 2>/dev/null; true", "kill", &server.to_string()]);
+        command.args(children(server)?.iter().map(u32::to_string));
+        let status = command.status().context("run kill")?;
+        ensure!(status.success(), "kill: {status}");
+        let mut polls = 0;
+        while self.process().is_ok_and(|now| now == server) {
+            ensure!(polls < POLLS, "the server does not come up again: see {}", self.seat.home.join("log").display());
+            polls += 1;
+            pause();
+        }
+        wait_ready(&self.bin, &self.state, &self.seat, true)?;
+        Ok(fs::remove_file(again)?)
+    }
+
     /// Runs SQL as the superuser in the database `postgres`; the rows, unaligned, one a line.
     pub fn sql(&self, text: &str) -> Result<String> {
-        psql(&self.bin, &self.seat, text)
+        self.sql_in("postgres", text)
+    }
+
+    /// The same in another database.
+    pub fn sql_in(&self, database: &str, text: &str) -> Result<String> {
+        psql(&self.bin, &self.seat, database, text)
     }
 }
 
@@ -185,12 +231,19 @@ impl Seat {
 }
 
 /// Makes a cluster and starts it under the watcher; the lock that keeps it is taken first.
-fn launch(bin: &Path, state: &Path, private: bool, durability: Durability, grace: u32) -> Result<(Seat, File)> {
+fn launch(
+    bin: &Path,
+    state: &Path,
+    base: &Path,
+    private: bool,
+    durability: Durability,
+    grace: u32,
+) -> Result<(Seat, File)> {
     let users = lock_file(state, "users")?;
     users.lock_shared()?;
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let seat = make(bin)?;
+        let seat = make(bin, base)?;
         match watch(bin, state, &seat, private, durability, grace).and_then(|()| wait_ready(bin, state, &seat, false)) {
             Ok(()) => return Ok((seat, users)),
             Err(error) => {
@@ -207,8 +260,8 @@ fn launch(bin: &Path, state: &Path, private: bool, durability: Durability, grace
 }
 
 /// `initdb` in a new folder that belongs to the user who will run the server.
-fn make(bin: &Path) -> Result<Seat> {
-    let home = tempfile::Builder::new().prefix("postgres-").tempdir()?.keep();
+fn make(bin: &Path, base: &Path) -> Result<Seat> {
+    let home = tempfile::Builder::new().prefix("postgres-").tempdir_in(base)?.keep();
     let made = (|| {
         let password = random_hex()?;
         let secret = home.join("password");
@@ -274,7 +327,7 @@ fn watch(bin: &Path, state: &Path, seat: &Seat, private: bool, durability: Durab
 fn wait_ready(bin: &Path, state: &Path, seat: &Seat, mut seen: bool) -> Result<()> {
     let mut last = None;
     for _ in 0..POLLS {
-        match psql(bin, seat, "SELECT 1") {
+        match psql(bin, seat, "postgres", "SELECT 1") {
             Ok(_) => {
                 fs::write(seat.home.join("ready"), "")?;
                 return Ok(());
@@ -292,12 +345,27 @@ fn wait_ready(bin: &Path, state: &Path, seat: &Seat, mut seen: bool) -> Result<(
     Err(last.unwrap_or_else(|| anyhow::anyhow!("no answer")).context("PostgreSQL does not answer"))
 }
 
-fn psql(bin: &Path, seat: &Seat, text: &str) -> Result<String> {
+fn psql(bin: &Path, seat: &Seat, database: &str, text: &str) -> Result<String> {
     let mut command = Command::new(bin.join("psql"));
-    command.arg(seat.url("postgres")).args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text]);
+    command.arg(seat.url(database)).args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text]);
     let output = command.stdin(Stdio::null()).output().context("run psql")?;
     ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+}
+
+fn children(parent: u32) -> Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let Some(process) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
+        // One may end while the others are read. The name, in parentheses, may hold anything; the parent stands behind it.
+        let Ok(stat) = fs::read_to_string(path.join("stat")) else { continue };
+        let fields = stat.rsplit_once(") ").map(|(_, fields)| fields.split(' '));
+        if fields.and_then(|mut fields| fields.nth(1)?.parse().ok()) == Some(parent) {
+            found.push(process);
+        }
+    }
+    Ok(found)
 }
 
 fn is_alive(state: &Path) -> Result<bool> {

@@ -11,7 +11,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 fn answers(cluster: &Cluster, seat: &Seat) -> bool {
-    psql(&cluster.bin, seat, "SELECT 1").is_ok()
+    psql(&cluster.bin, seat, "postgres", "SELECT 1").is_ok()
 }
 
 #[test]
@@ -99,4 +99,19 @@ fn a_shared_cluster_whose_watcher_was_killed_is_replaced() {
     let home = second.seat.home.clone();
     drop((first, second));
     until("the second one has stopped", || !home.exists());
+}
+
+#[test]
+fn a_cluster_that_crashes_comes_back_with_what_was_committed() {
+    let cluster = Cluster::start_in(&std::env::temp_dir(), Durability::Durable).unwrap();
+    cluster.sql("CREATE TABLE kept (n INT)").unwrap();
+    for n in 0..3 {
+        cluster.sql(&format!("INSERT INTO kept VALUES ({n})")).unwrap();
+        let server = cluster.process().unwrap();
+        cluster.crash().unwrap();
+        assert_ne!(cluster.process().unwrap(), server);
+    }
+    assert_eq!(cluster.sql("SELECT count(*) FROM kept").unwrap(), "3");
+    let log = fs::read_to_string(cluster.seat.home.join("log")).unwrap();
+    assert!(log.contains("automatic recovery in progress"), "{log}");
 }

@@ -10,12 +10,20 @@ exec 8>>"$state/alive" 9>>"$state/lock" || exit 1
 # Not at once, since those who look whether it is free hold it for an instant.
 flock -w 10 -x 8 || exit 1
 
-"$@" </dev/null >>"$home/log" 2>&1 8>&- 9>&- &
-server=$!
+start() {
+    "$@" </dev/null >>"$home/log" 2>&1 8>&- 9>&- &
+    server=$!
+}
+start "$@"
 trap 'kill -QUIT "$server" 2>/dev/null' TERM INT HUP
 
 idle=0
-while kill -0 "$server" 2>/dev/null; do
+while :; do
+    if ! kill -0 "$server" 2>/dev/null; then
+        # Killed by its owner, who wants it up again; not at once, if a backend of the old one is still on its way out.
+        [ -e "$state/again" ] || break
+        start "$@"
+    fi
     # Removed under us, by `cargo clean` say: nobody can ask for this server any more.
     if [ ! -d "$state" ]; then
         kill -QUIT "$server" 2>/dev/null

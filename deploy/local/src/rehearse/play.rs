@@ -13,7 +13,7 @@ use super::stage::Stage;
 use super::world::World;
 use crate::people::{County, TermFolder};
 use crate::progress::Progress;
-use crate::up::{Reach, System, setup};
+use crate::up::{Reach, setup};
 
 /// Where the clocks of an empty system stand: the morning before the term's first day, in microseconds since the epoch.
 ///
@@ -31,7 +31,7 @@ pub fn before_the_term(folder: &TermFolder) -> anyhow::Result<i64> {
 /// # Errors
 /// What the system refused while it was set up, or a system that has gone; and what surprised the rehearsal.
 pub async fn play_until(
-    system: &System,
+    system: &Reach,
     county: &County,
     folder: &TermFolder,
     at: Option<Timestamp>,
@@ -41,8 +41,7 @@ pub async fn play_until(
     if journal.is_new() {
         setup::county(system, county, folder, &progress).await?;
     }
-    let reach: &Reach = system;
-    let stage = Stage::set(reach, folder, county, journal).await?;
+    let stage = Stage::set(system, folder, county, journal).await?;
     let at = match at {
         Some(at) => at.as_microsecond(),
         None => first_morning(&stage)?,

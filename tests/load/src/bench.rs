@@ -1,0 +1,104 @@
+//! What the cases of one run share: the options, the world of each engine, the peer.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::Context as _;
+
+use crate::{
+    database::{Databases, Engine},
+    peer::Pgbench,
+    program::Programs,
+    town::{self, Layout, Town},
+    world::World,
+};
+
+/// How to measure.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// The engine, of cases that run on either.
+    #[arg(long, value_enum)]
+    pub engine: Option<Engine>,
+    /// Pairs of runs, the peer's and ours in turn.
+    #[arg(long, default_value_t = 5)]
+    pub runs: usize,
+    /// Teachers of the county.
+    #[arg(long, default_value_t = 12_000)]
+    pub teachers: u32,
+    /// Seconds of a run of the peer; ours ends with its work, or when this is over.
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u64,
+    /// Rounds of `crash`.
+    #[arg(long, default_value_t = 10)]
+    pub rounds: usize,
+    /// What chance is drawn from.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Callers at once; without it a few numbers are tried and the best is taken.
+    #[arg(long)]
+    pub callers: Option<usize>,
+    /// HTTP/2 connections of the callers.
+    #[arg(long, default_value_t = 4)]
+    pub connections: usize,
+    /// Leave out that every teacher asks for his eligibility before the window opens: each token is then seen for the first
+    /// time in the rush.
+    #[arg(long)]
+    pub cold: bool,
+}
+
+/// What is running.
+#[derive(Debug)]
+pub struct Bench {
+    /// How to measure.
+    pub options: Options,
+    programs: Programs,
+    worlds: BTreeMap<Engine, (World, Town)>,
+}
+
+impl Bench {
+    /// With the services of this binary `load`; nothing runs yet.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn new(options: Options, binary: &Path) -> anyhow::Result<Self> {
+        anyhow::ensure!(options.runs > 0, "--runs: at least 1");
+        Ok(Self { options, programs: Programs::of(binary)?, worlds: BTreeMap::new() })
+    }
+
+    /// The services' programs.
+    #[must_use]
+    pub const fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// The world of an engine; set up by whoever needs it first.
+    ///
+    /// # Errors
+    /// If it cannot be set up.
+    pub async fn world(&mut self, engine: Engine) -> anyhow::Result<(&mut World, &Town)> {
+        if !self.worlds.contains_key(&engine) {
+            say(&format!("setting up a county of {} teachers on {}", self.options.teachers, engine.name()));
+            let mut world = World::new(engine, &self.programs)?;
+            let town = town::settle(&mut world, &Layout::opening(self.options.teachers)).await?;
+            self.worlds.insert(engine, (world, town));
+        }
+        let (world, town) = self.worlds.get_mut(&engine).context("the world was just made")?;
+        Ok((world, town))
+    }
+
+    /// pgbench on the same server.
+    ///
+    /// # Errors
+    /// If the world is not on PostgreSQL.
+    pub async fn peer(&mut self, change_bytes: usize) -> anyhow::Result<Pgbench> {
+        let folder = self.programs.scratch()?;
+        let (world, _) = self.world(Engine::Postgres).await?;
+        let Databases::Postgres(cluster) = world.databases() else { anyhow::bail!("not on PostgreSQL") };
+        Pgbench::new(cluster.clone(), &folder, change_bytes)
+    }
+}
+
+/// Tells what goes on, beside the output.
+#[allow(clippy::print_stderr, reason = "the command's own words")]
+pub fn say(text: &str) {
+    eprintln!("load: {text}");
+}

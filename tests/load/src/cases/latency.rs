@@ -1,0 +1,89 @@
+//! latency: half of the saturating rate in an open loop, beside one client's commit.
+
+use std::{sync::Arc, time::Duration};
+
+use super::rush;
+use crate::{
+    bench::{Bench, say},
+    cpu,
+    database::{Databases, Engine},
+    drive, opening,
+    peer::{Aim, Best, Pgbench, Style},
+    table::{Goal, Latency, Outcome, Pair},
+    work::Work,
+};
+
+/// Part of the saturating rate.
+const PART: f64 = 0.5;
+const WORK: Work = Work::Hot;
+
+/// Peer and ours in turn.
+///
+/// # Errors
+/// If something cannot be started, or fails other than in what is measured.
+pub async fn run(bench: &mut Bench) -> anyhow::Result<Outcome> {
+    let engine = Engine::Postgres;
+    let (callers, saturating, _) = rush::callers(bench, engine, WORK).await?;
+    let rate = saturating * PART;
+    let folder = bench.programs().scratch()?;
+    let seconds = bench.options.seconds;
+    let (world, _) = bench.world(engine).await?;
+    let bytes = opening::change_bytes(world).await?;
+    let Databases::Postgres(cluster) = world.databases() else { anyhow::bail!("not on PostgreSQL") };
+    let server = cluster.process()?;
+    let pgbench = Pgbench::new(cluster.clone(), &folder, bytes)?;
+    let mut pairs = Vec::new();
+    let mut latency = drive::histogram()?;
+    let (mut kept, mut answered, mut faults) = (0, 0, Vec::new());
+    for n in 1..=bench.options.runs {
+        let mut meter = cpu::Meter::default();
+        meter.add("postgres", server);
+        let before = meter.read()?;
+        // The better of the two is the commit.
+        let mut commit = f64::INFINITY;
+        let mut pgbench_cpu = 0.0;
+        for style in [Style::Three, Style::One] {
+            let run = pgbench.run(Aim::One, Best { clients: 1, style }, seconds.div_ceil(2))?;
+            commit = commit.min(run.latency_ms);
+            pgbench_cpu += run.cpu;
+        }
+        let mut peer_cpu = cpu::between(&before, &meter.read()?);
+        peer_cpu.insert("pgbench".to_owned(), pgbench_cpu);
+
+        let (client, town, world) = opening::ready(bench, engine).await?;
+        let shots = WORK.volleys(town, world.gateway()?)?.iter().flat_map(|volley| volley.iter().cloned()).collect();
+        world.databases().checkpoint()?;
+        let meter = world.meter()?;
+        let before = meter.read()?;
+        let volley = client.open(&Arc::new(shots), rate, Duration::from_secs(seconds), bench_seed(n)).await?;
+        let cpu = cpu::between(&before, &meter.read()?);
+        let found = opening::check(world, WORK, &volley).await?;
+        let p99 = Latency::from(&volley.latency).p99.as_secs_f64() * 1e3;
+        say(&format!("latency run {n}: one client's commit {commit:.2} ms, ours p99 {p99:.2} ms at {rate:.0}/s"));
+        latency.add(&volley.latency)?;
+        kept += found.kept;
+        answered += volley.answers.len();
+        faults.extend(found.faults);
+        pairs.push(Pair { peer: commit, ours: p99, cpu, peer_cpu });
+    }
+    Ok(Outcome {
+        case: "latency".to_owned(),
+        engine: engine.name(),
+        unit: "ms",
+        pairs,
+        latency: Some(Latency::from(&latency)),
+        goal: Goal::AtMost(5.0),
+        counted: format!("{kept} of {answered} kept"),
+        faults,
+        notes: vec![
+            format!("peer: mean latency of one pgbench client, the better of its two styles; ours: p99 at {rate:.0}/s"),
+            format!(
+                "half of {saturating:.0}/s, with which {callers} callers saturate it; arrivals by chance (Poisson)"
+            ),
+        ],
+    })
+}
+
+const fn bench_seed(run: usize) -> u64 {
+    run as u64
+}

@@ -1,0 +1,130 @@
+//! Where the services' databases are: those that live, and a copy of each as the setting up left it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use cluster::Cluster;
+use shixun::up::SERVICES;
+
+/// Which engine a case runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Engine {
+    /// Embedded, with `synchronous=FULL`.
+    Sqlite,
+    /// A private cluster with PostgreSQL's default durability.
+    Postgres,
+}
+
+impl Engine {
+    /// As it is called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// The databases of one world.
+#[derive(Debug, Clone)]
+pub enum Databases {
+    /// Files in `live` and `kept` below this folder.
+    Sqlite(PathBuf),
+    /// Databases `live_…` and `kept_…`.
+    Postgres(Arc<Cluster>),
+}
+
+impl Databases {
+    /// The URL of a service's live database.
+    #[must_use]
+    pub fn url(&self, service: &str) -> String {
+        match self {
+            Self::Sqlite(folder) => format!("sqlite:{}", folder.join("live").join(format!("{service}.db")).display()),
+            Self::Postgres(cluster) => cluster.url(&format!("live_{service}")),
+        }
+    }
+
+    /// Makes empty ones.
+    ///
+    /// # Errors
+    /// If the folder or the server refuses.
+    pub fn create(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Sqlite(folder) => Ok(std::fs::create_dir_all(folder.join("live"))?),
+            Self::Postgres(cluster) => {
+                for service in SERVICES {
+                    cluster.sql(&format!("CREATE DATABASE live_{service} TEMPLATE template0"))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Keeps a copy of them as they are. Nobody is connected.
+    ///
+    /// # Errors
+    /// If the folder or the server refuses.
+    pub fn keep(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Sqlite(folder) => copy(&folder.join("live"), &folder.join("kept")),
+            Self::Postgres(cluster) => {
+                for service in SERVICES {
+                    // What autovacuum would have done in the weeks before the opening.
+                    cluster.sql_in(&format!("live_{service}"), "VACUUM ANALYZE")?;
+                    cluster.sql(&format!("CREATE DATABASE kept_{service} TEMPLATE live_{service}"))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes them again what they were when they were kept. Nobody is connected.
+    ///
+    /// # Errors
+    /// If the folder or the server refuses.
+    pub fn restore(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Sqlite(folder) => {
+                std::fs::remove_dir_all(folder.join("live"))?;
+                copy(&folder.join("kept"), &folder.join("live"))
+            }
+            Self::Postgres(cluster) => {
+                for service in SERVICES {
+                    cluster.sql(&format!("DROP DATABASE IF EXISTS live_{service} WITH (FORCE)"))?;
+                    cluster.sql(&format!("CREATE DATABASE live_{service} TEMPLATE kept_{service}"))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Has everything on the disk, so that each run begins alike.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub fn checkpoint(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Sqlite(folder) => {
+                for entry in std::fs::read_dir(folder.join("live"))? {
+                    std::fs::File::open(entry?.path())?.sync_all()?;
+                }
+                Ok(())
+            }
+            Self::Postgres(cluster) => cluster.sql("CHECKPOINT").map(drop),
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let path = entry?.path();
+        let name = path.file_name().context("a file without a name")?;
+        std::fs::copy(&path, to.join(name)).with_context(|| format!("copying {}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! A run of ours: the system as it was set up, everyone at once, and the independent reader after it.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::{
+    bench::Bench,
+    cpu,
+    database::Engine,
+    drive::{Client, Volley},
+    town::Town,
+    verify::{self, Found, Reader},
+    work::{self, Work},
+    world::World,
+};
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Run {
+    /// The answers.
+    pub volley: Volley,
+    /// CPU seconds of each process.
+    pub cpu: cpu::Seconds,
+    /// What the independent reader found.
+    pub found: Found,
+}
+
+/// Everyone submits in a closed loop of `callers`, for at most `within`.
+///
+/// # Errors
+/// If something cannot be started or read.
+pub async fn run(
+    bench: &mut Bench,
+    engine: Engine,
+    work: Work,
+    callers: usize,
+    within: Duration,
+) -> anyhow::Result<Run> {
+    let (client, town, world) = ready(bench, engine).await?;
+    let volleys = work.volleys(town, world.gateway()?)?;
+    world.databases().checkpoint()?;
+    let meter = world.meter()?;
+    let before = meter.read()?;
+    let mut all: Option<Volley> = None;
+    for shots in &volleys {
+        let spent = all.as_ref().map_or(Duration::ZERO, |volley| volley.elapsed);
+        let volley = client.closed(shots, callers, within.saturating_sub(spent)).await?;
+        match &mut all {
+            None => all = Some(volley),
+            Some(all) => all.join(volley)?,
+        }
+    }
+    let cpu = cpu::between(&before, &meter.read()?);
+    let volley = all.context("nothing was sent")?;
+    let found = check(world, work, &volley).await?;
+    Ok(Run { volley, cpu, found })
+}
+
+/// The system as it was set up, everyone at the door.
+///
+/// # Errors
+/// If it does not start.
+pub async fn ready(bench: &mut Bench, engine: Engine) -> anyhow::Result<(Client, &Town, &mut World)> {
+    let (connections, cold) = (bench.options.connections, bench.options.cold);
+    let (world, town) = bench.world(engine).await?;
+    world.fresh().await?;
+    let client = Client::connect(world.gateway()?, connections).await?;
+    if !cold {
+        work::before_the_window(&client, town, world.gateway()?).await?;
+    }
+    Ok((client, town, world))
+}
+
+/// Every answer is as it was meant, and what was acknowledged is there.
+///
+/// # Errors
+/// If a database cannot be read.
+pub async fn check(world: &World, work: Work, volley: &Volley) -> anyhow::Result<Found> {
+    let verdicts = work.judge(volley.answers.iter().map(|(_, answer)| answer));
+    let mut found = verify::verify(world, &verdicts.acknowledged).await?;
+    verdicts.tell(&mut found);
+    Ok(found)
+}
+
+/// Bytes of the change that a submission writes, on average.
+///
+/// # Errors
+/// If there is none.
+pub async fn change_bytes(world: &World) -> anyhow::Result<usize> {
+    let enrollment = Reader::open(&world.databases().url("enrollment")).await?;
+    let sizes: Vec<(Option<i64>,)> = enrollment
+        .all("SELECT CAST(AVG(LENGTH(body)) AS BIGINT) FROM change WHERE resource LIKE '%/selections/%'")
+        .await?;
+    let size = sizes.first().and_then(|(size,)| *size).context("no selection has a change")?;
+    Ok(usize::try_from(size)?)
+}

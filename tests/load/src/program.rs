@@ -1,0 +1,157 @@
+//! The services as an operator runs them: a process each, with their own command lines.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode, Stdio},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use shixun::up::SERVICES;
+
+/// How often a process is looked at.
+const POLL: Duration = Duration::from_millis(5);
+
+/// The services' programs. They are in the binary `load` itself, which is the service by whose name it is called: what is
+/// measured is then always built from the same sources, in the same profile, as what measures.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    binary: PathBuf,
+}
+
+impl Programs {
+    /// Those of this binary `load`.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn of(binary: &Path) -> anyhow::Result<Self> {
+        Ok(Self { binary: binary.canonicalize().with_context(|| binary.display().to_string())? })
+    }
+
+    /// The target folder's place for what the benchmarks write: on the disk that is measured.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn scratch(&self) -> anyhow::Result<PathBuf> {
+        let target = self.binary.parent().and_then(Path::parent).context("no target folder")?;
+        let scratch = target.join("tmp/load");
+        std::fs::create_dir_all(&scratch)?;
+        Ok(scratch.canonicalize()?)
+    }
+
+    /// Puts the services' names for the binary into a folder.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn install(&self, folder: &Path) -> anyhow::Result<Installed> {
+        std::fs::create_dir_all(folder)?;
+        for service in SERVICES {
+            std::os::unix::fs::symlink(&self.binary, folder.join(service))?;
+        }
+        Ok(Installed(folder.to_owned()))
+    }
+}
+
+/// The command line of the service by whose name this program was called; `None` if it is called by its own.
+#[must_use]
+pub fn called_as_service() -> Option<ExitCode> {
+    let called = PathBuf::from(std::env::args_os().next()?);
+    Some(match called.file_name()?.to_str()? {
+        "roster" => chassis::cli::<roster::Roster>(),
+        "catalog" => chassis::cli::<catalog::Catalog>(),
+        "enrollment" => chassis::cli::<enrollment::Enrollment>(),
+        "credit" => chassis::cli::<credit::Credit>(),
+        "gateway" => chassis::cli::<gateway::Gateway>(),
+        _ => return None,
+    })
+}
+
+/// The services' programs under their names.
+#[derive(Debug, Clone)]
+pub struct Installed(PathBuf);
+
+impl Installed {
+    /// `NAME keygen FOLDER`.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn keygen(&self, service: &str, folder: &Path) -> anyhow::Result<()> {
+        let status = Command::new(self.0.join(service)).arg("keygen").arg(folder).stdout(Stdio::null()).status()?;
+        anyhow::ensure!(status.success(), "{service} keygen: {status}");
+        Ok(())
+    }
+
+    /// `NAME serve --config FILE`; what it says goes to `log`.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn serve(&self, service: &str, config: &Path, log: &Path) -> anyhow::Result<Process> {
+        // Killed with us, however we end. `setpriv` becomes the program itself.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(self.0.join(service));
+        command.arg("serve").arg("--config").arg(config);
+        let log = File::options().create(true).append(true).open(log)?;
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
+        Ok(Process(child.with_context(|| format!("starting {service}"))?))
+    }
+}
+
+/// A running service; killed if it is dropped.
+#[derive(Debug)]
+pub struct Process(Child);
+
+impl Process {
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// An error if it has ended.
+    ///
+    /// # Errors
+    /// How it ended.
+    pub fn check(&mut self) -> anyhow::Result<()> {
+        match self.0.try_wait()? {
+            None => Ok(()),
+            Some(status) => anyhow::bail!("it ended by itself: {status}"),
+        }
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Errors
+    /// If it had ended before.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.check()?;
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, and waits for its end.
+    ///
+    /// # Errors
+    /// If it had ended before, or fails.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.check()?;
+        let status = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &self.0.id().to_string()]).status()?;
+        anyhow::ensure!(status.success(), "kill: {status}");
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                anyhow::ensure!(status.success(), "it ended with {status}");
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

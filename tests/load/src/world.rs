@@ -1,0 +1,306 @@
+//! The system under test: five processes from release binaries, as an operator would run them, on databases that are put
+//! back to where the setting up left them before each run.
+
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chassis::Env;
+use cluster::{Cluster, Durability};
+use shixun::up::{Reach, SERVICES, setup};
+
+use crate::{
+    cpu::Meter,
+    database::{Databases, Engine},
+    drive,
+    program::{Installed, Process, Programs},
+};
+
+/// Seconds for which a login of the cases is good: longer than any of them.
+const SESSION_SECONDS: i64 = 6 * 3600;
+/// Ports are looked for from here up, below those that the kernel hands out by itself.
+const FIRST_PORT: u16 = 21_000;
+const LAST_PORT: u16 = 32_000;
+
+/// A world: its folder, its databases, its processes.
+#[derive(Debug)]
+pub struct World {
+    engine: Engine,
+    programs: Installed,
+    folder: PathBuf,
+    databases: Databases,
+    ports: BTreeMap<&'static str, SocketAddr>,
+    running: BTreeMap<&'static str, Process>,
+}
+
+impl World {
+    /// An empty one in a new folder; nothing runs yet.
+    ///
+    /// # Errors
+    /// If the folder or the database server cannot be made.
+    pub fn new(engine: Engine, programs: &Programs) -> anyhow::Result<Self> {
+        let scratch = programs.scratch()?;
+        let folder = scratch.join(format!("{}-{}", engine.name(), std::process::id()));
+        std::fs::create_dir_all(folder.join("log"))?;
+        let databases = match engine {
+            Engine::Sqlite => Databases::Sqlite(folder.clone()),
+            Engine::Postgres => Databases::Postgres(Arc::new(Cluster::start_in(&scratch, Durability::Durable)?)),
+        };
+        databases.create()?;
+        let programs = programs.install(&folder.join("bin"))?;
+        let mut world = Self { engine, programs, folder, databases, ports: BTreeMap::new(), running: BTreeMap::new() };
+        world.choose_ports()?;
+        world.make_keys()?;
+        Ok(world)
+    }
+
+    fn choose_ports(&mut self) -> anyhow::Result<()> {
+        let free = (FIRST_PORT..LAST_PORT).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        self.ports = SERVICES.into_iter().zip(free.map(|port| SocketAddr::from(([127, 0, 0, 1], port)))).collect();
+        anyhow::ensure!(self.ports.len() == SERVICES.len(), "no free ports");
+        Ok(std::fs::write(self.folder.join("addresses.toml"), toml::to_string(&self.ports)?)?)
+    }
+
+    fn make_keys(&self) -> anyhow::Result<()> {
+        let keys = self.folder.join("keys");
+        for service in SERVICES {
+            self.programs.keygen(service, &keys)?;
+        }
+        // The identity of whoever sets the clocks.
+        chassis::identity::ensure_key(&keys, "local")?;
+        Ok(())
+    }
+
+    /// The file that a service is configured with.
+    fn config(&self, service: &str) -> PathBuf {
+        self.folder.join(format!("{service}.toml"))
+    }
+
+    /// Writes every service's configuration.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn configure(&self, operator_password: &str) -> anyhow::Result<()> {
+        let env = Env::system();
+        let secret = || anyhow::Ok(STANDARD.encode(env.random::<32>()?));
+        let keys = self.folder.join("keys");
+        let peers: BTreeMap<&str, String> =
+            self.ports.iter().map(|(name, address)| (*name, format!("http://{address}"))).collect();
+        for (service, address) in &self.ports {
+            let mut document = toml::toml! { clock = "rehearsal" };
+            let mut put = |section: &str, table: toml::Table| document.insert(section.to_owned(), table.into());
+            put("database", table([("url", self.databases.url(service))]));
+            let own = keys.join(format!("{service}.key"));
+            put("keys", table([("own", own.display().to_string()), ("trusted", keys.display().to_string())]));
+            put("peers", table(peers.clone()));
+            match *service {
+                "roster" => {
+                    put("bootstrap", table([("login", setup::OPERATOR), ("password", operator_password)]));
+                    put("password", table([("profile", "sample")]));
+                    let mut identity = table([("current", "1".to_owned()), ("index_key", secret()?)]);
+                    identity.insert("keys".to_owned(), table([("1", secret()?)]).into());
+                    put("identity", identity);
+                }
+                "gateway" => {
+                    let mut session = toml::Table::new();
+                    session.insert("access_seconds".to_owned(), SESSION_SECONDS.into());
+                    put("session", session);
+                }
+                _ => {}
+            }
+            document.insert("listen".to_owned(), address.to_string().into());
+            std::fs::write(self.config(service), toml::to_string(&document)?)?;
+        }
+        Ok(())
+    }
+
+    /// Starts all services and waits until they answer.
+    ///
+    /// # Errors
+    /// If one does not.
+    pub async fn start(&mut self) -> anyhow::Result<Reach> {
+        SERVICES.into_iter().try_for_each(|service| self.launch(service))?;
+        self.until_ready().await
+    }
+
+    /// Waits until all services answer.
+    ///
+    /// # Errors
+    /// If one does not, or has ended.
+    pub async fn until_ready(&mut self) -> anyhow::Result<Reach> {
+        let reach = self.reach()?;
+        for service in SERVICES {
+            let answered = reach.status(service).await;
+            if let Some(process) = self.running.get_mut(service) {
+                process.check().with_context(|| format!("{service}: see {}", self.folder.join("log").display()))?;
+            }
+            answered?;
+        }
+        Ok(reach)
+    }
+
+    /// The way to its services.
+    ///
+    /// # Errors
+    /// If its keys are not there.
+    pub fn reach(&self) -> anyhow::Result<Reach> {
+        Reach::of(&self.folder)
+    }
+
+    /// Stops all in good order, the gateway first.
+    ///
+    /// # Errors
+    /// If one failed while it ran.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        for service in SERVICES.into_iter().rev() {
+            if let Some(process) = self.running.remove(service) {
+                process.stop().await.with_context(|| service.to_owned())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the databases as they are, for [`Self::fresh`]. Nothing runs.
+    ///
+    /// # Errors
+    /// If they cannot be copied.
+    pub fn keep(&self) -> anyhow::Result<()> {
+        self.databases.keep()
+    }
+
+    /// Everything as it was kept, and running. What has run until now is thrown away.
+    ///
+    /// # Errors
+    /// If a service had failed, or does not start.
+    pub async fn fresh(&mut self) -> anyhow::Result<Reach> {
+        self.end()?;
+        self.databases.restore()?;
+        self.start().await
+    }
+
+    /// The same; how long each took from its start until it said that it serves, one started after the other.
+    ///
+    /// # Errors
+    /// As [`Self::fresh`].
+    pub async fn fresh_timed(&mut self) -> anyhow::Result<BTreeMap<&'static str, Duration>> {
+        self.end()?;
+        self.databases.restore()?;
+        let mut ready = BTreeMap::new();
+        for service in SERVICES {
+            let began = Instant::now();
+            self.launch(service)?;
+            let address = self.ports.get(service).copied().context("no address")?;
+            drive::until_serving(address).await.with_context(|| service.to_owned())?;
+            ready.insert(service, began.elapsed());
+        }
+        Ok(ready)
+    }
+
+    /// Kills a service with -9 and starts it again; does not wait until it serves.
+    ///
+    /// # Errors
+    /// If it had failed before.
+    pub fn crash(&mut self, service: &'static str) -> anyhow::Result<()> {
+        self.running.remove(service).context("it does not run")?.kill().with_context(|| service.to_owned())?;
+        self.launch(service)
+    }
+
+    /// Kills the databases with -9 and starts them again: PostgreSQL's processes; of embedded ones, the services they are
+    /// embedded in, all at once.
+    ///
+    /// # Errors
+    /// If one had failed before.
+    pub fn crash_databases(&mut self) -> anyhow::Result<()> {
+        match &self.databases {
+            Databases::Postgres(cluster) => cluster.crash(),
+            Databases::Sqlite(_) => {
+                self.end()?;
+                SERVICES.into_iter().try_for_each(|service| self.launch(service))
+            }
+        }
+    }
+
+    /// Kills everything that runs.
+    fn end(&mut self) -> anyhow::Result<()> {
+        for (service, process) in std::mem::take(&mut self.running) {
+            process.kill().with_context(|| service.to_owned())?;
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self, service: &'static str) -> anyhow::Result<()> {
+        let log = self.folder.join("log").join(format!("{service}.log"));
+        let process = self.programs.serve(service, &self.config(service), &log)?;
+        self.running.insert(service, process);
+        Ok(())
+    }
+
+    /// The services' process ids.
+    pub fn processes(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        self.running.iter().map(|(service, process)| (*service, process.id()))
+    }
+
+    /// The engine.
+    #[must_use]
+    pub const fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// The databases.
+    #[must_use]
+    pub const fn databases(&self) -> &Databases {
+        &self.databases
+    }
+
+    /// Where the gateway listens.
+    ///
+    /// # Errors
+    /// None: it always has an address.
+    pub fn gateway(&self) -> anyhow::Result<SocketAddr> {
+        self.ports.get("gateway").copied().context("no gateway")
+    }
+
+    /// The process id of the database server.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn server(&self) -> anyhow::Result<u32> {
+        match &self.databases {
+            Databases::Postgres(cluster) => cluster.process(),
+            Databases::Sqlite(_) => anyhow::bail!("SQLite has no server"),
+        }
+    }
+
+    /// Counts the CPU time of the client, the services and the database server.
+    ///
+    /// # Errors
+    /// If the server has gone.
+    pub fn meter(&self) -> anyhow::Result<Meter> {
+        let mut meter = Meter::new();
+        for (service, process) in &self.running {
+            meter.add(service, process.id());
+        }
+        if let Databases::Postgres(cluster) = &self.databases {
+            meter.add("postgres", cluster.process()?);
+        }
+        Ok(meter)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.running.clear();
+        // A folder that cannot be removed is only in the way of the next `cargo clean`.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn table<K: Into<String>, V: Into<toml::Value>>(entries: impl IntoIterator<Item = (K, V)>) -> toml::Table {
+    entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
+}
