@@ -181,7 +181,8 @@ pub async fn settle(world: &mut World, layout: &Layout) -> anyhow::Result<Town> 
     let reach = world.start().await?;
     // All clocks stand at 0 on empty databases.
     reach.advance(rehearse::before_the_term(&folder)?, false).await?;
-    let at = rehearse::play_until(&reach, &county, &folder, None, Progress::visible(), rehearse::Journal::default()).await?;
+    let at =
+        rehearse::play_until(&reach, &county, &folder, None, Progress::visible(), rehearse::Journal::default()).await?;
     reach.advance(at, true).await?;
 
     let named = projects(&reach, &county, &folder).await?;
