@@ -10,6 +10,9 @@ use sqlx::{FromRow, PgPool, SqlitePool, postgres::PgRow, sqlite::SqliteRow};
 
 use crate::world::World;
 
+/// Position, id, count, digest and chain of a batch of changes.
+type Batch = (i64, String, i64, Vec<u8>, Vec<u8>);
+
 /// What was found.
 #[derive(Debug, Clone, Default)]
 pub struct Found {
@@ -107,7 +110,7 @@ async fn seats(enrollment: &Reader, found: &mut Found) -> anyhow::Result<()> {
 
 /// The chain of changes from its beginning to its head: nothing altered, removed, cut or added.
 async fn chain(enrollment: &Reader, found: &mut Found) -> anyhow::Result<()> {
-    let batches: Vec<(i64, String, i64, Vec<u8>, Vec<u8>)> =
+    let batches: Vec<Batch> =
         enrollment.all("SELECT position, batch, count, digest, chain FROM change_batch ORDER BY position").await?;
     let changes: Vec<(String, i64, Vec<u8>)> =
         enrollment.all("SELECT batch, idx, body FROM change ORDER BY batch, idx").await?;
