@@ -6,6 +6,7 @@ mod edges;
 mod input;
 mod matrix;
 mod model;
+mod next_term;
 mod repeats;
 mod replicas;
 mod restarts;
