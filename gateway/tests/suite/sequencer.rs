@@ -167,7 +167,7 @@ async fn torn_away_in_the_middle_of_steps_and_started_again() -> anyhow::Result<
         door.set(Mode::Hold(Action::ExpireUnreviewed, 1));
         house.advance(midnight(AFTER));
         for next in [Mode::Hold(Action::SettleConfirmation, 0), Mode::Open] {
-            tokio::time::timeout(PATIENCE, door.held.acquire()).await??.forget();
+            tokio::time::timeout(PATIENCE, door.held()).await??;
             gateway.crash().await?;
             door.set(next);
             gateway = house.gateway().await?;

@@ -2,8 +2,10 @@
 //! engine, and clients that speak over the wire.
 
 pub mod feed;
+pub mod losses;
 pub mod model;
 pub mod office;
+pub mod plan;
 pub mod raw;
 pub mod replica;
 mod world;

@@ -4,6 +4,7 @@ mod county;
 mod docs;
 mod edges;
 mod input;
+mod losses;
 mod matrix;
 mod model;
 mod next_term;

@@ -12,9 +12,7 @@ use shixun::{
 };
 use system::World;
 
-use crate::term::{TEACHERS, difference, play, reported};
-
-const SEED: u64 = 1;
+use crate::term::{SEED, TEACHERS, difference, play, reported};
 
 /// Plays the term; when the first wave in a phase comes, each service is restarted before it.
 async fn play_with_restarts(engine: &str) -> anyhow::Result<Value> {
@@ -49,7 +47,7 @@ async fn play_with_restarts(engine: &str) -> anyhow::Result<Value> {
 async fn every_service_in_every_phase() -> anyhow::Result<()> {
     // Undisturbed the engines agree, as `term` shows: one of them is enough to compare with.
     let (quiet, sqlite, postgres) =
-        tokio::try_join!(play("sqlite"), play_with_restarts("sqlite"), play_with_restarts("postgres"))?;
+        tokio::try_join!(play("sqlite", TEACHERS), play_with_restarts("sqlite"), play_with_restarts("postgres"))?;
     assert_eq!(difference("report", &quiet, &sqlite), None);
     assert_eq!(difference("report", &quiet, &postgres), None);
     Ok(())

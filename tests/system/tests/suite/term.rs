@@ -9,13 +9,13 @@ use shixun::{
 };
 use system::World;
 
-const SEED: u64 = 1;
+pub(crate) const SEED: u64 = 1;
 pub(crate) const TEACHERS: u32 = 200;
 
 /// Plays the term undisturbed.
-pub(crate) async fn play(engine: &str) -> anyhow::Result<Value> {
+pub(crate) async fn play(engine: &str, teachers: u32) -> anyhow::Result<Value> {
     let folder = TermFolder::sample()?;
-    let county = County::generate(SEED, TEACHERS, &folder);
+    let county = County::generate(SEED, teachers, &folder);
     let begin = proto::jiff_instant(rehearse::before_the_term(&folder)?).to_string();
     let world = World::start_for(engine, &begin, &county.password).await?;
     let progress = Progress::hidden();
@@ -57,8 +57,8 @@ pub(crate) fn difference(path: &str, one: &Value, other: &Value) -> Option<Strin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_on_both_engines() -> anyhow::Result<()> {
-    let sqlite = play("sqlite").await?;
-    let postgres = play("postgres").await?;
+    let sqlite = play("sqlite", TEACHERS).await?;
+    let postgres = play("postgres", TEACHERS).await?;
     assert_eq!(difference("report", &sqlite, &postgres), None);
 
     assert_eq!(sqlite["seats"]["oversold"], 0);
