@@ -1,12 +1,19 @@
-//! The reference: lists, and the rules said in the shortest way. Not a line of it is shared with the services.
+//! Seats and selections, from submission to the place, and who may select.
 
 use std::collections::BTreeSet;
 
+use jiff::civil::Date;
 use proto::{common::v1::Reason, enrollment::v1::selection::State};
 
+use super::{Against, Event, Person, one};
+
 /// A project as far as seats go.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Offer {
+    /// "terms/…/projects/…"
+    pub name: String,
+    /// The one day on which its class meets.
+    pub day: Date,
     /// Places of its one class.
     pub places: i32,
     /// It is intensive: one a round.
@@ -28,7 +35,9 @@ pub struct Row {
     pub round: i32,
     /// Where it stands.
     pub state: State,
-    /// The order in which it was submitted; all else is equal, so it is the order of need.
+    /// Index of the school that reviews it.
+    pub school: usize,
+    /// When it was submitted.
     pub at: i64,
     approved: bool,
     held: bool,
@@ -44,18 +53,33 @@ pub enum Open {
     Confirming(i32),
 }
 
-/// Why not: every reason at once; nothing: it goes.
-pub type Against = BTreeSet<Reason>;
+/// Who does something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The teacher himself.
+    Teacher,
+    /// Somebody of a school, by its index.
+    School(usize),
+    /// The bureau.
+    Bureau,
+}
 
 /// Seats and selections.
 #[derive(Debug, Default)]
 pub struct Model {
     /// The projects.
     pub offers: Vec<Offer>,
+    /// The teachers.
+    pub people: Vec<Person>,
     /// All selections, in the order of submission.
     pub rows: Vec<Row>,
-    /// Who has left.
-    pub gone: BTreeSet<usize>,
+    /// Today.
+    pub today: Date,
+    /// Whom the bureau lets into round 2.
+    overridden: BTreeSet<usize>,
+    /// Days of leave by teacher, as they were when each round opened: all else is equal, so who has had fewest, and then who
+    /// submitted first, needs it most.
+    need: [Vec<i64>; 2],
     settled: BTreeSet<i32>,
     places: u32,
 }
@@ -66,10 +90,6 @@ pub fn lives(state: State) -> bool {
     matches!(state, State::Submitted | State::SchoolApproved | State::Confirmed | State::Waitlisted)
 }
 
-fn one(reason: Reason) -> Against {
-    Against::from([reason])
-}
-
 impl Model {
     /// Held and granted places of a project.
     #[must_use]
@@ -77,7 +97,9 @@ impl Model {
         let count = |test: &dyn Fn(&Row) -> bool| {
             self.rows.iter().filter(|row| row.project == project && test(row)).fold(0, |count, _| count + 1)
         };
-        (count(&|row| row.held), count(&|row| row.state == State::Confirmed))
+        // Who has trained keeps the place.
+        let placed = [State::Confirmed, State::Passed, State::Failed, State::Credited];
+        (count(&|row| row.held), count(&|row| placed.contains(&row.state)))
     }
 
     fn free(&self, project: usize) -> i32 {
@@ -105,8 +127,10 @@ impl Model {
                 against.insert(reason);
             }
         };
-        unless(!self.gone.contains(&teacher), Reason::TeacherNotActive);
-        if round == 2 {
+        let person = &self.people[teacher];
+        unless(!person.gone && !person.is_away(self.today), Reason::TeacherNotActive);
+        unless(!person.is_away(self.offers[project].day), Reason::OnLeave);
+        if round == 2 && !self.overridden.contains(&teacher) {
             let rejected = first().any(|row| row.state == State::SchoolRejected);
             unless(first().next().is_some(), Reason::Round2NotSelected);
             unless(!rejected || first().any(|row| row.approved), Reason::Round2Rejected);
@@ -121,17 +145,43 @@ impl Model {
 
     /// A submission that went.
     pub fn submit(&mut self, name: String, at: i64, teacher: usize, project: usize, round: i32) {
-        let state = State::Submitted;
-        self.rows.push(Row { name, teacher, project, round, state, at, approved: false, held: false, place: 0 });
+        let (state, school) = (State::Submitted, self.people[teacher].school);
+        self.rows.push(Row {
+            name,
+            teacher,
+            project,
+            round,
+            state,
+            school,
+            at,
+            approved: false,
+            held: false,
+            place: 0,
+        });
         let row = self.rows.len() - 1;
         self.rows[row].held = self.first_come(row);
     }
 
-    /// It is over, or waits: what it had is free again, and goes to those who wait.
-    fn end(&mut self, row: usize, state: State) {
+    /// A round opens: what ranks its selections is fixed.
+    pub fn open_round(&mut self, round: i32) {
+        self.need[usize::from(round == 2)] = self.people.iter().map(Person::days_away).collect();
+    }
+
+    /// The bureau lets somebody into round 2.
+    pub fn let_in(&mut self, teacher: usize) {
+        self.overridden.insert(teacher);
+    }
+
+    /// It is over, or waits: what it had is free again.
+    fn free_up(&mut self, row: usize, state: State) {
         self.rows[row].state = state;
         self.rows[row].held = false;
         self.rows[row].place = 0;
+    }
+
+    /// The same, and what is free goes to those who wait.
+    fn end(&mut self, row: usize, state: State) {
+        self.free_up(row, state);
         self.promote(self.rows[row].project);
     }
 
@@ -161,10 +211,12 @@ impl Model {
         }
     }
 
-    /// Taken back: by the teacher while his round is open, by the bureau at any time.
-    pub fn withdraw(&mut self, row: usize, bureau: bool, open: Open) -> Against {
-        if !bureau && open != Open::Selecting(self.rows[row].round) {
-            return one(Reason::WindowClosed);
+    /// Taken back: by the teacher while his round is open, by his school after it too, by the bureau at any time.
+    pub fn withdraw(&mut self, row: usize, by: By, open: Open) -> Against {
+        match by {
+            By::Teacher if open != Open::Selecting(self.rows[row].round) => return one(Reason::WindowClosed),
+            By::School(school) if school != self.rows[row].school => return one(Reason::OutOfScope),
+            _ => {}
         }
         if !lives(self.rows[row].state) {
             return one(Reason::StateConflict);
@@ -173,10 +225,19 @@ impl Model {
         Against::new()
     }
 
-    /// The school's review.
-    pub fn review(&mut self, row: usize, approved: bool, open: Open) -> Against {
-        if open != Open::Selecting(self.rows[row].round) {
-            return one(Reason::WindowClosed);
+    /// What is against reviewing a selection at all.
+    fn against_review(&self, row: usize, school: usize, open: Open) -> Option<Reason> {
+        match open {
+            Open::Confirming(_) => Some(Reason::WindowClosed),
+            Open::Selecting(_) if school != self.rows[row].school => Some(Reason::OutOfScope),
+            Open::Selecting(round) => (round != self.rows[row].round).then_some(Reason::WindowClosed),
+        }
+    }
+
+    /// A school's review.
+    pub fn review(&mut self, row: usize, school: usize, approved: bool, open: Open) -> Against {
+        if let Some(reason) = self.against_review(row, school, open) {
+            return one(reason);
         }
         if self.rows[row].state != State::Submitted {
             return one(Reason::StateConflict);
@@ -209,10 +270,10 @@ impl Model {
         Against::new()
     }
 
-    /// The school takes its review back.
-    pub fn reopen(&mut self, row: usize, open: Open) -> Against {
-        if open != Open::Selecting(self.rows[row].round) {
-            return one(Reason::WindowClosed);
+    /// A school takes its review back.
+    pub fn reopen(&mut self, row: usize, school: usize, open: Open) -> Against {
+        if let Some(reason) = self.against_review(row, school, open) {
+            return one(reason);
         }
         let hold = self.first_come(row);
         self.revive(row, &[State::SchoolApproved, State::SchoolRejected], State::Submitted, hold)
@@ -245,14 +306,30 @@ impl Model {
         Against::new()
     }
 
-    /// A teacher leaves: his live selections fall.
-    pub fn leave(&mut self, teacher: usize) {
-        self.gone.insert(teacher);
+    /// Something happens to a teacher: if he is gone, or away when a class meets, his live selections fall; what waits for
+    /// review goes with him.
+    pub fn happens(&mut self, teacher: usize, event: Event) -> Against {
+        if !self.people[teacher].take(event, self.today) {
+            return one(Reason::StateConflict);
+        }
+        let person = self.people[teacher].clone();
+        let mut freed = BTreeSet::new();
         for row in 0..self.rows.len() {
-            if self.rows[row].teacher == teacher && lives(self.rows[row].state) {
-                self.end(row, State::Cancelled);
+            let Row { teacher: of, project, state, .. } = self.rows[row];
+            if of != teacher || !lives(state) {
+                continue;
+            }
+            if person.gone || person.is_away(self.offers[project].day) {
+                self.free_up(row, State::Cancelled);
+                freed.insert((self.offers[project].name.clone(), project));
+            } else if state == State::Submitted {
+                self.rows[row].school = person.school;
             }
         }
+        for (_, project) in freed {
+            self.promote(project);
+        }
+        Against::new()
     }
 
     /// School review closes: what was not reviewed expires.
@@ -268,7 +345,10 @@ impl Model {
     pub fn settle(&mut self, round: i32) {
         self.settled.insert(round);
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
-        order.sort_by_key(|row| (self.rows[*row].at, self.rows[*row].name.clone()));
+        order.sort_by_key(|row| {
+            let Row { teacher, round, at, name, .. } = self.rows[*row].clone();
+            (self.need[usize::from(round == 2)][teacher], at, name)
+        });
         for project in 0..self.offers.len() {
             self.promote(project);
             let open = |row: &Row| {
