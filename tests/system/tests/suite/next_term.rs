@@ -33,6 +33,10 @@ const TEACHERS: u32 = 100;
 const FOLLOWED: usize = 60;
 /// What the next term's project is worth, in hundredths: enough for a year.
 const WORTH: i64 = 3_000;
+/// The day of its class.
+const HELD: &str = "2020-10-10";
+/// Forms of employment that count in rates, as the sample's policy has them.
+const FULL_TIME: [&str; 2] = ["permanent", "contract"];
 const BUREAU: &str = "organizations/county";
 const ID: &str = "the-next-term";
 
@@ -111,7 +115,7 @@ impl Stage {
     /// The project of the next term: declared, accepted, approved; published by the sequencer.
     async fn declare(&self, office: &Office<'_>, provider: &Person) -> anyhow::Result<Project> {
         let plan = &self.county.projects.first().context("no project")?.project;
-        let starts = "2020-10-10T18:00:00+08:00".parse::<jiff::Timestamp>()?.as_microsecond();
+        let starts = format!("{HELD}T18:00:00+08:00").parse::<jiff::Timestamp>()?.as_microsecond();
         let mut project = Project {
             accepting_bureau: BUREAU.to_owned(),
             level: Level::County.into(),
@@ -125,7 +129,7 @@ impl Stage {
             let ends = starts + 7_200_000_000;
             class.sessions =
                 vec![Session { starts: Some(proto::timestamp(starts)), ends: Some(proto::timestamp(ends)) }];
-            class.ends_on = Some("2020-10-10".parse::<jiff::civil::Date>()?.into());
+            class.ends_on = Some(HELD.parse::<jiff::civil::Date>()?.into());
             class.places = i32::try_from(FOLLOWED)?;
         }
         let mut declaring = ProjectServiceClient::new(provider.wire());
@@ -209,7 +213,7 @@ fn staff(county: &County, role: Role, organization: &str) -> anyhow::Result<Stri
     county.staff.iter().find(fits).map(|staff| staff.login.clone()).context("nobody of that office")
 }
 
-/// A teacher's own statement on a day, e.g. "2020-12-31".
+/// A teacher's own statement on a day.
 async fn statement(teacher: &Person, on: &str) -> anyhow::Result<Statement> {
     let on = Some(on.parse::<jiff::civil::Date>()?.into());
     let request = GetStatementRequest { teacher: teacher.teacher.clone(), on, recorded_by: None };
@@ -231,7 +235,7 @@ async fn the_next_term_has_the_same_people_and_books() -> anyhow::Result<()> {
     let mut people: BTreeMap<String, (String, Statement)> = BTreeMap::new();
     for person in county.teachers.iter().take(FOLLOWED) {
         let teacher = stage.log_in(&person.login).await?;
-        let before = statement(&teacher, "2020-12-31").await?;
+        let before = statement(&teacher, HELD).await?;
         people.insert(teacher.teacher.clone(), (person.login.clone(), before));
     }
 
@@ -246,7 +250,7 @@ async fn the_next_term_has_the_same_people_and_books() -> anyhow::Result<()> {
     let mut taken = 0;
     for (login, before) in people.values() {
         let teacher = stage.log_in(login).await?;
-        assert_eq!(statement(&teacher, "2020-12-31").await?, *before, "{login}");
+        assert_eq!(statement(&teacher, HELD).await?, *before, "{login}");
         let request = SubmitSelectionRequest {
             parent: office.term.clone(),
             project: project.name.clone(),
@@ -282,24 +286,26 @@ async fn the_next_term_has_the_same_people_and_books() -> anyhow::Result<()> {
     let mut due = BTreeSet::new();
     for (name, (login, before)) in &people {
         let teacher = stage.log_in(login).await?;
-        let now = statement(&teacher, "2020-12-31").await?;
+        let now = statement(&teacher, HELD).await?;
         let (old, new): (Vec<Entry>, Vec<Entry>) =
             now.entries.iter().cloned().partition(|entry| before.entries.contains(entry));
         assert_eq!(old, before.entries, "{login}");
         let earned: Vec<_> =
             new.iter().map(|entry| (entry.project.as_str(), hundredths(entry.awarded), entry.effective_on)).collect();
         if passed.contains(name) {
-            let day = Some("2020-10-10".parse::<jiff::civil::Date>()?.into());
+            let day = Some(HELD.parse::<jiff::civil::Date>()?.into());
             assert_eq!(earned, [(project.name.as_str(), WORTH, day)], "{login}");
-            assert_eq!(hundredths(now.year_awarded), hundredths(before.year_awarded) + WORTH, "{login}");
-            assert_eq!((now.cycle, &now.cycle_starts_on), (before.cycle, &before.cycle_starts_on), "{login}");
-            if now.cycle > 0 {
-                assert_eq!(hundredths(now.cycle_awarded), hundredths(before.cycle_awarded) + WORTH, "{login}");
-            }
             of_both += usize::from(old.iter().any(|entry| entry.project.starts_with(&folder.name())));
-            due.extend(
-                now.requirements.iter().find(|one| one.key == "year_24" && one.applicable).map(|_| name.clone()),
-            );
+            // Credit of the year of probation is of no cycle.
+            let counts = now.requirements.iter().any(|one| one.key == "year_24" && one.applicable);
+            let more = if counts { WORTH } else { 0 };
+            assert_eq!(hundredths(now.year_awarded), hundredths(before.year_awarded) + more, "{login}");
+            assert_eq!((now.cycle, &now.cycle_starts_on), (before.cycle, &before.cycle_starts_on), "{login}");
+            assert_eq!(hundredths(now.cycle_awarded), hundredths(before.cycle_awarded) + more, "{login}");
+            let of_teacher = |person: &&shixun::people::Person| person.teacher.name == *name;
+            let employment = county.teachers.iter().find(of_teacher).map(|person| person.teacher.employment.as_str());
+            let full_time = employment.is_some_and(|employment| FULL_TIME.contains(&employment));
+            due.extend((counts && full_time).then(|| name.clone()));
         } else {
             assert!(earned.is_empty(), "{login} has {earned:?}");
         }
