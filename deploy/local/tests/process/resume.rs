@@ -23,7 +23,7 @@ use crate::feed::{Changes, changes, difference, differences, verified};
 /// A run that is not killed ends within this, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Kills in one run; more are spread over several runs.
-const KILLS: usize = 4;
+const KILLS: usize = 3;
 /// Seconds into each life at which it ends, drawn evenly up to the length of a whole run: early in the run and late.
 fn lives(whole: Duration, seed: u64) -> Vec<Duration> {
     let mut rng = ChaCha12Rng::seed_from_u64(seed);
