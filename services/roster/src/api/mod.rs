@@ -5,6 +5,7 @@ mod appointments;
 pub(crate) mod facts;
 mod import;
 mod organizations;
+mod roster_file;
 mod sessions;
 mod status_events;
 mod steps;

@@ -1,0 +1,97 @@
+//! A roster file as it arrives: a header, then rows; whole, or not a file.
+
+use chassis::{Failure, Faults, texts};
+use prost::{Message as _, Name as _};
+use proto::roster::v1::{
+    self as pb, ImportTeachersRequest,
+    import_teachers_request::{Frame, Header},
+};
+use sha2::{Digest as _, Sha256};
+use tonic::{Status, Streaming};
+
+use crate::domain::{account::is_password, fault::Defect};
+
+/// Rows that one file may have: more than any county has teachers, and little enough for memory.
+const MAX_ROWS: usize = 50_000;
+/// Rows with texts that no row may hold, of which an error tells so many.
+const LISTED: usize = 40;
+
+/// A whole file.
+pub struct File {
+    /// What it says of itself.
+    pub header: Header,
+    /// Its rows.
+    pub teachers: Vec<pb::Teacher>,
+}
+
+/// Receives a file and checks that it is whole.
+pub async fn receive(mut stream: Streaming<ImportTeachersRequest>) -> Result<File, Status> {
+    let mut header: Option<Header> = None;
+    let mut teachers = Vec::new();
+    let mut digest = Sha256::new();
+    let mut faults = Faults::new();
+    while let Some(message) = stream.message().await? {
+        match (message.frame, &header) {
+            (Some(Frame::Header(first)), None) => header = Some(first),
+            (Some(Frame::Rows(rows)), Some(_)) if teachers.len().saturating_add(rows.teachers.len()) <= MAX_ROWS => {
+                for teacher in rows.teachers {
+                    let encoded = teacher.encode_to_vec();
+                    if faults.len() < LISTED {
+                        let row = format!("rows[{}]", teachers.len().saturating_add(1));
+                        texts::check(&mut faults, &row, &pb::Teacher::full_name(), &encoded);
+                    }
+                    digest.update(encoded);
+                    teachers.push(teacher);
+                }
+            }
+            (Some(Frame::Rows(_)), Some(_)) => {
+                return Err(refused("rows", "每个文件最多 50,000 行", "a file has at most 50,000 rows"));
+            }
+            _ => {
+                return Err(refused(
+                    "frame",
+                    "第一帧为文件头，其后均为数据行",
+                    "the header comes first, and only rows follow",
+                ));
+            }
+        }
+    }
+    let Some(header) = header else { return Err(refused("header", "缺少文件头", "the header is missing")) };
+    texts::check(&mut faults, "header", &Header::full_name(), &header.encode_to_vec());
+    if !header.dry_run {
+        faults.request_id("header.request_id", &header.request_id);
+    }
+    if usize::try_from(header.row_count) != Ok(teachers.len()) {
+        faults.add(
+            "header.row_count",
+            "与收到的行数不符，请重新发送",
+            "it differs from the rows received: send the file again",
+        );
+    }
+    if header.digest != digest.finalize().as_slice() {
+        faults.add(
+            "header.digest",
+            "与收到的内容不符，请重新发送",
+            "it differs from what was received: send the file again",
+        );
+    }
+    if header.create_accounts && !is_password(&header.initial_password) {
+        faults.add("header.initial_password", Defect::Malformed.zh(), Defect::Malformed.en());
+    }
+    faults.check()?;
+    Ok(File { header, teachers })
+}
+
+fn refused(field: &str, zh: &str, en: &str) -> Status {
+    let mut faults = Faults::new();
+    faults.add(field, zh, en);
+    faults.check().err().unwrap_or_else(|| Failure::internal("no fault")).into()
+}
+
+impl File {
+    /// What makes two requests of one id the same request.
+    pub fn body_digest(&self) -> Vec<u8> {
+        let options = [u8::from(self.header.dry_run), u8::from(self.header.create_accounts)];
+        Sha256::new().chain_update(&self.header.digest).chain_update(options).finalize().to_vec()
+    }
+}
