@@ -24,9 +24,12 @@ use crate::{
 
 /// Seconds for which a login of the cases is good: longer than any of them.
 const SESSION_SECONDS: i64 = 6 * 3600;
-/// Ports are looked for from here up, below those that the kernel hands out by itself.
+/// Ports are chosen below those that the kernel hands out by itself, so that nobody gets one while its service is away; two
+/// runs at once look in different places.
 const FIRST_PORT: u16 = 21_000;
-const LAST_PORT: u16 = 32_000;
+const LAST_PORT: u16 = 32_700;
+const PORTS: u16 = 16;
+const PLACES: u32 = 700;
 
 /// A world: its folder, its databases, its processes.
 #[derive(Debug)]
@@ -61,7 +64,8 @@ impl World {
     }
 
     fn choose_ports(&mut self) -> anyhow::Result<()> {
-        let free = (FIRST_PORT..LAST_PORT).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        let first = FIRST_PORT + u16::try_from(std::process::id() % PLACES)? * PORTS;
+        let free = (first..LAST_PORT).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
         self.ports = SERVICES.into_iter().zip(free.map(|port| SocketAddr::from(([127, 0, 0, 1], port)))).collect();
         anyhow::ensure!(self.ports.len() == SERVICES.len(), "no free ports");
         Ok(std::fs::write(self.folder.join("addresses.toml"), toml::to_string(&self.ports)?)?)

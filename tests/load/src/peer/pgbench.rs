@@ -132,6 +132,10 @@ impl Pgbench {
             Ok(line.split_whitespace().next().context("no number")?.parse()?)
         };
         let done = number("number of transactions actually processed: ")?;
+        if done == 0.0 {
+            // More clients than could connect in the time.
+            return Ok(Run { rate: 0.0, latency_ms: f64::INFINITY, cpu: cpu::of_ended_children()? - cpu_before });
+        }
         anyhow::ensure!(number("number of failed transactions: ")? == 0.0, "requests of pgbench failed: {said}");
         // Whole numbers up to 2^53 are exact.
         self.check(aim, done as i64)?;
