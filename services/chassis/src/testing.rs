@@ -166,5 +166,5 @@ pub fn change_service(db: &Db) -> impl ChangeService<WatchStream = Changes> + Cl
 /// Statements that grow with nothing but their arguments, whatever PostgreSQL's planner knows: parameter types and text.
 #[must_use]
 pub const fn planned() -> [(&'static str, &'static str); 2] {
-    [("BIGINT, BIGINT", changes::SINCE.postgres), ("TEXT", request::ANSWERED_AMONG.postgres)]
+    [("BIGINT, BIGINT", changes::SINCE.postgres), ("TEXT[], TEXT[], TEXT[]", request::ANSWERED_AMONG.postgres)]
 }

@@ -6,7 +6,7 @@ use proto::common::v1::Change;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    db::{Engine, Queries, Rows, Tx, args, row},
+    db::{Engine, Queries, Rows, Tx, args, insert, row},
     failure::Failure,
 };
 
@@ -45,14 +45,10 @@ pub(crate) async fn append(tx: &mut Tx, batch: &str, changes: &[Change]) -> Resu
         for (offset, change) in chunk.iter().enumerate() {
             let body = change.encode_to_vec();
             digest = digest_step(&digest, &body);
-            rows.push(row![chunk_index * CHUNK + offset, change.resource.as_str(), hex::encode(body)]);
+            rows.push(row![batch, chunk_index * CHUNK + offset, change.resource.as_str(), body]);
         }
-        tx.execute(
-            "INSERT INTO change (batch, idx, resource, body)
-             SELECT $2, CAST(value ->> 0 AS BIGINT), value ->> 1, unhex(value ->> 2) FROM json_each($1)",
-            args![rows.json(), batch],
-        )
-        .await?;
+        let insert = insert!("change", [batch TEXT, idx BIGINT, resource TEXT, body BYTEA], "");
+        tx.execute(insert, args![rows]).await?;
     }
     match tx.engine() {
         Engine::Postgres => advance_postgres(tx, batch, changes.len(), digest).await,

@@ -8,6 +8,7 @@ mod meters;
 mod queries;
 mod record;
 pub(crate) mod request;
+mod rows;
 mod scope;
 mod tx;
 mod value;
@@ -32,9 +33,11 @@ use tokio::sync::watch;
 pub use queries::{Queries, Reader};
 pub use record::Record;
 pub use request::{Claim, Claimed};
+pub(crate) use rows::Column;
+pub use rows::{Cell, Cell as RowCell, Rows};
 pub use scope::Scope;
 pub use tx::Tx;
-pub use value::{Row, Rows, Sql, Value};
+pub use value::{Row, Sql, Value};
 
 use crate::{config::DatabaseConfig, env::Env, gates::TermGates};
 
@@ -44,31 +47,7 @@ macro_rules! args {
     () => { Vec::<$crate::db::Value>::new() };
     ($($value:expr),+ $(,)?) => { vec![$($crate::db::Value::from($value)),+] };
 }
-pub use crate::args;
-
-/// A statement about the rows of one table whose key is among many: `keyed!("SELECT … WHERE ", "name", "$1", " ORDER BY …")`,
-/// the keys as [`Rows::texts`].
-///
-/// PostgreSQL gets them as an array: a plan that joins the keys with the table, and was made while that was still empty, scans
-/// all of it for each key when it has filled, and a rush fills it faster than it is analyzed.
-#[macro_export]
-macro_rules! keyed {
-    ($head:expr, $column:literal, $keys:literal, $tail:expr) => {
-        $crate::db::Sql {
-            sqlite: concat!($head, $column, " IN (SELECT value ->> 0 FROM json_each(", $keys, "))", $tail),
-            postgres: concat!($head, $column, " = ANY(ARRAY(SELECT value ->> 0 FROM json_each(", $keys, ")))", $tail),
-        }
-    };
-}
-pub use crate::keyed;
-
-/// A row for [`Rows`]: `row![name, 5, "x"]`.
-#[macro_export]
-macro_rules! row {
-    ($($value:expr),+ $(,)?) => { vec![$($crate::db::RowCell::from($value)),+] };
-}
-pub use crate::row;
-pub use serde_json::Value as RowCell;
+pub use crate::{args, insert, keyed, row};
 
 /// A service's migrations for both engines: same numbers, same meaning.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use sqlx::{
     {postgres::PgArguments, sqlite::SqliteArguments},
 };
 
-use super::{Db, Pool, Row, Sql, Value};
+use super::{Column, Db, Pool, Row, Sql, Value};
 use crate::{
     failure::Failure,
     gates::{self, Admitted, TermGates},
@@ -35,6 +35,7 @@ pub(super) fn sqlite(sql: Sql, args: Vec<Value>) -> Query<'static, Sqlite, Sqlit
         Value::Text(value) => query.bind(value),
         Value::Bool(value) => query.bind(value),
         Value::Bytes(value) => query.bind(value),
+        Value::Rows(rows) => query.bind(rows.json()),
     })
 }
 
@@ -44,6 +45,12 @@ pub(super) fn postgres(sql: Sql, args: Vec<Value>) -> Query<'static, Postgres, P
         Value::Text(value) => query.bind(value),
         Value::Bool(value) => query.bind(value),
         Value::Bytes(value) => query.bind(value),
+        Value::Rows(rows) => rows.into_columns().into_iter().fold(query, |query, column| match column {
+            Column::Int(values) => query.bind(values),
+            Column::Bool(values) => query.bind(values),
+            Column::Text(values) => query.bind(values),
+            Column::Bytes(values) => query.bind(values),
+        }),
     })
 }
 

@@ -6,7 +6,7 @@ use prost::Message;
 use proto::{Actor, RequestId, common::v1::Reason};
 use sha2::{Digest as _, Sha256};
 
-use super::{Queries, Rows, Sql, Tx, args, row};
+use super::{Queries, Rows, Sql, Tx, args, insert, row};
 use crate::failure::{Failure, Faults};
 
 /// A request as it is recognised when it comes again.
@@ -32,19 +32,20 @@ pub(crate) const ANSWERED_AMONG: Sql = Sql {
              FROM json_each($1) CROSS JOIN request r
              WHERE r.caller = value ->> 0 AND r.method = value ->> 1 AND r.request_id = value ->> 2",
     postgres: "SELECT r.caller, r.method, r.request_id, r.body_digest, r.reply
-               FROM json_each($1) k CROSS JOIN LATERAL (
+               FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS k (caller, method, request_id) CROSS JOIN LATERAL (
                    SELECT * FROM request
-                   WHERE caller = k.value ->> 0 AND method = k.value ->> 1 AND request_id = k.value ->> 2 LIMIT 1) r",
+                   WHERE caller = k.caller AND method = k.method AND request_id = k.request_id LIMIT 1) r",
 };
 pub(crate) const CLAIM: &str = "INSERT INTO request (caller, method, request_id, organization, body_digest, term, at)
      VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
 pub(crate) const ANSWER: &str = "UPDATE request SET reply = $4 WHERE caller = $1 AND method = $2 AND request_id = $3";
 pub(crate) const FREE: &str =
     "DELETE FROM request WHERE reply IS NULL AND caller = $1 AND method = $2 AND request_id = $3";
-pub(crate) const ANSWER_ALL: &str =
-    "INSERT INTO request (caller, method, request_id, organization, body_digest, reply, term, at)
-     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, unhex(value ->> 5), $2, CAST($3 AS BIGINT)
-     FROM json_each($1) WHERE TRUE ON CONFLICT DO NOTHING";
+pub(crate) const ANSWER_ALL: Sql = insert!(
+    "request",
+    [caller TEXT, method TEXT, request_id TEXT, organization TEXT, body_digest TEXT, reply BYTEA, term TEXT, at BIGINT],
+    "ON CONFLICT DO NOTHING"
+);
 
 /// Caller, method, request id.
 pub(super) type Key = (String, String, String);
@@ -130,7 +131,7 @@ impl Tx {
             rows.push(row![claim.caller.as_str(), claim.method.as_str(), claim.request_id.as_str()]);
         }
         let mut old = BTreeMap::new();
-        for row in &self.all(ANSWERED_AMONG, args![rows.json()]).await? {
+        for row in &self.all(ANSWERED_AMONG, args![rows]).await? {
             let key: Key = (row.get("caller")?, row.get("method")?, row.get("request_id")?);
             old.insert(key, (row.get::<String>("body_digest")?, row.get::<Option<Vec<u8>>>("reply")?));
         }
@@ -182,21 +183,14 @@ impl Tx {
         }
         // In the order of their keys, so that two batches that share requests do not wait for each other in a ring.
         replies.sort_by(|(one, _), (other, _)| key(one).cmp(&key(other)));
+        let (term, at, noted) = (self.term().to_owned(), self.at(), replies.len());
         let mut rows = Rows::new();
-        for (claim, reply) in &replies {
-            rows.push(row![
-                claim.caller.as_str(),
-                claim.method.as_str(),
-                claim.request_id.as_str(),
-                claim.organization.as_str(),
-                claim.body_digest.as_str(),
-                hex::encode(reply)
-            ]);
+        for (Claim { caller, method, request_id, organization, body_digest }, reply) in replies {
+            rows.push(row![caller, method, request_id, organization, body_digest, reply, &term, at]);
         }
-        let (term, at) = (self.term().to_owned(), self.at());
-        let taken = self.execute(ANSWER_ALL, args![rows.json(), term, at]).await?;
+        let taken = self.execute(ANSWER_ALL, args![rows]).await?;
         // Another process has answered one of them since they were recalled: it has to be replayed.
-        if usize::try_from(taken).is_ok_and(|taken| taken == replies.len()) { Ok(()) } else { Err(Failure::conflict()) }
+        if usize::try_from(taken).is_ok_and(|taken| taken == noted) { Ok(()) } else { Err(Failure::conflict()) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use sqlx::{ColumnIndex, Decode, Postgres, Row as _, Sqlite, Type, postgres::PgRow, sqlite::SqliteRow};
 
+use super::Rows;
 use crate::failure::Failure;
 
 /// A statement: one text for both engines, or a pair where they differ.
@@ -30,6 +31,8 @@ pub enum Value {
     Bool(Option<bool>),
     /// BYTEA
     Bytes(Option<Vec<u8>>),
+    /// One argument on SQLite, one for each column on PostgreSQL.
+    Rows(Rows),
 }
 
 macro_rules! value_from {
@@ -61,44 +64,9 @@ value_from! {
     &[u8] => Bytes <[u8]>::to_vec;
 }
 
-/// Many rows as one argument: SQL takes them apart with `json_each($n)`, `value ->> 0`, `value ->> 1`, …
-#[derive(Debug, Clone, Default)]
-pub struct Rows(Vec<Vec<serde_json::Value>>);
-
-impl Rows {
-    /// No rows.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// One column of texts: for `IN (SELECT value ->> 0 FROM json_each($n))`.
-    pub fn texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Self {
-        Self(texts.into_iter().map(|text| vec![text.as_ref().into()]).collect())
-    }
-
-    /// Adds a row: `rows.push(row![name, 5])`.
-    pub fn push(&mut self, row: Vec<serde_json::Value>) {
-        self.0.push(row);
-    }
-
-    /// How many rows.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The argument.
-    #[must_use]
-    pub fn json(&self) -> String {
-        // Values are plain JSON, for which writing to a text does not fail.
-        serde_json::to_string(&self.0).unwrap_or_else(|_| "[]".to_owned())
+impl From<Rows> for Value {
+    fn from(rows: Rows) -> Self {
+        Self::Rows(rows)
     }
 }
 

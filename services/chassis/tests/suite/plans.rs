@@ -20,7 +20,7 @@ const FILL: [&str; 3] = [
 
 /// Arguments in the middle, and at the head, of what is filled in.
 const ARGUMENTS: [(&str, &str); 2] =
-    [("25000, 1", "'[[\"accounts/7\", \"/a/method\", \"7\", \"00\"]]'"), ("50000, 2", "'[]'")];
+    [("25000, 1", "ARRAY['accounts/7'], ARRAY['/a/method'], ARRAY['7']"), ("50000, 2", "'{}', '{}', '{}'")];
 
 async fn plan(tx: &mut Tx, types: &str, text: &str, arguments: &str) -> Result<String, Failure> {
     // Leaked, for statements are constants everywhere else.
@@ -50,7 +50,7 @@ async fn no_hot_statement_scans() -> anyhow::Result<()> {
             tx.execute(mode, args![]).await?;
             for (types, text) in planned() {
                 for (cursor, rows) in ARGUMENTS {
-                    let arguments = if types == "TEXT" { rows } else { cursor };
+                    let arguments = if types.starts_with("TEXT") { rows } else { cursor };
                     let plan = plan(&mut tx, types, text, arguments).await?;
                     assert!(!plan.contains("Seq Scan"), "analyzed: {analyzed}; {mode}\n{text}\n{plan}");
                 }

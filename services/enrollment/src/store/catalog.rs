@@ -25,7 +25,7 @@ pub async fn project(db: &mut impl Queries, name: &str) -> Result<Option<Project
 /// The projects of these names.
 pub async fn projects(db: &mut impl Queries, names: &BTreeSet<String>) -> Result<Projects, Failure> {
     let sql = keyed!("SELECT facts FROM project WHERE ", "name", "$1", "");
-    let rows = db.all(sql, args![Rows::texts(names).json()]).await?;
+    let rows = db.all(sql, args![Rows::texts(names)]).await?;
     rows.iter().map(|row| read(row).map(|project| (project.name.clone(), project))).collect()
 }
 
@@ -48,14 +48,14 @@ pub async fn published_page(
 
 /// The projects of these names, kept as they are until the transaction ends: the catalog's mirror waits.
 pub async fn share(tx: &mut Tx, names: &BTreeSet<String>) -> Result<Projects, Failure> {
-    let rows = tx.all(dialect::SHARE_PROJECTS, args![Rows::texts(names).json()]).await?;
+    let rows = tx.all(dialect::SHARE_PROJECTS, args![Rows::texts(names)]).await?;
     rows.iter().map(|row| read(row).map(|project| (project.name.clone(), project))).collect()
 }
 
 /// Locks the seats of projects: their counts stand until the transaction ends.
 pub async fn lock(tx: &mut Tx, names: &BTreeSet<String>) -> Result<(), Failure> {
     if !names.is_empty() {
-        tx.all(dialect::LOCK_PROJECTS, args![Rows::texts(names).json()]).await?;
+        tx.all(dialect::LOCK_PROJECTS, args![Rows::texts(names)]).await?;
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ pub async fn teacher(db: &mut impl Queries, name: &str) -> Result<Option<Teacher
 /// The teachers of these names, by name.
 pub async fn teachers(db: &mut impl Queries, names: &BTreeSet<String>) -> Result<BTreeMap<String, Teacher>, Failure> {
     let sql = keyed!("SELECT facts FROM teacher WHERE ", "name", "$1", "");
-    let rows = db.all(sql, args![Rows::texts(names).json()]).await?;
+    let rows = db.all(sql, args![Rows::texts(names)]).await?;
     rows.iter().map(|row| read(row).map(|teacher| (teacher.name.clone(), teacher))).collect()
 }
 
@@ -70,7 +70,7 @@ pub async fn active_under(
 /// Locks teachers and reads them: what else is read of them after it stands until the transaction ends. With the position up
 /// to which the roster is mirrored.
 pub async fn lock_and_read(tx: &mut Tx, names: &BTreeSet<String>) -> Result<(BTreeMap<String, Teacher>, i64), Failure> {
-    let rows = tx.all(dialect::LOCK_AND_READ_TEACHERS, args![Rows::texts(names).json()]).await?;
+    let rows = tx.all(dialect::LOCK_AND_READ_TEACHERS, args![Rows::texts(names)]).await?;
     let position = rows.first().map_or(Ok(None), |row| row.get::<Option<i64>>("position"))?;
     let teachers = rows.iter().map(|row| read(row).map(|teacher| (teacher.name.clone(), teacher)));
     Ok((teachers.collect::<Result<_, _>>()?, position.unwrap_or_default()))
@@ -79,7 +79,7 @@ pub async fn lock_and_read(tx: &mut Tx, names: &BTreeSet<String>) -> Result<(BTr
 /// Locks teachers: what is read of them after it stands until the transaction ends.
 pub async fn lock(tx: &mut Tx, names: &BTreeSet<String>) -> Result<(), Failure> {
     if !names.is_empty() {
-        tx.all(dialect::LOCK_TEACHERS, args![Rows::texts(names).json()]).await?;
+        tx.all(dialect::LOCK_TEACHERS, args![Rows::texts(names)]).await?;
     }
     Ok(())
 }

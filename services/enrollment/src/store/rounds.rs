@@ -58,7 +58,7 @@ pub async fn overridden(
     let rows = db
         .all(
             keyed!("SELECT teacher, round FROM bar_override WHERE term = $1 AND ", "teacher", "$2", ""),
-            args![term, Rows::texts(teachers).json()],
+            args![term, Rows::texts(teachers)],
         )
         .await?;
     rows.iter().map(|row| Ok((row.get("teacher")?, narrow(row, "round")?))).collect()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
-    db::{Queries, Rows, Tx, args, keyed, row},
+    db::{Queries, Rows, Tx, args, insert, keyed, row},
 };
 use proto::enrollment::v1::Seats;
 
@@ -16,14 +16,14 @@ pub async fn counts(
     db: &mut impl Queries,
     projects: &BTreeSet<String>,
 ) -> Result<BTreeMap<String, (i32, BTreeMap<String, i32>)>, Failure> {
-    let names = Rows::texts(projects).json();
+    let names = Rows::texts(projects);
     let mut counts = BTreeMap::new();
     let held = keyed!("SELECT project, held FROM seat_count WHERE ", "project", "$1", "");
-    for row in db.all(held, args![&names]).await? {
+    for row in db.all(held, args![names.clone()]).await? {
         counts.insert(row.get::<String>("project")?, (narrow(&row, "held")?, BTreeMap::new()));
     }
     let granted = keyed!("SELECT project, class, granted FROM class_count WHERE ", "project", "$1", "");
-    for row in db.all(granted, args![&names]).await? {
+    for row in db.all(granted, args![names]).await? {
         if let Some((_, classes)) = counts.get_mut(&row.get::<String>("project")?) {
             classes.insert(row.get("class")?, narrow(&row, "granted")?);
         }
@@ -58,12 +58,13 @@ pub async fn free_of_term(db: &mut impl Queries, term: &str) -> Result<Vec<(Stri
 /// Writes what was entered in the books: the ledger's lines, and the counts they add up to. The statement fails where a
 /// count would be oversold.
 pub async fn write(tx: &mut Tx, books: &BTreeMap<String, Book>) -> Result<(), Failure> {
+    let at = tx.at();
     let (mut lines, mut projects, mut classes) = (Rows::new(), Rows::new(), Rows::new());
     for (project, book) in books {
         let (mut held, mut granted, mut by_class) = (0_i64, 0_i64, BTreeMap::<&str, i64>::new());
         for line in book.lines() {
             let (selection, class) = (line.selection.as_str(), line.class.as_str());
-            lines.push(row![project.as_str(), selection, line.kind.word(), class, line.held, line.granted]);
+            lines.push(row![project.as_str(), selection, line.kind.word(), class, line.held, line.granted, at]);
             held = held.saturating_add(line.held.into());
             granted = granted.saturating_add(line.granted.into());
             if line.granted != 0 {
@@ -81,15 +82,12 @@ pub async fn write(tx: &mut Tx, books: &BTreeMap<String, Book>) -> Result<(), Fa
     if lines.is_empty() {
         return Ok(());
     }
-    let at = tx.at();
-    tx.execute(
-        "INSERT INTO seat_ledger (project, selection, kind, class, held, granted, at)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, CAST(value ->> 4 AS BIGINT),
-                CAST(value ->> 5 AS BIGINT), CAST($2 AS BIGINT)
-         FROM json_each($1)",
-        args![lines.json(), at],
-    )
-    .await?;
+    let insert = insert!(
+        "seat_ledger",
+        [project TEXT, selection TEXT, kind TEXT, class TEXT, held BIGINT, granted BIGINT, at BIGINT],
+        ""
+    );
+    tx.execute(insert, args![lines]).await?;
     tx.execute(
         "UPDATE seat_count SET held = seat_count.held + moved.held, granted = seat_count.granted + moved.granted
          FROM (SELECT value ->> 0 AS project, CAST(value ->> 1 AS BIGINT) AS held, CAST(value ->> 2 AS BIGINT) AS granted

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
-    db::{Queries, Row, Rows, Tx, args, keyed, row},
+    db::{Queries, Row, Rows, Tx, args, insert, keyed, row},
 };
 
 use super::{count, narrow, unknown};
@@ -71,7 +71,7 @@ pub async fn find(db: &mut impl Queries, name: &str) -> Result<Option<Selection>
 /// The selections of these names; those that do not exist are missing.
 pub async fn named(db: &mut impl Queries, names: &BTreeSet<String>) -> Result<Vec<Selection>, Failure> {
     let sql = keyed!(select!("WHERE "), "s.name", "$1", " ORDER BY s.name");
-    read_all(db.all(sql, args![Rows::texts(names).json()]).await?)
+    read_all(db.all(sql, args![Rows::texts(names)]).await?)
 }
 
 /// Every selection of the term of these teachers.
@@ -83,7 +83,7 @@ pub async fn of_teachers(
     // `|| ''` keeps SQLite off the index of rounds, which begins with the term but has all of its selections; an ORDER BY would
     // have PostgreSQL walk the primary key.
     let sql = keyed!(select!("WHERE "), "s.teacher", "$2", " AND s.term || '' = $1");
-    let mut selections = read_all(db.all(sql, args![term, Rows::texts(teachers).json()]).await?)?;
+    let mut selections = read_all(db.all(sql, args![term, Rows::texts(teachers)]).await?)?;
     selections.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(selections)
 }
@@ -325,6 +325,7 @@ pub async fn write<'a>(
     for selection in selections {
         rows.push(row![
             selection.name.as_str(),
+            term,
             selection.teacher.as_str(),
             selection.project.as_str(),
             selection.class.as_str(),
@@ -337,8 +338,8 @@ pub async fn write<'a>(
             selection.submitted_by.as_str(),
             selection.reason.as_str(),
             selection.reason_text.as_str(),
-            i64::from(selection.matched),
-            i64::from(selection.approved),
+            selection.matched,
+            selection.approved,
             selection.waiting_position,
             selection.roster_position,
             selection.policy_version,
@@ -352,26 +353,22 @@ pub async fn write<'a>(
     if rows.is_empty() {
         return Ok(());
     }
-    tx.execute(
-        "INSERT INTO selection (name, term, teacher, project, class, round, preference, state, seat, school, submitted_at,
-            submitted_by, reason, reason_text, matched, approved, waiting_position, roster_position, policy_version,
-            revision, sessions_attended, passed, coefficient_percent, entry)
-         SELECT value ->> 0, $2, value ->> 1, value ->> 2, value ->> 3, CAST(value ->> 4 AS BIGINT),
-            CAST(value ->> 5 AS BIGINT), value ->> 6, value ->> 7, value ->> 8, CAST(value ->> 9 AS BIGINT),
-            value ->> 10, value ->> 11, value ->> 12, CAST(value ->> 13 AS BIGINT) = 1, CAST(value ->> 14 AS BIGINT) = 1,
-            CAST(value ->> 15 AS BIGINT), CAST(value ->> 16 AS BIGINT), CAST(value ->> 17 AS BIGINT),
-            CAST(value ->> 18 AS BIGINT), CAST(value ->> 19 AS BIGINT), CAST(value ->> 20 AS BIGINT),
-            CAST(value ->> 21 AS BIGINT), value ->> 22
-         FROM json_each($1) WHERE TRUE
-         ON CONFLICT (name) DO UPDATE SET class = excluded.class, preference = excluded.preference,
+    let insert = insert!(
+        "selection",
+        [
+            name TEXT, term TEXT, teacher TEXT, project TEXT, class TEXT, round BIGINT, preference BIGINT, state TEXT,
+            seat TEXT, school TEXT, submitted_at BIGINT, submitted_by TEXT, reason TEXT, reason_text TEXT,
+            matched BOOLEAN, approved BOOLEAN, waiting_position BIGINT, roster_position BIGINT, policy_version BIGINT,
+            revision BIGINT, sessions_attended BIGINT, passed BIGINT, coefficient_percent BIGINT, entry TEXT
+        ],
+        "ON CONFLICT (name) DO UPDATE SET class = excluded.class, preference = excluded.preference,
             state = excluded.state, seat = excluded.seat, school = excluded.school, reason = excluded.reason,
             reason_text = excluded.reason_text, matched = excluded.matched, approved = excluded.approved,
             waiting_position = excluded.waiting_position, roster_position = excluded.roster_position,
             policy_version = excluded.policy_version, revision = excluded.revision,
             sessions_attended = excluded.sessions_attended, passed = excluded.passed,
-            coefficient_percent = excluded.coefficient_percent, entry = excluded.entry",
-        args![rows.json(), term],
-    )
-    .await?;
+            coefficient_percent = excluded.coefficient_percent, entry = excluded.entry"
+    );
+    tx.execute(insert, args![rows]).await?;
     Ok(())
 }
