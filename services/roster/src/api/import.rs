@@ -3,20 +3,22 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chassis::{
-    Call, Failure,
+    Admission, Call, Failure,
     db::{Queries, Record, Scope, Tx},
 };
 use jiff::civil::Date;
 use proto::{
     Actor,
     common::v1::{Reason, Role},
-    roster::v1::{self as pb, ImportTeachersRequest, ImportTeachersResponse, account::State},
+    roster::v1::{
+        self as pb, ImportTeachersRequest, ImportTeachersResponse, account::State, import_teachers_request::Header,
+    },
 };
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Service, Term, facts,
-    roster_file::{File, receive},
+    roster_file::{self, File, body_digest},
     teachers::{fresh, sealed},
     told, wire,
 };
@@ -49,9 +51,14 @@ pub async fn import_teachers(
 ) -> Result<Response<ImportTeachersResponse>, Status> {
     let admission = chassis::admission(&request)?;
     // Who comes at the wrong time is told so before he has sent a whole file.
-    service.db.read(&Call { admission, message: () }, Scope::AnyTerm).await?;
+    let call = Call { admission, message: () };
+    let opened = service.db.read(&call, Scope::AnyTerm).await;
     let (metadata, extensions, stream) = request.into_parts();
-    let file = Arc::new(receive(stream).await?);
+    if let Err(refusal) = opened {
+        let Some(header) = roster_file::header(stream).await? else { return Err(refusal.into()) };
+        return Ok(Response::new(answered_before(service, &call.admission, &header, refusal).await?));
+    }
+    let file = Arc::new(roster_file::receive(stream).await?);
     let request = Request::from_parts(metadata, extensions, file);
     // The work owns what it needs, so that it does not matter how long the stream's own borrow lives.
     let service = service.clone();
@@ -64,7 +71,29 @@ pub async fn import_teachers(
 
 async fn import(service: &Service, call: Call<Arc<File>>) -> Result<ImportTeachersResponse, Failure> {
     let file = Arc::clone(&call.message);
-    let (id, digest) = (&file.header.request_id, file.body_digest());
+    let (id, digest) = (&file.header.request_id, body_digest(&file.header));
+/// The window may have closed between the first answer, which was lost, and this call: what stands in the header is enough to
+/// give it again. Otherwise the refusal stands.
+async fn answered_before(
+    service: &Service,
+    admission: &Admission,
+    header: &Header,
+    refusal: Failure,
+) -> Result<ImportTeachersResponse, Failure> {
+    if header.dry_run || header.request_id.is_empty() {
+        return Err(refusal);
+    }
+    let (id, digest) = (&header.request_id, body_digest(header));
+    match service.db.begin_stream(admission, Scope::AnyTerm, id, &digest).await {
+        // The refusal as it was: it has opened since.
+        Ok(tx) => {
+            tx.abandon().await;
+            Err(refusal)
+        }
+        Err(failure) => chassis::replayed(failure),
+    }
+}
+
     if !file.header.dry_run {
         // A file that was taken before gets its first reply, whatever it would be found to be today.
         service.db.begin_stream(&call.admission, Scope::AnyTerm, id, &digest).await?.abandon().await;

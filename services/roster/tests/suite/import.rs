@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use tonic::{Code, Status, Streaming, codec::Codec as _};
 use tonic_types::StatusExt as _;
 
-use crate::world::{OTHER_SCHOOL, PASSWORD, SCHOOL, World, day, fields, on_both, reason, teacher};
+use crate::world::{AT, DAY, OTHER_SCHOOL, PASSWORD, SCHOOL, World, day, fields, on_both, reason, teacher};
 
 pub fn header(request_id: &str, teachers: &[Teacher]) -> Header {
     let mut digest = Sha256::new();
@@ -44,6 +44,15 @@ async fn send(
     actor: &Actor,
     frames: Vec<ImportTeachersRequest>,
 ) -> Result<ImportTeachersResponse, Status> {
+    send_at(world, actor, AT, frames).await
+}
+
+async fn send_at(
+    world: &World,
+    actor: &Actor,
+    at: i64,
+    frames: Vec<ImportTeachersRequest>,
+) -> Result<ImportTeachersResponse, Status> {
     let mut body = BytesMut::new();
     for frame in frames {
         let frame = frame.encode_to_vec();
@@ -53,7 +62,7 @@ async fn send(
     }
     let decoder = tonic_prost::ProstCodec::<ImportTeachersRequest, ImportTeachersRequest>::default().decoder();
     let stream = Streaming::new_request(decoder, Full::new(Bytes::from(body)), None, None);
-    let request = world.request("TeacherService/ImportTeachers", actor, stream);
+    let request = world.request_at("TeacherService/ImportTeachers", actor, at, stream);
     Ok(world.service.import_teachers(request).await?.into_inner())
 }
 
@@ -91,6 +100,35 @@ async fn a_file_makes_teachers_and_accounts_and_a_change_for_each() {
         assert_eq!(identity.roles.len(), 1);
         assert_eq!(identity.roles[0].role(), Role::Teacher);
         assert_eq!(world.last::<AccountFacts>(&identity.account).await.1.teacher, identity.teacher);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_given_again_after_the_window_has_closed() {
+    on_both(async |world| {
+        let rows: Vec<_> = (1..=3).map(|n| teacher(SCHOOL, n)).collect();
+        let late = AT + 80 * DAY;
+        let sent = frames(header("a", &rows), &rows);
+        let unheard = send_at(&world, &world.admin, late, sent.clone()).await;
+        assert_eq!(reason(unheard), Reason::WindowClosed, "nothing was answered yet");
+        let done = send(&world, &world.admin, sent.clone()).await.unwrap();
+        let changes = world.changes().await.len();
+
+        assert_eq!(send_at(&world, &world.admin, late, sent.clone()).await.unwrap(), done);
+        assert_eq!(world.changes().await.len(), changes);
+        // The answer is the caller's, the request's and the file's.
+        let other = send_at(&world, &world.officer, late, sent.clone()).await;
+        assert_eq!(reason(other), Reason::WindowClosed);
+        for (id, rows) in [("b", &rows[..]), ("a", &rows[1..]), ("", &rows[..])] {
+            let refused = send_at(&world, &world.admin, late, frames(header(id, rows), rows)).await;
+            assert_eq!(reason(refused), Reason::WindowClosed);
+        }
+        let dry = Header { dry_run: true, ..header("a", &rows) };
+        assert_eq!(reason(send_at(&world, &world.admin, late, frames(dry, &rows)).await), Reason::WindowClosed);
+        let no_header = sent[1..].to_vec();
+        assert_eq!(reason(send_at(&world, &world.admin, late, no_header).await), Reason::WindowClosed);
+        assert_eq!(world.changes().await.len(), changes);
     })
     .await;
 }
