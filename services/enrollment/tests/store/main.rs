@@ -68,6 +68,7 @@ on_both_engines!(
     selecting::the_last_places_under_many_replicas,
     reviewing::reviewing,
     reviewing::the_bureau_corrects,
+    reviewing::transferred_from_a_supplementary_review,
     reviewing::round_two,
     leaving::leave_by_the_day,
     places::settling_and_waiting,

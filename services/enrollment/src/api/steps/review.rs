@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{Failure, StepOutcome, db::Tx};
-use proto::common::v1::Role;
+use proto::common::v1::{Phase, Role};
 
 use super::{Edge, PAGE, count, outcome};
 use crate::{
@@ -93,9 +93,12 @@ impl Edge {
         Ok(reopened)
     }
 
-    /// SCHOOL_REVIEW closes: what was not reviewed expires, and is listed by school to its bureau.
+    /// SCHOOL_REVIEW closes: what was not reviewed expires, and is listed by school to its bureau. So does what a transfer has
+    /// taken to a school that has no review of the round any more: nobody could ever decide on it.
     pub(super) async fn expire_unreviewed(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
-        let pending = selections::unreviewed(tx, &self.term, self.round, self.organizations(), PAGE).await?;
+        let others = self.still_reviewing(tx)?;
+        let (round, organizations) = (self.round, self.organizations());
+        let pending = selections::unreviewed(tx, &self.term, round, organizations, others.as_deref(), PAGE).await?;
         let more = count(pending.len()) >= PAGE.unsigned_abs();
         let mut desk = self.desk(tx, &pending).await?;
         let mut by_school: BTreeMap<String, i64> = BTreeMap::new();
@@ -134,6 +137,25 @@ impl Edge {
         let size = usize::try_from(PAGE).unwrap_or(1);
         let policy = tx.policy::<Policy>()?;
         let projects = catalog::published_page(tx, &self.term, page, size).await?;
+    /// The organisations whose review of this round is open or to come after this window; none: everyone's is.
+    fn still_reviewing(&self, tx: &Tx) -> Result<Option<Vec<String>>, Failure> {
+        let gates = tx.gates()?;
+        let mut others = Vec::new();
+        for window in gates.windows() {
+            let this = self.window.as_ref().is_some_and(|this| this.id == window.id);
+            let of_round = window.phase() == Phase::SchoolReview && window.round == self.round;
+            let closes = window.closes.as_ref().map_or(i64::MIN, proto::instant);
+            if this || !of_round || closes <= tx.at() || gates.is_settled(&window.id) {
+                continue;
+            }
+            if window.organizations.is_empty() {
+                return Ok(None);
+            }
+            others.extend(window.organizations.iter().cloned());
+        }
+        Ok(Some(others))
+    }
+
         let names: BTreeSet<String> = projects.iter().map(|project| project.name.clone()).collect();
         let counts = seats::counts(tx, &names).await?;
         let approved = selections::approved_by_project(tx, &self.term).await?;
