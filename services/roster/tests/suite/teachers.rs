@@ -1,19 +1,20 @@
 //! Teachers: created, corrected, listed; who sees what.
 
-use chassis::{db::Queries as _, testing::person};
+use chassis::{Steps as _, db::Queries as _, testing::person};
 use proto::{
     Actor,
     common::v1::{Reason, Role},
     roster::v1::{
-        ConfirmCorrectionRequest, ListTeachersRequest, Teacher, TeacherFacts, UpdateTeacherRequest,
+        ConfirmCorrectionRequest, ListTeachersRequest, RosterPosition, Teacher, TeacherFacts, UpdateTeacherRequest,
         teacher_service_server::TeacherService as _,
     },
 };
+use roster::api::RosterSteps;
 use tonic::Status;
 
 use crate::world::{
-    AT, COUNTY, DAY, ELSEWHERE, OTHER_SCHOOL, SCHOOL, World, day, fields, identity_number, on_both, reason, reply,
-    teacher,
+    AT, COUNTY, DAY, ELSEWHERE, OTHER_SCHOOL, SCHOOL, TERM, World, day, fields, identity_number, on_both, reason,
+    reply, teacher,
 };
 
 async fn update(world: &World, actor: &Actor, given: Teacher, mask: &[&str], id: &str) -> Result<Teacher, Status> {
@@ -278,6 +279,38 @@ async fn a_listing_is_scoped_filtered_and_paged() {
         assert_eq!(total(&world.officer, of("", "%", "")).await, 0);
         assert_eq!(reason(list(&world.admin, of(OTHER_SCHOOL, "", "")).await), Reason::OutOfScope);
         assert_eq!(reason(list(&world.admin, of(COUNTY, "", "")).await), Reason::OutOfScope);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_position_at_which_the_window_closed_is_recorded_and_told_once() {
+    on_both(async |world| {
+        world.create_teacher(&world.admin, teacher(SCHOOL, 1)).await.unwrap();
+        let step = RunStepRequest {
+            term: TERM.into(),
+            action: Action::RecordRosterPosition.into(),
+            window: "roster-update".into(),
+            gate_version: 1,
+            ..RunStepRequest::default()
+        };
+        let mut positions = Vec::new();
+        for _ in 0..2 {
+            let mut tx = world.service.db.batch(TERM).await.unwrap();
+            let outcome = RosterSteps.run(&mut tx, &step).await.unwrap();
+            positions.push((outcome.changed, outcome.counts["position"]));
+            tx.finish().await.unwrap();
+        }
+        let (_, position) = positions[0];
+        assert!(position > 0);
+        // The change that tells it has moved the feed; what was recorded stays.
+        assert_eq!(positions, [(1, position), (0, position)]);
+        let changes = world.changes().await;
+        let told: Vec<_> = changes.iter().filter(|change| change.verb == "roster_position_recorded").collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].resource, format!("{TERM}/windows/roster-update"));
+        let facts = chassis::changes::decode::<RosterPosition>(told[0]).unwrap().unwrap();
+        assert_eq!((facts.position, facts.gate_version), (position, 1));
     })
     .await;
 }

@@ -14,7 +14,12 @@ use crate::{
         desk::Why,
         notification::Kind,
     },
-    store::{catalog, desk as store, notifications, notifications::Message, people, seats, selections, training},
+    store::{
+        catalog, desk as store, notifications,
+        notifications::Message,
+        people, seats, selections,
+        training::{self, Proposed},
+    },
 };
 
 /// Coded reason of a selection that the school did not review in time.
@@ -132,11 +137,6 @@ impl Edge {
         Ok(outcome)
     }
 
-    /// SCHOOL_REVIEW closes: classes that are too small are proposed for cancelling (policy `[class]`).
-    pub(super) async fn propose_cancelling(&self, tx: &mut Tx, page: i32) -> Result<StepOutcome, Failure> {
-        let size = usize::try_from(PAGE).unwrap_or(1);
-        let policy = tx.policy::<Policy>()?;
-        let projects = catalog::published_page(tx, &self.term, page, size).await?;
     /// The organisations whose review of this round is open or to come after this window; none: everyone's is.
     fn still_reviewing(&self, tx: &Tx) -> Result<Option<Vec<String>>, Failure> {
         let gates = tx.gates()?;
@@ -156,20 +156,25 @@ impl Edge {
         Ok(Some(others))
     }
 
+    /// SCHOOL_REVIEW closes: classes that are too small are proposed for cancelling (policy `[class]`).
+    pub(super) async fn propose_cancelling(&self, tx: &mut Tx, page: i32) -> Result<StepOutcome, Failure> {
+        let size = usize::try_from(PAGE).unwrap_or(1);
+        let policy = tx.policy::<Policy>()?;
+        let projects = catalog::published_page(tx, &self.term, page, size).await?;
         let names: BTreeSet<String> = projects.iter().map(|project| project.name.clone()).collect();
         let counts = seats::counts(tx, &names).await?;
         let approved = selections::approved_by_project(tx, &self.term).await?;
         let (mut proposed, mut messages) = (0_u64, Vec::new());
         for project in &projects {
-            training::retract(tx, &project.name).await?;
             let placed = |class: &str| {
                 let (_, classes) = counts.get(&project.name)?;
                 classes.get(class).copied()
             };
             let unplaced = approved.get(&project.name).copied().unwrap_or_default();
             let small = too_small(project, |class| placed(class).unwrap_or_default(), unplaced, &policy.class);
+            let proposal = Proposed { project: &project.name, round: self.round, small: &small };
+            training::propose(tx, &self.term, proposal).await?;
             for small in small {
-                training::propose(tx, &self.term, &project.name, self.round, &small).await?;
                 proposed = proposed.saturating_add(1);
                 let concerned = BTreeSet::from([project.provider.clone(), project.accepting_bureau.clone()]);
                 let roles = [Role::ProviderStaff, Role::BureauOfficer];
