@@ -7,6 +7,7 @@ use chassis::{
     db::{Queries, Record, Scope, Tx},
 };
 use jiff::civil::Date;
+use prost::Message as _;
 use proto::{
     Actor,
     common::v1::{Reason, Role},
@@ -40,9 +41,11 @@ use crate::{
     },
 };
 
-/// Faults that a dry run lists; it counts them all.
-const LISTED: usize = 1000;
-/// Faults that an error lists, which travels in a header; it counts them all.
+/// Bytes of faults that a dry run's reply carries; no message has more than 4 MiB.
+const LISTED_BYTES: usize = 3 << 20;
+/// Bytes that a fault takes in a reply beside its own.
+const FRAMING: usize = 4;
+/// Faults that an error lists at most, which travels in a header; it counts them all, and a dry run lists them.
 const LISTED_IN_ERROR: usize = 40;
 
 pub async fn import_teachers(
@@ -104,7 +107,7 @@ async fn answered_before(
     let actor = reader.actor().clone();
     let prepared = prepare(&mut reader, service, &actor, &term, &file).await?;
     if file.header.dry_run {
-        return Ok(prepared.dry_run());
+        return Ok(prepared.dry_run(usize::try_from(file.header.faults_from_row).unwrap_or(0)));
     }
     prepared.check()?;
     let passwords = match prepared.accounts_to_create() {
@@ -149,20 +152,31 @@ impl Prepared {
         self.plans.iter().filter(|plan| self.needs_account(plan)).count()
     }
 
-    fn dry_run(&self) -> ImportTeachersResponse {
-        let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
-        let listed = self.faults.iter().take(LISTED).map(|fault| pb::RowFault {
-            row: count(fault.row),
-            field: fault.fault.field.clone(),
-            fault: fault.fault.coded(),
-        });
+    fn counts(&self) -> ImportTeachersResponse {
         ImportTeachersResponse {
             created: count(self.created()),
             updated: count(self.plans.len().saturating_sub(self.created())),
-            dry_run: true,
-            faults: listed.collect(),
             fault_count: count(self.faults.len()),
+            ..ImportTeachersResponse::default()
         }
+    }
+
+    /// Every fault from a row on, row by row, as far as a reply holds them; and where those that it does not hold begin.
+    fn dry_run(&self, from_row: usize) -> ImportTeachersResponse {
+        let wanted = self.faults.iter().filter(|fault| fault.row >= from_row).map(told_of_row);
+        let wanted: Vec<pb::RowFault> = wanted.collect();
+        let (mut listed, mut bytes) = (0_usize, 0_usize);
+        for of_row in wanted.chunk_by(|one, other| one.row == other.row) {
+            bytes = of_row.iter().fold(bytes, |sum, fault| sum.saturating_add(fault.encoded_len() + FRAMING));
+            if bytes > LISTED_BYTES {
+                break;
+            }
+            listed = listed.saturating_add(of_row.len());
+        }
+        let next_row = wanted.get(listed).map_or(0, |fault| fault.row);
+        let faults_left_out = count(wanted.len().saturating_sub(listed));
+        let faults = wanted.into_iter().take(listed).collect();
+        ImportTeachersResponse { dry_run: true, faults, next_row, faults_left_out, ..self.counts() }
     }
 
     fn check(&self) -> Result<(), Failure> {
@@ -172,6 +186,14 @@ impl Prepared {
         let told = told("", listed).check_as(Reason::ImportFaults);
         told.map_err(|failure| failure.with("count", self.faults.len()))
     }
+}
+
+fn count(n: usize) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+fn told_of_row(RowFault { row, fault }: &RowFault) -> pb::RowFault {
+    pb::RowFault { row: count(*row), field: fault.field.clone(), fault: fault.coded() }
 }
 
 async fn prepare(
@@ -264,7 +286,7 @@ async fn take(
     passwords: Vec<String>,
     today: Date,
 ) -> Result<ImportTeachersResponse, Failure> {
-    let reply = ImportTeachersResponse { dry_run: false, ..prepared.dry_run() };
+    let reply = prepared.counts();
     let mut passwords = passwords.into_iter();
     let (mut created, mut updated, mut new_accounts) = (Vec::new(), Vec::new(), Vec::new());
     let rows = std::mem::take(&mut prepared.rows);

@@ -202,16 +202,45 @@ async fn one_faulty_row_and_nothing_is_taken() {
 }
 
 #[tokio::test]
-async fn a_file_full_of_faults_is_counted_whole_and_listed_in_part() {
+async fn a_file_full_of_faults_is_listed_whole_by_a_dry_run_and_in_part_by_a_refusal() {
     on_both(async |world| {
         let rows: Vec<_> = (1..=1500).map(|n| Teacher { sex: "x".into(), ..teacher(SCHOOL, n) }).collect();
         let dry = Header { dry_run: true, ..header("a", &rows) };
         let dry = send(&world, &world.admin, frames(dry, &rows)).await.unwrap();
-        assert_eq!((dry.faults.len(), dry.fault_count), (1000, 1500));
+        assert_eq!((dry.faults.len(), dry.fault_count, dry.next_row, dry.faults_left_out), (1500, 1500, 0, 0));
         let outcome = import(&world, &world.admin, "a", &rows).await;
         assert_eq!(fields(outcome.clone()).len(), 40);
-        let details = outcome.unwrap_err();
-        assert!(details.details().len() < 8192, "it has to fit in a header: {}", details.details().len());
+        let refusal = outcome.unwrap_err();
+        assert!(refusal.details().len() < 8192, "it has to fit in a header: {}", refusal.details().len());
+        assert!(refusal.message().contains("has 1500 faults, of which 40 are listed here and all by a dry run"));
+        let zh = refusal.get_details_localized_message().unwrap().message;
+        assert!(zh.contains("共有 1500 处错误（此处列出前 40 处，试导入可列出全部）"), "{zh}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_reply_does_not_hold_is_asked_for_by_its_row() {
+    on_both(async |world| {
+        // Nothing of such a row is right.
+        let rows = vec![Teacher::default(); 12_000];
+        let mut header = Header { dry_run: true, ..header("a", &rows) };
+        let (mut faults, mut replies) = (Vec::new(), 0);
+        loop {
+            let dry = send(&world, &world.admin, frames(header.clone(), &rows)).await.unwrap();
+            assert!(dry.encoded_len() < 4 << 20);
+            replies += 1;
+            faults.extend(dry.faults);
+            assert_eq!(usize::try_from(dry.fault_count - dry.faults_left_out).unwrap(), faults.len());
+            if dry.next_row == 0 {
+                break;
+            }
+            header.faults_from_row = dry.next_row;
+        }
+        assert!(replies > 1);
+        let of_row = |n: i32| faults.iter().filter(|fault| fault.row == n).count();
+        assert_eq!(faults.len(), 12_000 * of_row(1));
+        assert!(faults.is_sorted_by_key(|fault| fault.row) && of_row(12_000) == of_row(1));
     })
     .await;
 }
