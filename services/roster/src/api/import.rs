@@ -72,9 +72,6 @@ pub async fn import_teachers(
     .await
 }
 
-async fn import(service: &Service, call: Call<Arc<File>>) -> Result<ImportTeachersResponse, Failure> {
-    let file = Arc::clone(&call.message);
-    let (id, digest) = (&file.header.request_id, body_digest(&file.header));
 /// The window may have closed between the first answer, which was lost, and this call: what stands in the header is enough to
 /// give it again. Otherwise the refusal stands.
 async fn answered_before(
@@ -97,6 +94,9 @@ async fn answered_before(
     }
 }
 
+async fn import(service: &Service, call: Call<Arc<File>>) -> Result<ImportTeachersResponse, Failure> {
+    let file = Arc::clone(&call.message);
+    let (id, digest) = (&file.header.request_id, body_digest(&file.header));
     if !file.header.dry_run {
         // A file that was taken before gets its first reply, whatever it would be found to be today.
         service.db.begin_stream(&call.admission, Scope::AnyTerm, id, &digest).await?.abandon().await;

@@ -173,7 +173,7 @@ async fn a_second_file_updates_and_keeps_what_is_kept() {
 async fn one_faulty_row_and_nothing_is_taken() {
     on_both(async |world| {
         let mut rows: Vec<_> = (1..=100).map(|n| teacher(SCHOOL, n)).collect();
-        rows[2].stage = "tertiary".into();
+        rows[2].stages.push("tertiary".into());
         rows[2].identity_number = "70001".into();
         rows[6].school = OTHER_SCHOOL.into();
         rows[8].teacher_number = rows[7].teacher_number.clone();
@@ -184,14 +184,14 @@ async fn one_faulty_row_and_nothing_is_taken() {
         assert_eq!(reason(outcome.clone()), Reason::ImportFaults);
         assert_eq!(
             fields(outcome),
-            ["rows[3].identity_number", "rows[3].stage", "rows[7].school", "rows[9].teacher_number"]
+            ["rows[3].identity_number", "rows[3].stages", "rows[7].school", "rows[9].teacher_number"]
         );
         assert_eq!(world.changes().await.len(), before);
 
         let header = Header { dry_run: true, ..header("a", &rows) };
         let dry = send(&world, &world.admin, frames(header.clone(), &rows)).await.unwrap();
         assert_eq!((dry.dry_run, dry.created, dry.fault_count), (true, 100, 4));
-        assert_eq!(dry.faults[1].fault, "stage.unknown_code");
+        assert_eq!(dry.faults[1].fault, "stages.unknown_code");
         assert_eq!(dry.faults[1].row, 3);
         assert_eq!(world.changes().await.len(), before);
         // Neither the refusal nor the dry run has used up the id.
