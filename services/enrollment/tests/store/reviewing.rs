@@ -82,6 +82,15 @@ pub async fn the_bureau_corrects(db: &Db, term: &str) {
     };
     let when = at(REVIEW_1);
     assert_eq!(reason(correct(&name, selection::State::Confirmed, "", when).await), Reason::InvalidArgument);
+    let himself = testing::person("accounts/officer", "teachers/t1", &[(Role::BureauOfficer, support::COUNTY)]);
+    let own = CorrectSelectionRequest {
+        name: name.clone(),
+        state: selection::State::SchoolApproved.into(),
+        reason: "申诉成立".to_owned(),
+        request_id: world.next(),
+    };
+    let own = world.api.correct_selection(world.request(path, &himself, when, own)).await;
+    assert_eq!(reason(own), Reason::OwnSelection, "an officer who teaches");
     correct(&name, selection::State::SchoolApproved, "申诉成立", when).await.expect("corrected");
     assert_eq!(world.state(&name).await, "school_approved");
     assert_eq!(reason(correct(&name, selection::State::Submitted, "再议", when).await), Reason::StateConflict);
