@@ -61,9 +61,10 @@ pub fn draw(seed: u64, tree: &Tree, teachers: &[Person], folder: &TermFolder) ->
             let like = &draw.one(teachers)?.teacher;
             let weights = folder.projects.template.iter().map(|template| (template, template.weight));
             let template = draw.weighted(weights)?;
+            let main = |codes: &[String]| codes.iter().take(1).cloned().collect();
             let audience = Audience {
-                stages: vec![like.stage.clone()],
-                subjects: if template.subject { vec![like.subject.clone()] } else { Vec::new() },
+                stages: main(&like.stages),
+                subjects: if template.subject { main(&like.subjects) } else { Vec::new() },
                 tiers: template.tiers.clone(),
                 categories: template.categories.clone(),
                 organizations: Vec::new(),

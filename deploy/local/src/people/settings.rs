@@ -95,6 +95,10 @@ pub struct People {
     pub employment: Weights,
     pub education: Weights,
     pub head_teachers: u32,
+    pub second_subject: u32,
+    pub second_stage: u32,
+    pub neighbour: BTreeMap<String, String>,
+    pub new_principals: u32,
     /// From this completed year of service on: weights of novice, competent, backbone, leader.
     pub tiers: Vec<(i64, f64, f64, f64, f64)>,
 }

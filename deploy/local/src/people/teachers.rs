@@ -66,7 +66,31 @@ pub fn draw(seed: u64, tree: &Tree, folder: &TermFolder) -> Vec<Person> {
             all.push(person(&mut draw, &mut numbers, folder, (school, kind), place, n));
         }
     }
+    extend(seed, &mut all, folder);
     all
+}
+
+/// What a teacher does beside his main stage and subject, and since when a principal is one: drawn apart, so that the county is
+/// otherwise the same with and without it.
+fn extend(seed: u64, all: &mut [Person], folder: &TermFolder) {
+    let mut draw = Draw::of(seed, 5);
+    let people = &folder.roster.people;
+    for Person { teacher, roles, .. } in all {
+        let main = |codes: &[String]| codes.first().cloned().unwrap_or_default();
+        let (stage, subject) = (main(&teacher.stages), main(&teacher.subjects));
+        if draw.percent(people.second_subject) {
+            let kind = folder.roster.school.iter().find(|kind| kind.stage == stage);
+            let others = kind.into_iter().flat_map(|kind| &kind.subjects).filter(|(code, _)| **code != subject);
+            teacher.subjects.extend(draw.weighted(others.map(|(code, weight)| (code.clone(), *weight))));
+        }
+        if draw.percent(people.second_stage) {
+            teacher.stages.extend(people.neighbour.get(&stage).cloned());
+        }
+        if roles.contains(&Role::Principal) {
+            let years = if draw.percent(people.new_principals) { 0 } else { draw.between(1, 9) };
+            teacher.principal_appointed_on = Some(in_the_year_before(&mut draw, folder.first_day, years).into());
+        }
+    }
 }
 
 fn person(
@@ -112,8 +136,8 @@ fn person(
         employment: code(draw, &people.employment),
         tier: tier(draw, folder, service).to_owned(),
         category: category.to_owned(),
-        stage: kind.stage.clone(),
-        subject: code(draw, &kind.subjects),
+        stages: vec![kind.stage.clone()],
+        subjects: vec![code(draw, &kind.subjects)],
         title: title(draw, &kind.stage, service).to_owned(),
         education: code(draw, &people.education),
         post: post.to_owned(),

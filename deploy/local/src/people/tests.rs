@@ -34,9 +34,19 @@ fn twelve_thousand_teachers_make_a_county_of_the_size_of_a_real_one() {
     };
     assert!((6..=11).contains(&share(&|person| person.habits.wishes.is_empty())), "abstain");
     assert!((60..=85).contains(&share(&|person| person.teacher.sex == "2")), "women");
-    assert!((30..=50).contains(&share(&|person| person.teacher.stage == "primary")), "primary schools");
+    assert!(
+        (30..=50).contains(&share(&|person| person.teacher.stages.first().is_some_and(|stage| stage == "primary"))),
+        "primary schools"
+    );
     assert!((8..=20).contains(&share(&|person| person.teacher.tier == "novice")), "novices");
     assert!((15..=35).contains(&share(&|person| person.opening.is_some())), "opening balances");
+    assert!((5..=9).contains(&share(&|person| person.teacher.subjects.len() == 2)), "two subjects");
+    assert!((1..=4).contains(&share(&|person| person.teacher.stages.len() == 2)), "two stages");
+    let mut principals: Vec<_> =
+        county.teachers.iter().filter_map(|person| person.teacher.principal_appointed_on.as_ref()).collect();
+    assert_eq!(principals.len(), 300);
+    principals.retain(|day| proto::date_text(Some(day)).as_str() > "2018-06-17");
+    assert!((20..=80).contains(&principals.len()), "{} new principals", principals.len());
     let published = county.projects.iter().filter(|plan| plan.is_published()).count();
     assert!((430..=480).contains(&published), "{published} published");
     assert!(county.projects.iter().filter(|plan| plan.is_intensive()).count() > 100);
@@ -97,6 +107,13 @@ proptest! {
             prop_assert_eq!(order % 2 == 1, teacher.sex == "1");
             let employed = proto::date_text(teacher.employed_on.as_ref());
             let entered = proto::date_text(teacher.platform_entered_on.as_ref());
+            for codes in [&teacher.stages, &teacher.subjects] {
+                let different: BTreeSet<_> = codes.iter().collect();
+                prop_assert!(!codes.is_empty() && different.len() == codes.len());
+            }
+            let appointed = proto::date_text(teacher.principal_appointed_on.as_ref());
+            prop_assert_eq!(appointed.is_empty(), !person.roles.contains(&Role::Principal));
+            prop_assert!(appointed.is_empty() || (employed <= appointed && appointed.as_str() <= "2019-06-17"));
             prop_assert!(employed <= entered && entered.as_str() <= "2019-06-17");
             for (n, wish) in person.habits.wishes.iter().enumerate() {
                 let plan = &county.projects[*wish];

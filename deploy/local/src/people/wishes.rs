@@ -17,10 +17,10 @@ pub fn draw(seed: u64, teachers: &mut [Person], plans: &[Plan], folder: &TermFol
     // A project's popularity is its place in a drawn order.
     let mut order: Vec<usize> = (0..plans.len()).filter(|n| plans.get(*n).is_some_and(Plan::is_published)).collect();
     draw.shuffle(&mut order);
-    let mut menus: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+    let mut menus: BTreeMap<(Vec<String>, Vec<String>), Vec<usize>> = BTreeMap::new();
     for person in teachers {
         let teacher = &person.teacher;
-        let menu = menus.entry((teacher.stage.clone(), teacher.subject.clone())).or_insert_with(|| {
+        let menu = menus.entry((teacher.stages.clone(), teacher.subjects.clone())).or_insert_with(|| {
             let admits = |n: &usize| plans.get(*n).is_some_and(|plan| admits(plan.project.audience.as_ref(), teacher));
             order.iter().copied().filter(admits).collect()
         });
@@ -39,22 +39,24 @@ pub fn draw(seed: u64, teachers: &mut [Person], plans: &[Plan], folder: &TermFol
     }
 }
 
-/// Whether stage and subject admit the teacher.
+/// Whether one of his stages and one of his subjects admit the teacher.
 #[must_use]
 pub fn admits(audience: Option<&Audience>, teacher: &Teacher) -> bool {
-    audience
-        .is_none_or(|audience| allows(&audience.stages, &teacher.stage) && allows(&audience.subjects, &teacher.subject))
+    audience.is_none_or(|audience| {
+        allows(&audience.stages, &teacher.stages) && allows(&audience.subjects, &teacher.subjects)
+    })
 }
 
 /// Whether tier and category match too.
 pub fn matches(audience: Option<&Audience>, teacher: &Teacher) -> bool {
     audience.is_none_or(|audience| {
-        allows(&audience.tiers, &teacher.tier) && allows(&audience.categories, &teacher.category)
+        let one = std::slice::from_ref;
+        allows(&audience.tiers, one(&teacher.tier)) && allows(&audience.categories, one(&teacher.category))
     })
 }
 
-fn allows(codes: &[String], code: &str) -> bool {
-    codes.is_empty() || codes.iter().any(|known| known == code)
+fn allows(wanted: &[String], has: &[String]) -> bool {
+    wanted.is_empty() || has.iter().any(|code| wanted.contains(code))
 }
 
 /// One more project from the menu: not chosen yet, one intensive at most, no session twice.

@@ -114,11 +114,11 @@ impl<'a> Pool<'a> {
     }
 }
 
-/// Another school for a teacher: one of the same stage that reviews, else one that reviews, else any.
+/// Another school for a teacher: one of the same main stage that reviews, else one that reviews, else any.
 fn destination<'a>(county: &'a County, unreviewed: [Option<&str>; 2], person: &Person) -> Option<&'a str> {
     let others = || county.teachers.iter().filter(|other| other.teacher.school != person.teacher.school);
     let reviews = |other: &&Person| !unreviewed.contains(&Some(other.teacher.school.as_str()));
-    let same = |other: &&Person| other.teacher.stage == person.teacher.stage;
+    let same = |other: &&Person| other.teacher.stages.first() == person.teacher.stages.first();
     let found = others().filter(reviews).find(same).or_else(|| others().find(reviews)).or_else(|| others().next())?;
     Some(&found.teacher.school)
 }

@@ -75,7 +75,7 @@ pub async fn browse(stage: &Stage<'_>) {
             let request = ListProjectsRequest {
                 parent: stage.term.clone(),
                 query: "研修".to_owned(),
-                stage: person.teacher.stage.clone(),
+                stage: person.teacher.stages.first().cloned().unwrap_or_default(),
                 page_size: 20,
                 ..ListProjectsRequest::default()
             };

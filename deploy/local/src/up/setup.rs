@@ -225,9 +225,9 @@ async fn teachers(officer: &Person, county: &County, progress: &Progress) -> any
         request_id: "setup-roster".to_owned(),
         digest: digest.finalize().to_vec(),
         row_count: i32::try_from(county.teachers.len())?,
-        dry_run: false,
         create_accounts: true,
         initial_password: county.password.clone(),
+        ..Header::default()
     };
     let mut frames = vec![ImportTeachersRequest { frame: Some(Frame::Header(header)) }];
     for chunk in county.teachers.chunks(FRAME) {

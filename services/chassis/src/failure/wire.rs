@@ -71,6 +71,7 @@ impl From<Refusal> for Status {
         if !refusal.violations.is_empty() {
             let fields: Vec<_> = refusal.violations.iter().map(|violation| violation.field.as_str()).collect();
             metadata.entry("fields".to_owned()).or_insert_with(|| fields.join(", "));
+            metadata.entry("listed".to_owned()).or_insert_with(|| fields.len().to_string());
         }
         if !refusal.preconditions.is_empty() {
             let reasons: Vec<_> = refusal.preconditions.iter().map(|failed| failed.reason.as_str_name()).collect();

@@ -92,7 +92,7 @@ fn entry(
         revision: outcome.revision,
         intensive: earned.base >= rules.policy.intensive_base,
         restricted_elective: project.restricted_elective,
-        matched: matches(&rules.policy.dimensions, &project.audience, &teacher.profile),
+        matched: matches(&rules.policy.dimensions, &project.audience, &teacher.profile, &book.kept.path),
         project: outcome.project.clone(),
         reverses: String::new(),
         reversed_by: String::new(),

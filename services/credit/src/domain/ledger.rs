@@ -10,6 +10,9 @@ use super::{
     teacher::Teacher,
 };
 
+/// What counts of a new principal's credit.
+const NEW_PRINCIPAL_PERCENT: i64 = 50;
+
 /// A live entry and what of it counts.
 #[derive(Debug, Clone)]
 pub struct Counted<'a> {
@@ -26,7 +29,7 @@ pub struct Counted<'a> {
 /// Goes through the live entries in order of their days.
 ///
 /// School-based training counts up to `requirements.school_based_cap` in a cycle, earlier days first; credit of the
-/// probation year counts in no cycle and no year (DESIGN §5).
+/// probation year counts in no cycle and no year, of a new principal's years half of it (DESIGN §5).
 #[must_use]
 pub fn count<'a>(teacher: &Teacher, entries: &'a [Entry], policy: &Policy) -> Vec<Counted<'a>> {
     let mut live: Vec<_> = entries.iter().filter(|entry| entry.is_live()).collect();
@@ -37,15 +40,17 @@ pub fn count<'a>(teacher: &Teacher, entries: &'a [Entry], policy: &Policy) -> Ve
         .map(|entry| {
             let cycle = cycles.as_ref().and_then(|cycles| cycles.on(entry.effective_on));
             let cycle = cycle.map_or(0, |cycle| cycle.ordinal);
+            let halved = teacher.is_new_principal(entry.effective_on, policy);
+            let eligible = if halved { entry.awarded.times_percent(NEW_PRINCIPAL_PERCENT) } else { entry.awarded };
             let (counted, over) = if teacher.on_probation(entry.effective_on) {
                 (Credit::ZERO, Credit::ZERO)
             } else if entry.kind == Kind::SchoolBased {
                 let used = school_based.entry(cycle).or_default();
-                let counted = entry.awarded.min(policy.school_based_cap + -*used).max(Credit::ZERO);
+                let counted = eligible.min(policy.school_based_cap + -*used).max(Credit::ZERO);
                 *used = *used + counted;
-                (counted, entry.awarded + -counted)
+                (counted, eligible + -counted)
             } else {
-                (entry.awarded, Credit::ZERO)
+                (eligible, Credit::ZERO)
             };
             Counted { entry, cycle, counted, over }
         })

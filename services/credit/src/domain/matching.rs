@@ -16,6 +16,8 @@ pub enum Dimension {
     Stage,
     /// 学科
     Subject,
+    /// The school's place in the tree.
+    Organization,
 }
 
 /// Whom a project is for; an empty list admits everyone in that dimension.
@@ -29,19 +31,23 @@ pub struct Audience {
     pub stages: Vec<String>,
     /// 学科
     pub subjects: Vec<String>,
+    /// Teachers of schools under these.
+    pub organizations: Vec<String>,
 }
 
-/// Whether teacher and audience agree in all dimensions. What does not apply matches: a list that is empty, a code that
-/// the teacher does not have.
+/// Whether teacher and audience agree in all dimensions; of several stages or subjects any one will do. What does not apply
+/// matches: a list that is empty, a code that the teacher does not have. `path` is the school's ancestors and itself.
 #[must_use]
-pub fn matches(dimensions: &[Dimension], audience: &Audience, profile: &Profile) -> bool {
+pub fn matches(dimensions: &[Dimension], audience: &Audience, profile: &Profile, path: &[String]) -> bool {
     dimensions.iter().all(|dimension| {
         let (wanted, has) = match dimension {
-            Dimension::Tier => (&audience.tiers, &profile.tier),
-            Dimension::Category => (&audience.categories, &profile.category),
-            Dimension::Stage => (&audience.stages, &profile.stage),
-            Dimension::Subject => (&audience.subjects, &profile.subject),
+            Dimension::Tier => (&audience.tiers, std::slice::from_ref(&profile.tier)),
+            Dimension::Category => (&audience.categories, std::slice::from_ref(&profile.category)),
+            Dimension::Stage => (&audience.stages, profile.stages.as_slice()),
+            Dimension::Subject => (&audience.subjects, profile.subjects.as_slice()),
+            Dimension::Organization => (&audience.organizations, path),
         };
-        wanted.is_empty() || has.is_empty() || wanted.contains(has)
+        let mut has = has.iter().filter(|code| !code.is_empty()).peekable();
+        wanted.is_empty() || has.peek().is_none() || has.any(|code| wanted.contains(code))
     })
 }

@@ -29,6 +29,10 @@ pub struct Policy {
     pub probation_credits: Credit,
     /// `requirements.principal_credits`: of a new principal.
     pub principal_credits: Credit,
+    /// `requirements.principal_intensive`: of a new principal, base credit of intensive training.
+    pub principal_intensive: Credit,
+    /// `requirements.principal_years`: how long a principal is a new one. The deployment's, not regulation.
+    pub principal_years: i16,
     /// `requirements.full_time`: forms of employment that count in rates; empty: all.
     pub full_time: Vec<String>,
     /// `match.dimensions`
@@ -51,7 +55,8 @@ impl Policy {
     /// What stored standings depend on: once it differs, they are drawn up anew.
     #[must_use]
     pub fn basis(&self) -> String {
-        format!("{} years, cap {}, full-time {}", self.cycle_years, self.school_based_cap.0, self.full_time.join(" "))
+        let Self { cycle_years, principal_years, school_based_cap: Credit(cap), .. } = self;
+        format!("{cycle_years} years, new {principal_years}, cap {cap}, full-time {}", self.full_time.join(" "))
     }
 }
 
@@ -79,6 +84,8 @@ struct RequirementsSection {
     school_based_cap: i64,
     probation_credits: i64,
     principal_credits: i64,
+    principal_intensive: i64,
+    principal_years: i16,
     full_time: Vec<String>,
 }
 
@@ -94,6 +101,8 @@ impl Default for RequirementsSection {
             school_based_cap: 120,
             probation_credits: 180,
             principal_credits: 300,
+            principal_intensive: 90,
+            principal_years: 1,
             full_time: Vec::new(),
         }
     }
@@ -126,6 +135,8 @@ fn from_sections(cycle: &CycleSection, requirements: RequirementsSection, matchi
         school_based_cap: Credit::whole(requirements.school_based_cap),
         probation_credits: Credit::whole(requirements.probation_credits),
         principal_credits: Credit::whole(requirements.principal_credits),
+        principal_intensive: Credit::whole(requirements.principal_intensive),
+        principal_years: requirements.principal_years,
         full_time: requirements.full_time,
         dimensions: matching.dimensions,
     }
@@ -147,6 +158,7 @@ impl Read for Policy {
             }
         };
         within("cycle.years", cycle.years.into(), 1, 20);
+        within("requirements.principal_years", requirements.principal_years.into(), 1, 20);
         for (key, credits) in [
             ("requirements.cycle_credits", requirements.cycle_credits),
             ("requirements.year_mean", requirements.year_mean),
@@ -155,6 +167,7 @@ impl Read for Policy {
             ("requirements.school_based_cap", requirements.school_based_cap),
             ("requirements.probation_credits", requirements.probation_credits),
             ("requirements.principal_credits", requirements.principal_credits),
+            ("requirements.principal_intensive", requirements.principal_intensive),
         ] {
             within(key, credits, 0, 10_000);
         }
@@ -185,6 +198,9 @@ mod tests {
         let policy = policy.unwrap();
         assert_eq!(policy.cycle_credits, Credit(10_000));
         assert_eq!(policy.dimensions, [Dimension::Stage]);
+        // Every dimension that the policy's document names.
+        let all = parse("[match]\ndimensions = ['tier', 'category', 'stage', 'subject', 'organization']");
+        assert_eq!(all.map(|policy| policy.dimensions.len()), Ok(5));
     }
 
     #[test]

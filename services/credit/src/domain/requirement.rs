@@ -16,8 +16,10 @@ pub const RESTRICTED_ELECTIVE_YEAR: &str = "restricted_elective_year";
 pub const MATCH_75: &str = "match_75";
 /// The probation year of a new teacher.
 pub const PROBATION_180: &str = "probation_180";
-/// A new principal.
+/// A new principal, all in all.
 pub const NEW_PRINCIPAL_300: &str = "new_principal_300";
+/// A new principal, intensive training.
+pub const NEW_PRINCIPAL_INTENSIVE_90: &str = "new_principal_intensive_90";
 
 /// How a requirement stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use super::{
     ledger::{Counted, count},
     policy::Policy,
     requirement::{
-        CYCLE_360, INTENSIVE_90, NEW_PRINCIPAL_300, PROBATION_180, RESTRICTED_ELECTIVE_YEAR, Requirement, YEAR_24,
+        CYCLE_360, INTENSIVE_90, NEW_PRINCIPAL_300, NEW_PRINCIPAL_INTENSIVE_90, PROBATION_180,
+        RESTRICTED_ELECTIVE_YEAR, Requirement, YEAR_24,
     },
     teacher::Teacher,
 };
@@ -43,14 +44,15 @@ pub fn draw_up(teacher: &Teacher, entries: &[Entry], on: Date, policy: &Policy) 
     let school_based = || in_cycle.iter().filter(|counted| counted.entry.kind == Kind::SchoolBased);
     let cycle_awarded: Credit = in_cycle.iter().map(|counted| counted.counted).sum();
     let year_awarded: Credit = in_year.iter().map(|counted| counted.counted).sum();
+    let [principal, principal_intensive] = new_principal(teacher, entries, on, policy);
     let requirements = vec![
         if_there(cycle.is_some(), Requirement::credits(CYCLE_360, cycle_awarded.0, policy.cycle_credits.0)),
         if_there(!teacher.on_probation(on), Requirement::credits(YEAR_24, year_awarded.0, policy.year_each.0)),
         if_there(cycle.is_some(), Requirement::times(INTENSIVE_90, intensive(in_cycle.iter().copied()), 1)),
         Requirement::times(RESTRICTED_ELECTIVE_YEAR, electives(in_year.iter().copied()), 1),
         probation(teacher, entries, on, policy),
-        // The roster does not tell since when someone is a principal.
-        Requirement::credits(NEW_PRINCIPAL_300, 0, policy.principal_credits.0).not_applicable(),
+        principal,
+        principal_intensive,
     ];
     Statement {
         cycle,
@@ -80,6 +82,23 @@ fn probation(teacher: &Teacher, entries: &[Entry], on: Date, policy: &Policy) ->
         .map(|entry| entry.awarded)
         .sum();
     if_there(teacher.on_probation(on), Requirement::credits(PROBATION_180, earned.0, policy.probation_credits.0))
+}
+
+/// Judged while he is new: everything that became effective since the appointment, and the base credit of what of it is
+/// intensive training.
+fn new_principal(teacher: &Teacher, entries: &[Entry], on: Date, policy: &Policy) -> [Requirement; 2] {
+    let since = || {
+        entries.iter().filter(|entry| {
+            entry.is_live() && entry.effective_on <= on && teacher.is_new_principal(entry.effective_on, policy)
+        })
+    };
+    let all: Credit = since().map(|entry| entry.awarded).sum();
+    let intensive: Credit = since().filter(|entry| entry.intensive).map(|entry| entry.base).sum();
+    [
+        Requirement::credits(NEW_PRINCIPAL_300, all.0, policy.principal_credits.0),
+        Requirement::credits(NEW_PRINCIPAL_INTENSIVE_90, intensive.0, policy.principal_intensive.0),
+    ]
+    .map(|requirement| if_there(teacher.is_new_principal(on, policy), requirement))
 }
 
 fn if_there(there: bool, requirement: Requirement) -> Requirement {

@@ -16,6 +16,8 @@ pub struct Teacher {
     pub entered_on: Option<Date>,
     /// First employment as a teacher: the probation year counts from it.
     pub employed_on: Option<Date>,
+    /// First appointment as a principal, if he is one: what a new principal owes counts from it.
+    pub principal_appointed_on: Option<Date>,
     /// When he came onto the roster of this region.
     pub joined_on: Option<Date>,
     /// Code of the form of employment.
@@ -44,10 +46,10 @@ pub struct Profile {
     pub tier: String,
     /// 类别
     pub category: String,
-    /// 学段
-    pub stage: String,
-    /// 学科
-    pub subject: String,
+    /// 学段, the main one first.
+    pub stages: Vec<String>,
+    /// 学科, the main one first.
+    pub subjects: Vec<String>,
 }
 
 impl Teacher {
@@ -77,6 +79,21 @@ impl Teacher {
     #[must_use]
     pub fn on_probation(&self, day: Date) -> bool {
         self.probation().is_some_and(|(first_on, last_on)| first_on <= day && day <= last_on)
+    }
+
+    /// The years of a new principal, first and last day: `requirements.principal_years` from the first appointment. Half of
+    /// their credit counts in the cycle (DESIGN §5).
+    #[must_use]
+    pub fn new_principal(&self, policy: &Policy) -> Option<(Date, Date)> {
+        let first_on = self.principal_appointed_on?;
+        let next = first_on.checked_add(i32::from(policy.principal_years).years()).ok()?;
+        Some((first_on, next.yesterday().ok()?))
+    }
+
+    /// Whether he is a new principal on `day`.
+    #[must_use]
+    pub fn is_new_principal(&self, day: Date, policy: &Policy) -> bool {
+        self.new_principal(policy).is_some_and(|(first_on, last_on)| first_on <= day && day <= last_on)
     }
 
     /// Whether he counts in a rate's denominator on `day`: on the roster, full-time, past probation, not on leave.

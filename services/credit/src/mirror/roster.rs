@@ -83,12 +83,13 @@ fn take(kept: &mut BTreeMap<String, Kept>, facts: TeacherFacts, today: Date) {
     let teacher = Teacher {
         entered_on: wire::day(facts.platform_entered_on),
         employed_on: wire::day(facts.employed_on),
+        principal_appointed_on: wire::day(facts.principal_appointed_on),
         joined_on: wire::day(facts.joined_on),
         leaves: leaves.collect(),
         name: facts.name.clone(),
         employment: facts.employment,
         stays,
-        profile: Profile { tier: facts.tier, category: facts.category, stage: facts.stage, subject: facts.subject },
+        profile: Profile { tier: facts.tier, category: facts.category, stages: facts.stages, subjects: facts.subjects },
     };
     kept.insert(facts.name, Kept { teacher, school: facts.school, path: facts.path, told });
 }

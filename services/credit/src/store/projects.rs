@@ -26,11 +26,13 @@ pub struct Project {
 pub async fn put(tx: &mut Tx, facts: &ProjectFacts) -> Result<(), Failure> {
     let audience = facts.audience.clone().unwrap_or_default();
     tx.execute(
-        "INSERT INTO project (name, term, level, form, base, restricted_elective, tiers, categories, stages, subjects)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        "INSERT INTO project (name, term, level, form, base, restricted_elective, tiers, categories, stages, subjects,
+            organizations)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          ON CONFLICT (name) DO UPDATE SET level = excluded.level, form = excluded.form, base = excluded.base,
             restricted_elective = excluded.restricted_elective, tiers = excluded.tiers,
-            categories = excluded.categories, stages = excluded.stages, subjects = excluded.subjects",
+            categories = excluded.categories, stages = excluded.stages, subjects = excluded.subjects,
+            organizations = excluded.organizations",
         args![
             &facts.name,
             &facts.term,
@@ -41,7 +43,8 @@ pub async fn put(tx: &mut Tx, facts: &ProjectFacts) -> Result<(), Failure> {
             list(&audience.tiers)?,
             list(&audience.categories)?,
             list(&audience.stages)?,
-            list(&audience.subjects)?
+            list(&audience.subjects)?,
+            list(&audience.organizations)?
         ],
     )
     .await?;
@@ -52,7 +55,8 @@ pub async fn put(tx: &mut Tx, facts: &ProjectFacts) -> Result<(), Failure> {
 pub async fn load(db: &mut impl Queries, names: &Rows) -> Result<BTreeMap<String, Project>, Failure> {
     let rows = db
         .all(
-            "SELECT name, base, restricted_elective, tiers, categories, stages, subjects FROM project
+            "SELECT name, base, restricted_elective, tiers, categories, stages, subjects, organizations
+             FROM project
              WHERE name IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY name",
             args![names.json()],
         )
@@ -67,6 +71,7 @@ pub async fn load(db: &mut impl Queries, names: &Rows) -> Result<BTreeMap<String
                     categories: from_list(row, "categories")?,
                     stages: from_list(row, "stages")?,
                     subjects: from_list(row, "subjects")?,
+                    organizations: from_list(row, "organizations")?,
                 },
             };
             Ok((row.get("name")?, project))

@@ -9,7 +9,7 @@ use chassis::{
 use jiff::civil::Date;
 use proto::Credit;
 
-use super::{day, dialect::LOCK_TEACHERS, flag, from_list, known_day, text};
+use super::{day, dialect::LOCK_TEACHERS, flag, from_list, known_day, list, text};
 use crate::domain::{
     cycle::Leave,
     statement::Position,
@@ -40,9 +40,10 @@ pub async fn load(db: &mut impl Queries, names: &Rows) -> Result<BTreeMap<String
     let names = names.json();
     let rows = db
         .all(
-            "SELECT t.name AS name, t.school AS school, t.tier AS tier, t.category AS category, t.stage AS stage,
-                    t.subject AS subject, t.employment AS employment, t.entered_on AS entered_on,
+            "SELECT t.name AS name, t.school AS school, t.tier AS tier, t.category AS category, t.stages AS stages,
+                    t.subjects AS subjects, t.employment AS employment, t.entered_on AS entered_on,
                     t.employed_on AS employed_on, t.joined_on AS joined_on, t.leaves AS leaves,
+                    t.principal_appointed_on AS principal_appointed_on,
                     t.position_ends_on AS position_ends_on,
                     t.position_awarded AS position_awarded, t.position_intensive AS position_intensive,
                     COALESCE(o.path, '[]') AS path
@@ -87,14 +88,15 @@ fn read(row: &Row) -> Result<Kept, Failure> {
             entered_on: day(row, "entered_on")?,
             employed_on: day(row, "employed_on")?,
             joined_on: day(row, "joined_on")?,
+            principal_appointed_on: day(row, "principal_appointed_on")?,
             employment: row.get("employment")?,
             leaves: leaves.into_iter().map(|(first_on, last_on)| Leave { first_on, last_on }).collect(),
             stays: Vec::new(),
             profile: Profile {
                 tier: row.get("tier")?,
                 category: row.get("category")?,
-                stage: row.get("stage")?,
-                subject: row.get("subject")?,
+                stages: from_list(row, "stages")?,
+                subjects: from_list(row, "subjects")?,
             },
         },
         school: row.get("school")?,
@@ -113,28 +115,29 @@ pub async fn put<'a>(tx: &mut Tx, kept: impl Iterator<Item = &'a Kept> + Send) -
             school.as_str(),
             teacher.profile.tier.as_str(),
             teacher.profile.category.as_str(),
-            teacher.profile.stage.as_str(),
-            teacher.profile.subject.as_str(),
+            list(&teacher.profile.stages)?,
+            list(&teacher.profile.subjects)?,
             teacher.employment.as_str(),
             text(teacher.entered_on),
             text(teacher.employed_on),
             text(teacher.joined_on),
-            serde_json::to_string(&leaves).map_err(Failure::internal)?
+            serde_json::to_string(&leaves).map_err(Failure::internal)?,
+            text(teacher.principal_appointed_on)
         ]);
         for stay in &teacher.stays {
             stays.push(row![teacher.name.as_str(), stay.from_on.to_string(), stay.school.as_str()]);
         }
     }
     tx.execute(
-        "INSERT INTO teacher (name, school, tier, category, stage, subject, employment, entered_on, employed_on,
-            joined_on, leaves)
+        "INSERT INTO teacher (name, school, tier, category, stages, subjects, employment, entered_on, employed_on,
+            joined_on, leaves, principal_appointed_on)
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-                value ->> 8, value ->> 9, value ->> 10
+                value ->> 8, value ->> 9, value ->> 10, value ->> 11
          FROM json_each($1) WHERE TRUE
          ON CONFLICT (name) DO UPDATE SET school = excluded.school, tier = excluded.tier, category = excluded.category,
-            stage = excluded.stage, subject = excluded.subject, employment = excluded.employment,
+            stages = excluded.stages, subjects = excluded.subjects, employment = excluded.employment,
             entered_on = excluded.entered_on, employed_on = excluded.employed_on, joined_on = excluded.joined_on,
-            leaves = excluded.leaves",
+            leaves = excluded.leaves, principal_appointed_on = excluded.principal_appointed_on",
         args![rows.json()],
     )
     .await?;

@@ -39,6 +39,29 @@ async fn an_opening_balance_is_entered_once_and_told() {
 }
 
 #[tokio::test]
+async fn an_appointment_makes_a_new_principal() {
+    for county in counties().await {
+        county.open(&officer(), county.balance(1, 100, "2019-03-01")).await.unwrap();
+        let owed = async || {
+            let statement = county.statement_on(1, "2019-06-20").await;
+            let of = |requirement: &&proto::credit::v1::Requirement| requirement.key.starts_with("new_principal");
+            let owed: Vec<_> =
+                statement.requirements.iter().filter(of).map(|one| (one.applicable, one.numerator)).collect();
+            (owed, hundredths(&statement.cycle_awarded))
+        };
+        assert_eq!(owed().await, (vec![(false, 0), (false, 0)], 10_000));
+        let appointed = TeacherFacts {
+            principal_appointed_on: wire_day("2019-02-01"),
+            ..teacher(1, SCHOOL_1, "2014-09-01", "novice")
+        };
+        county.told(&RosterMirror, &[change("2019-06-19", &appointed)]).await;
+        assert_eq!(owed().await, (vec![(true, 10_000), (true, 0)], 5_000));
+        let (_, position) = county.feed::<CreditPosition>().await.pop().unwrap();
+        assert_eq!(hundredths(&position.cycle_awarded), 5_000, "the ranking knows it too");
+    }
+}
+
+#[tokio::test]
 async fn every_fault_is_told_and_nothing_is_changed() {
     for county in counties().await {
         let bad = OpenBalanceRequest {

@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod compliance;
+mod migrations;
 mod model;
 mod recognition;
 

@@ -253,6 +253,8 @@ async fn correct(api: &Api, call: Call<CorrectSelectionRequest>) -> Result<Corre
     let selection = desk.selection(name)?.clone();
     let actor = tx.actor().clone();
     let held = scope::over(&mut tx, &actor, &[Role::BureauOfficer], &selection.school, name).await?;
+    // To correct it is to review it in the school's place.
+    review::not_his_own(&actor, &selection)?;
     not_selected_again(&desk, &selection)?;
     if event == Event::CorrectToSubmitted && next(selection.state, event).is_some() {
         review_to_come(&gates, &selection, tx.at())?;

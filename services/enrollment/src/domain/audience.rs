@@ -49,17 +49,20 @@ impl Dimension {
     }
 }
 
-/// The dimensions in which `teacher` is not of `audience`. What does not apply to the teacher (an empty field) matches.
+/// The dimensions in which `teacher` is not of `audience`. Of several stages or subjects any one will do. What does not apply
+/// to the teacher (an empty field) matches.
 #[must_use]
 pub fn differences(teacher: &Teacher, audience: &Audience) -> Vec<Dimension> {
-    let admits =
-        |list: &[String], value: &str| list.is_empty() || value.is_empty() || list.iter().any(|one| one == value);
+    let any = |list: &[String], values: &[String]| {
+        list.is_empty() || values.is_empty() || values.iter().any(|value| list.contains(value))
+    };
+    let admits = |list: &[String], value: &String| value.is_empty() || any(list, std::slice::from_ref(value));
     let under = |list: &[String]| list.is_empty() || list.iter().any(|one| teacher.path.contains(one));
     [
         (Dimension::Tier, admits(&audience.tiers, &teacher.tier)),
         (Dimension::Category, admits(&audience.categories, &teacher.category)),
-        (Dimension::Stage, admits(&audience.stages, &teacher.stage)),
-        (Dimension::Subject, admits(&audience.subjects, &teacher.subject)),
+        (Dimension::Stage, any(&audience.stages, &teacher.stages)),
+        (Dimension::Subject, any(&audience.subjects, &teacher.subjects)),
         (Dimension::Organization, under(&audience.organizations)),
     ]
     .into_iter()
@@ -85,6 +88,10 @@ mod tests {
         assert!(differences(&teacher, &audience).is_empty());
         audience.subjects = vec!["music".to_owned()];
         assert!(differences(&teacher, &audience).is_empty(), "the teacher has no subject");
+        let several = Teacher { subjects: vec!["art".to_owned(), "music".to_owned()], ..teacher.clone() };
+        assert!(differences(&several, &audience).is_empty(), "one of his subjects");
+        let other = Teacher { subjects: vec!["art".to_owned(), "chinese".to_owned()], ..teacher.clone() };
+        assert_eq!(differences(&other, &audience), [Dimension::Subject]);
         audience.tiers = vec!["leader".to_owned()];
         audience.organizations = vec!["organizations/d".to_owned()];
         assert_eq!(differences(&teacher, &audience), [Dimension::Tier, Dimension::Organization]);

@@ -273,7 +273,7 @@ mod tests {
         target.open = false;
         target.audience = Audience { stages: vec!["senior".to_owned()], ..Audience::default() };
         target.classes.values_mut().for_each(|class| class.sessions = vec![(0, 100)]);
-        world.teacher.stage = "primary".to_owned();
+        world.teacher.stages = vec!["primary".to_owned()];
         let reasons = world.case("d", 1, |case| {
             let grounds = refusals(&Case { free: Some(0), ..*case });
             grounds.into_iter().map(|ground| ground.reason).collect::<Vec<_>>()

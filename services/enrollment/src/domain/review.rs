@@ -39,10 +39,7 @@ pub struct Reviewing<'a> {
 /// `OWN_SELECTION`, `REVIEWED_BY_BUREAU`, `REVIEWED_BY_SCHOOL`, `OUT_OF_SCOPE`.
 pub fn may_review(case: &Reviewing<'_>) -> Result<Held, Ground> {
     let Reviewing { actor, selection, path, .. } = *case;
-    let own = !actor.teacher.is_empty() && actor.teacher == selection.teacher;
-    if own || (!actor.account.is_empty() && actor.account == selection.submitted_by) {
-        return Err(Ground::new(Reason::OwnSelection));
-    }
+    not_his_own(actor, selection)?;
     let over = |role: Role| actor.held_over(&[role], path).cloned();
     let bureau = over(Role::BureauOfficer);
     if case.of_principal {
@@ -64,6 +61,16 @@ pub fn may_review(case: &Reviewing<'_>) -> Result<Held, Ground> {
         (_, Some(held)) => Ok(held),
         (None, None) => Err(Ground::new(Reason::OutOfScope).with("resource", &selection.name)),
     }
+}
+
+/// Nobody decides on his own selection, or on what he submitted for another. Source: DESIGN §5.
+///
+/// # Errors
+/// `OWN_SELECTION`.
+pub fn not_his_own(actor: &Actor, selection: &Selection) -> Result<(), Ground> {
+    let own = !actor.teacher.is_empty() && actor.teacher == selection.teacher;
+    let submitted = !actor.account.is_empty() && actor.account == selection.submitted_by;
+    if own || submitted { Err(Ground::new(Reason::OwnSelection)) } else { Ok(()) }
 }
 
 /// What approving an unmatched intensive selection takes: policy `match.consequence`.

@@ -56,10 +56,10 @@ pub struct Teacher {
     pub tier: String,
     /// 类别
     pub category: String,
-    /// 学段
-    pub stage: String,
-    /// 学科
-    pub subject: String,
+    /// 学段, the main one first.
+    pub stages: Vec<String>,
+    /// 学科, the main one first.
+    pub subjects: Vec<String>,
     /// Employment as the roster last told it; what of leave has begun or ended since, `status_on` knows.
     pub status: Status,
     /// When the teacher came onto the region's roster.

@@ -8,7 +8,10 @@ use proto::{catalog::v1::ProjectFacts, common::v1::Change};
 
 use crate::{
     domain::{Desk, Event, Project, desk::Why, seats::Seat},
-    store::{catalog, desk as store, facts, seats, selections, training},
+    store::{
+        catalog, desk as store, facts, seats, selections,
+        training::{self, Proposed},
+    },
 };
 
 /// Mirrors the catalog.
@@ -41,7 +44,8 @@ impl chassis::Mirror for CatalogMirror {
         let cancelled = cancel(&mut desk, &project)?;
         store::finish(tx, &project.term, &mut desk, None).await?;
         if cancelled {
-            training::retract(tx, &project.name).await?;
+            let decided = Proposed { project: &project.name, round: 0, small: &[] };
+            training::propose(tx, &project.term, decided).await?;
         }
         seats::lower(tx, &project).await
     }

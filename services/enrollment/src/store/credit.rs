@@ -62,19 +62,21 @@ pub async fn current(db: &mut impl Queries, teacher: &str) -> Result<Option<Posi
     db.one(sql, args![teacher]).await?.as_ref().map(read).transpose()
 }
 
-/// Fixes positions for a round, at most `limit` of those not fixed yet, by name. Returns how many.
-pub async fn fix(tx: &mut Tx, term: &str, round: i32, limit: i64) -> Result<u64, Failure> {
-    tx.execute(
-        "INSERT INTO credit_position_fixed (term, round, teacher, cycle_ends_on, cycle_awarded, has_intensive)
+/// Fixes positions for a round, at most `limit` of those not fixed yet, by name. Returns them by teacher.
+pub async fn fix(tx: &mut Tx, term: &str, round: i32, limit: i64) -> Result<BTreeMap<String, Position>, Failure> {
+    let rows = tx
+        .all(
+            "INSERT INTO credit_position_fixed (term, round, teacher, cycle_ends_on, cycle_awarded, has_intensive)
          SELECT $1, CAST($2 AS BIGINT), p.teacher, p.cycle_ends_on, p.cycle_awarded, p.has_intensive
          FROM credit_position p
          WHERE NOT EXISTS (SELECT 1 FROM credit_position_fixed f
                            WHERE f.term = $1 AND f.round = CAST($2 AS BIGINT) AND f.teacher = p.teacher)
          ORDER BY p.teacher LIMIT $3
-         ON CONFLICT DO NOTHING",
-        args![term, round, limit],
-    )
-    .await
+         ON CONFLICT DO NOTHING RETURNING teacher, cycle_ends_on, cycle_awarded, has_intensive",
+            args![term, round, limit],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.get("teacher")?, read(row)?))).collect()
 }
 
 /// Positions as fixed for a round.

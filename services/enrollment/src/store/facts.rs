@@ -30,8 +30,8 @@ pub fn teacher(facts: TeacherFacts) -> Result<Teacher, Failure> {
         path: facts.path,
         tier: facts.tier,
         category: facts.category,
-        stage: facts.stage,
-        subject: facts.subject,
+        stages: facts.stages,
+        subjects: facts.subjects,
         status,
     })
 }

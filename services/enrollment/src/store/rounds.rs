@@ -1,6 +1,6 @@
 //! What belongs to a round: overrides of its bar, who selected nothing, who was urged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
@@ -70,12 +70,26 @@ pub async fn is_final(db: &mut impl Queries, term: &str, round: i32) -> Result<b
     Ok(db.one(sql, args![term, round]).await?.is_some())
 }
 
-/// Fixes who has selected nothing in the round, of schools under `organizations` (empty: of all). Returns how many.
-pub async fn fix_non_selectors(tx: &mut Tx, term: &str, round: i32, organizations: &[String]) -> Result<u64, Failure> {
+/// What fixing a round's non-selectors did.
+#[derive(Debug, Default)]
+pub struct Fixed {
+    /// Those fixed now, by school.
+    pub by_school: BTreeMap<String, Vec<String>>,
+    /// Whether the round was not final before.
+    pub closed: bool,
+}
+
+/// Fixes who has selected nothing in the round, of schools under `organizations` (empty: of all).
+pub async fn fix_non_selectors(
+    tx: &mut Tx,
+    term: &str,
+    round: i32,
+    organizations: &[String],
+) -> Result<Fixed, Failure> {
     let at = tx.at();
     let today = tx.gates()?.day(at).to_string();
-    let fixed = tx
-        .execute(
+    let rows = tx
+        .all(
             concat!(
                 "INSERT INTO non_selector (term, round, teacher, school, fixed_at)
              SELECT $1, CAST($2 AS BIGINT), t.name, t.school, CAST($4 AS BIGINT) FROM teacher t
@@ -86,13 +100,19 @@ pub async fn fix_non_selectors(tx: &mut Tx, term: &str, round: i32, organization
                                AND s.round = CAST($2 AS BIGINT) AND s.state <> 'withdrawn')
                AND ($3 = '[]' OR t.school IN (SELECT u.organization FROM organization_under u
                                               WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($3))))
-             ON CONFLICT DO NOTHING"
+             ON CONFLICT DO NOTHING RETURNING school, teacher"
             ),
             args![term, round, Rows::texts(organizations).json(), at, today],
         )
         .await?;
-    tx.execute("INSERT INTO round_final (term, round) VALUES ($1, $2) ON CONFLICT DO NOTHING", args![term, round])
-        .await?;
+    let mut fixed = Fixed::default();
+    for row in &rows {
+        fixed.by_school.entry(row.get("school")?).or_default().push(row.get("teacher")?);
+    }
+    // In whatever order the database has written them.
+    fixed.by_school.values_mut().for_each(|teachers| teachers.sort_unstable());
+    let sql = "INSERT INTO round_final (term, round) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    fixed.closed = tx.execute(sql, args![term, round]).await? == 1;
     Ok(fixed)
 }
 

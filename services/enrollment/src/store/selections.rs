@@ -214,15 +214,27 @@ pub async fn list(
     Ok((selections, total))
 }
 
-/// Selections that a closing review leaves unreviewed: of the round, of schools under `organizations` (empty: of all).
+/// Selections of the round that a closing review leaves unreviewed: of schools under `organizations` (empty: of all), and of
+/// every school but those under `others`, where that is given.
 pub async fn unreviewed(
     db: &mut impl Queries,
     term: &str,
     round: i32,
     organizations: &[String],
+    others: Option<&[String]>,
     limit: i64,
 ) -> Result<Vec<Selection>, Failure> {
-    in_state_of_round(db, term, round, "submitted", "", organizations, limit).await
+    let sql = select!(
+        "WHERE s.term = $1 AND s.round = $2 AND s.state = 'submitted'
+           AND ($3 = '[]' OR s.school IN (SELECT u.organization FROM organization_under u
+                                          WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($3)))
+                OR ($4 <> '' AND s.school NOT IN (SELECT u.organization FROM organization_under u
+                                          WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($5)))))
+         ORDER BY s.name LIMIT $6"
+    );
+    let left = if others.is_some() { "left" } else { "" };
+    let (organizations, others) = (Rows::texts(organizations).json(), Rows::texts(others.unwrap_or_default()).json());
+    read_all(db.all(sql, args![term, round, organizations, left, others, limit]).await?)
 }
 
 /// Selections of a round in a state, with a coded reason (empty: any), of schools under `organizations` (empty: of all).

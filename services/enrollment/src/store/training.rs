@@ -1,13 +1,26 @@
 //! Confirmed results of classes, and classes that are too small.
 
+use std::collections::BTreeMap;
+
 use chassis::{
     Failure,
-    db::{Queries, Row, Tx, args},
+    db::{Queries, Record, Row, Tx, args},
 };
 use proto::enrollment::v1::{ClassResults, ProposedCancellation};
 
 use super::{count, narrow};
 use crate::domain::class_size::TooSmall;
+
+/// Classes of a project that are proposed for cancelling.
+#[derive(Debug, Clone, Copy)]
+pub struct Proposed<'a> {
+    /// "terms/…/projects/…"
+    pub project: &'a str,
+    /// The round whose review has just closed.
+    pub round: i32,
+    /// The classes; none: whatever stood was decided, or is no longer so.
+    pub small: &'a [TooSmall],
+}
 
 fn read(row: &Row) -> Result<ClassResults, Failure> {
     Ok(ClassResults {
@@ -63,26 +76,46 @@ pub async fn due(db: &mut impl Queries, term: &str) -> Result<Vec<(String, Strin
     rows.iter().map(|row| Ok((row.get("class")?, row.get("provider")?))).collect()
 }
 
-/// Proposes a class for cancelling, or says so anew.
-pub async fn propose(tx: &mut Tx, term: &str, project: &str, round: i32, small: &TooSmall) -> Result<(), Failure> {
-    tx.execute(
-        "INSERT INTO proposed_cancellation (class, project, term, round, participants, needed, standing)
-         VALUES ($1, $2, $3, $4, $5, $6, CAST(1 AS BIGINT) = 1)
-         ON CONFLICT (class) DO UPDATE SET round = excluded.round, participants = excluded.participants,
-            needed = excluded.needed, standing = excluded.standing",
-        args![&small.class, project, term, round, small.participants, small.needed],
-    )
-    .await?;
-    Ok(())
+fn read_proposal(row: &Row) -> Result<ProposedCancellation, Failure> {
+    Ok(ProposedCancellation {
+        class: row.get("class")?,
+        project: row.get("project")?,
+        participants: narrow(row, "participants")?,
+        needed: narrow(row, "needed")?,
+        round: narrow(row, "round")?,
+    })
 }
 
-/// Takes the proposals of a project back: to be made anew, or because they were decided.
-pub async fn retract(tx: &mut Tx, project: &str) -> Result<(), Failure> {
-    tx.execute(
-        "UPDATE proposed_cancellation SET standing = (CAST(0 AS BIGINT) = 1) WHERE project = $1 AND standing",
-        args![project],
-    )
-    .await?;
+/// Puts proposals for cancelling classes of a project in the place of those that stood, and records what that changes.
+pub async fn propose(tx: &mut Tx, term: &str, proposed: Proposed<'_>) -> Result<(), Failure> {
+    let Proposed { project, round, small } = proposed;
+    let rows = tx
+        .all(
+            "UPDATE proposed_cancellation SET standing = (CAST(0 AS BIGINT) = 1) WHERE project = $1 AND standing
+             RETURNING class, project, participants, needed, round",
+            args![project],
+        )
+        .await?;
+    let stood = rows.iter().map(|row| read_proposal(row).map(|proposal| (proposal.class.clone(), proposal)));
+    let mut stood = stood.collect::<Result<BTreeMap<_, _>, Failure>>()?;
+    for TooSmall { class, participants, needed } in small {
+        tx.execute(
+            "INSERT INTO proposed_cancellation (class, project, term, round, participants, needed, standing)
+             VALUES ($1, $2, $3, $4, $5, $6, CAST(1 AS BIGINT) = 1)
+             ON CONFLICT (class) DO UPDATE SET round = excluded.round, participants = excluded.participants,
+                needed = excluded.needed, standing = excluded.standing",
+            args![class, project, term, round, *participants, *needed],
+        )
+        .await?;
+        let (class, project) = (class.clone(), project.to_owned());
+        let proposal = ProposedCancellation { class, project, participants: *participants, needed: *needed, round };
+        if stood.remove(&proposal.class).as_ref() != Some(&proposal) {
+            tx.record(Record::of(&proposal.class, "proposed_for_cancelling", &proposal).term(term));
+        }
+    }
+    for proposal in stood.values() {
+        tx.record(Record::of(&proposal.class, "proposal_withdrawn", proposal).term(term));
+    }
     Ok(())
 }
 
@@ -97,7 +130,8 @@ pub async fn proposals(
 ) -> Result<Vec<ProposedCancellation>, Failure> {
     let rows = db
         .all(
-            "SELECT x.class AS class, x.project AS project, x.participants AS participants, x.needed AS needed
+            "SELECT x.class AS class, x.project AS project, x.participants AS participants, x.needed AS needed,
+                    x.round AS round
              FROM proposed_cancellation x JOIN project p ON p.name = x.project
              WHERE x.term = $1 AND x.standing AND x.class > $4
                AND (p.provider IN (SELECT value ->> 0 FROM json_each($2))
@@ -107,14 +141,5 @@ pub async fn proposals(
             args![term, providers, organizations, after, count(limit)],
         )
         .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(ProposedCancellation {
-                class: row.get("class")?,
-                project: row.get("project")?,
-                participants: narrow(row, "participants")?,
-                needed: narrow(row, "needed")?,
-            })
-        })
-        .collect()
+    rows.iter().map(read_proposal).collect()
 }

@@ -147,16 +147,76 @@ pub async fn from_place_to_credit(db: &Db, term: &str) {
     world.check_seats().await;
 }
 
-async fn result_facts(db: &Db) -> Vec<ResultFacts> {
+/// What the feed has of a kind, in its order: the resource, the verb, what it is after.
+async fn told<M: prost::Message + prost::Name + Default>(db: &Db) -> Vec<(String, String, M)> {
     use prost::Message as _;
-    let rows = db.reader().all("SELECT body FROM change ORDER BY batch, idx", args![]).await.expect("changes");
+    let sql = "SELECT body FROM change JOIN change_batch ON change_batch.batch = change.batch ORDER BY position, idx";
+    let rows = db.reader().all(sql, args![]).await.expect("changes");
     rows.iter()
         .filter_map(|row| {
             let body: Vec<u8> = row.get("body").expect("bytes");
             let change = proto::common::v1::Change::decode(body.as_slice()).expect("a change");
-            chassis::changes::decode::<ResultFacts>(&change).expect("readable")
+            let after = chassis::changes::decode::<M>(&change).expect("readable")?;
+            Some((change.resource, change.verb, after))
         })
         .collect()
+}
+
+async fn result_facts(db: &Db) -> Vec<ResultFacts> {
+    told::<ResultFacts>(db).await.into_iter().map(|(_, _, facts)| facts).collect()
+}
+
+pub async fn what_edges_fix_is_told(db: &Db, term: &str) {
+    let world = World::new(db, term, &["t1", "t2", "other-t3"], &menu()).await;
+    for id in ["t1", "t2"] {
+        let cycle_awarded = Some(proto::common::v1::Credit { hundredths: 100 });
+        let position = CreditPosition { teacher: format!("teachers/{id}"), cycle_awarded, ..CreditPosition::default() };
+        world.credit(&format!("teachers/{id}/position"), &position).await;
+    }
+    let round = format!("{term}/rounds/1");
+    for _ in 0..2 {
+        world.step(Action::FixCreditPositions, "selection-1", 0).await;
+    }
+    let fixed = told::<CreditPositionsFixed>(db).await;
+    let [(resource, verb, facts)] = fixed.as_slice() else { panic!("once: {fixed:?}") };
+    assert_eq!((resource, verb.as_str(), facts.round), (&round, "credit_positions_fixed", 1));
+    let positions: Vec<_> = facts.positions.iter().map(|one| (one.teacher.as_str(), one.cycle_awarded)).collect();
+    let awarded = Some(proto::common::v1::Credit { hundredths: 100 });
+    assert_eq!(positions, [("teachers/t1", awarded), ("teachers/t2", awarded)]);
+
+    world.submit("t1", "b", at(7)).await.expect("b");
+    for _ in 0..2 {
+        world.step(Action::FixNonSelectors, "selection-1", 11).await;
+    }
+    let closed = told::<RoundClosed>(db).await;
+    assert_eq!(closed.len(), 1);
+    assert_eq!((&closed[0].0, closed[0].1.as_str(), closed[0].2.non_selectors), (&round, "closed", 2));
+    let by_school: Vec<_> = told::<NonSelectorsFixed>(db)
+        .await
+        .into_iter()
+        .map(|(resource, _, facts)| (resource, facts.school, facts.teachers))
+        .collect();
+    let of = |school: &str, teacher: &str| (round.clone(), school.to_owned(), vec![teacher.to_owned()]);
+    assert_eq!(by_school, [of(SCHOOL, "teachers/t2"), of(OTHER, "teachers/other-t3")]);
+
+    for _ in 0..2 {
+        world.step(Action::ProposeCancelling, "school-review-1", 15).await;
+    }
+    let proposals = async || {
+        let told = told::<ProposedCancellation>(db).await;
+        told.into_iter().map(|(class, verb, proposal)| (class, verb, proposal.round)).collect::<Vec<_>>()
+    };
+    let proposed = proposals().await;
+    assert_eq!(proposed.len(), 6, "once each: {proposed:?}");
+    assert!(proposed.contains(&(world.class("b"), "proposed_for_cancelling".to_owned(), 1)));
+    let mut facts = world.facts(&menu()[1]);
+    facts.classes[0].state = proto::catalog::v1::class::State::Cancelled.into();
+    world.publish(&facts).await;
+    assert_eq!(proposals().await[6..], [(world.class("b"), "proposal_withdrawn".to_owned(), 1)]);
+    world.step(Action::ProposeCancelling, "school-review-2", 24).await;
+    let anew = proposals().await.split_off(7);
+    assert_eq!(anew.len(), 5);
+    assert!(anew.iter().all(|(_, verb, round)| verb == "proposed_for_cancelling" && *round == 2));
 }
 
 pub async fn people_come_and_go(db: &Db, term: &str) {

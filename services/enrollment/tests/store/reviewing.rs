@@ -82,6 +82,15 @@ pub async fn the_bureau_corrects(db: &Db, term: &str) {
     };
     let when = at(REVIEW_1);
     assert_eq!(reason(correct(&name, selection::State::Confirmed, "", when).await), Reason::InvalidArgument);
+    let himself = testing::person("accounts/officer", "teachers/t1", &[(Role::BureauOfficer, support::COUNTY)]);
+    let own = CorrectSelectionRequest {
+        name: name.clone(),
+        state: selection::State::SchoolApproved.into(),
+        reason: "申诉成立".to_owned(),
+        request_id: world.next(),
+    };
+    let own = world.api.correct_selection(world.request(path, &himself, when, own)).await;
+    assert_eq!(reason(own), Reason::OwnSelection, "an officer who teaches");
     correct(&name, selection::State::SchoolApproved, "申诉成立", when).await.expect("corrected");
     assert_eq!(world.state(&name).await, "school_approved");
     assert_eq!(reason(correct(&name, selection::State::Submitted, "再议", when).await), Reason::StateConflict);
@@ -106,6 +115,57 @@ pub async fn the_bureau_corrects(db: &Db, term: &str) {
     world.settle("school-review-1-more", 3).await;
     assert_eq!(reason(submitted(at(21)).await), Reason::ReviewOver, "settled");
     correct(&again, selection::State::SchoolApproved, "申诉成立", at(21)).await.expect("the remedy");
+    world.check_seats().await;
+}
+
+/// Away from the one school that still reviews: what the new school has no review for expires with the window, what it has one
+/// for waits for that.
+pub async fn transferred_from_a_supplementary_review(db: &Db, term: &str) {
+    let people = ["goes", "stays", "other-comes"];
+    let world = World::new(db, term, &people, &menu()).await;
+    let mut names = Vec::new();
+    for id in people {
+        names.push(world.submit(id, "b", at(7)).await.expect("b").name);
+    }
+    let supplement = |id: &str, school: &str, from, to| {
+        let mut extra = window(id, Phase::SchoolReview, 1, from, to);
+        extra.organizations = vec![school.to_owned()];
+        extra
+    };
+    let states = async || {
+        let mut states = Vec::new();
+        for name in &names {
+            states.push(world.state(name).await);
+        }
+        states
+    };
+    let transfer = async |id: &str, school: &str| {
+        let path = support::path_of(school);
+        world.roster(&proto::roster::v1::TeacherFacts { school: school.to_owned(), path, ..teacher(id) }).await;
+    };
+    let mine = || supplement("more", SCHOOL, 20, 22);
+    world.put_gates(2, windows().into_iter().chain([mine()]).collect()).await;
+    world.settle("school-review-1", 2).await;
+    assert_eq!(world.step(Action::ExpireUnreviewed, "school-review-1", 15).await["expired"], 3);
+    assert_eq!(world.step(Action::ListUnreviewableSchools, "more", 20).await["reopened"], 2);
+    transfer("goes", OTHER).await;
+    assert_eq!(states().await, ["submitted", "submitted", "expired"]);
+    world.settle("more", 2).await;
+    let closed = world.step(Action::ExpireUnreviewed, "more", 22).await;
+    assert_eq!((closed["expired"], closed[&format!("expired {OTHER}")]), (2, 1));
+    assert_eq!(states().await, ["expired"; 3]);
+
+    // Both schools review once more, one after the other.
+    let again = [mine(), supplement("again", SCHOOL, 23, 24), supplement("theirs", OTHER, 23, 26)];
+    world.put_gates(3, windows().into_iter().chain(again).collect()).await;
+    assert_eq!(world.step(Action::ListUnreviewableSchools, "again", 23).await["reopened"], 1);
+    assert_eq!(world.step(Action::ListUnreviewableSchools, "theirs", 23).await["reopened"], 2);
+    transfer("stays", OTHER).await;
+    world.settle("again", 3).await;
+    assert_eq!(world.step(Action::ExpireUnreviewed, "again", 24).await["expired"], 0);
+    assert_eq!(states().await, ["submitted"; 3], "the new school has its own review");
+    world.settle("theirs", 3).await;
+    assert_eq!(world.step(Action::ExpireUnreviewed, "theirs", 26).await["expired"], 3);
     world.check_seats().await;
 }
 

@@ -64,8 +64,8 @@ pub fn teacher(id: &str) -> TeacherFacts {
         path: path_of(school),
         tier: "competent".to_owned(),
         category: "subject_teacher".to_owned(),
-        stage: "primary".to_owned(),
-        subject: "music".to_owned(),
+        stages: vec!["primary".to_owned()],
+        subjects: vec!["music".to_owned()],
         status: teacher::Status::Active.into(),
         account: format!("accounts/{id}"),
         ..TeacherFacts::default()

@@ -7,7 +7,12 @@ use proto::{
 };
 
 use crate::{
-    domain::{self, field::Field, organization::Organization, teacher::Teacher},
+    domain::{
+        self,
+        field::{Field, codes_of},
+        organization::Organization,
+        teacher::Teacher,
+    },
     store::accounts::Account,
 };
 
@@ -24,6 +29,7 @@ pub fn organization(organization: &Organization) -> OrganizationFacts {
 /// Of a teacher, as of a day, at a school with this path.
 pub fn teacher(teacher: &Teacher, path: &[String], today: Date) -> TeacherFacts {
     let code = |field| teacher.entry.get(field).to_owned();
+    let list = |field| codes_of(teacher.entry.get(field)).map(str::to_owned).collect();
     let day = |field| teacher.entry.day(field).map(Into::into);
     TeacherFacts {
         name: teacher.name.clone(),
@@ -31,8 +37,8 @@ pub fn teacher(teacher: &Teacher, path: &[String], today: Date) -> TeacherFacts 
         path: path.to_vec(),
         tier: code(Field::Tier),
         category: code(Field::Category),
-        stage: code(Field::Stage),
-        subject: code(Field::Subject),
+        stages: list(Field::Stages),
+        subjects: list(Field::Subjects),
         title: code(Field::Title),
         education: code(Field::Education),
         post: code(Field::Post),
@@ -50,6 +56,7 @@ pub fn teacher(teacher: &Teacher, path: &[String], today: Date) -> TeacherFacts 
         account: teacher.account.clone(),
         sex: code(Field::Sex),
         birth_year: teacher.birth_year.into(),
+        principal_appointed_on: day(Field::PrincipalAppointedOn),
     }
 }
 

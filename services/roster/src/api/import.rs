@@ -3,20 +3,23 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chassis::{
-    Call, Failure,
+    Admission, Call, Failure,
     db::{Queries, Record, Scope, Tx},
 };
 use jiff::civil::Date;
+use prost::Message as _;
 use proto::{
     Actor,
     common::v1::{Reason, Role},
-    roster::v1::{self as pb, ImportTeachersRequest, ImportTeachersResponse, account::State},
+    roster::v1::{
+        self as pb, ImportTeachersRequest, ImportTeachersResponse, account::State, import_teachers_request::Header,
+    },
 };
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Service, Term, facts,
-    roster_file::{File, receive},
+    roster_file::{self, File, body_digest},
     teachers::{fresh, sealed},
     told, wire,
 };
@@ -38,9 +41,11 @@ use crate::{
     },
 };
 
-/// Faults that a dry run lists; it counts them all.
-const LISTED: usize = 1000;
-/// Faults that an error lists, which travels in a header; it counts them all.
+/// Bytes of faults that a dry run's reply carries; no message has more than 4 MiB.
+const LISTED_BYTES: usize = 3 << 20;
+/// Bytes that a fault takes in a reply beside its own.
+const FRAMING: usize = 4;
+/// Faults that an error lists at most, which travels in a header; it counts them all, and a dry run lists them.
 const LISTED_IN_ERROR: usize = 40;
 
 pub async fn import_teachers(
@@ -49,9 +54,14 @@ pub async fn import_teachers(
 ) -> Result<Response<ImportTeachersResponse>, Status> {
     let admission = chassis::admission(&request)?;
     // Who comes at the wrong time is told so before he has sent a whole file.
-    service.db.read(&Call { admission, message: () }, Scope::AnyTerm).await?;
+    let call = Call { admission, message: () };
+    let opened = service.db.read(&call, Scope::AnyTerm).await;
     let (metadata, extensions, stream) = request.into_parts();
-    let file = Arc::new(receive(stream).await?);
+    if let Err(refusal) = opened {
+        let Some(header) = roster_file::header(stream).await? else { return Err(refusal.into()) };
+        return Ok(Response::new(answered_before(service, &call.admission, &header, refusal).await?));
+    }
+    let file = Arc::new(roster_file::receive(stream).await?);
     let request = Request::from_parts(metadata, extensions, file);
     // The work owns what it needs, so that it does not matter how long the stream's own borrow lives.
     let service = service.clone();
@@ -62,9 +72,31 @@ pub async fn import_teachers(
     .await
 }
 
+/// The window may have closed between the first answer, which was lost, and this call: what stands in the header is enough to
+/// give it again. Otherwise the refusal stands.
+async fn answered_before(
+    service: &Service,
+    admission: &Admission,
+    header: &Header,
+    refusal: Failure,
+) -> Result<ImportTeachersResponse, Failure> {
+    if header.dry_run || header.request_id.is_empty() {
+        return Err(refusal);
+    }
+    let (id, digest) = (&header.request_id, body_digest(header));
+    match service.db.begin_stream(admission, Scope::AnyTerm, id, &digest).await {
+        // The refusal as it was: it has opened since.
+        Ok(tx) => {
+            tx.abandon().await;
+            Err(refusal)
+        }
+        Err(failure) => chassis::replayed(failure),
+    }
+}
+
 async fn import(service: &Service, call: Call<Arc<File>>) -> Result<ImportTeachersResponse, Failure> {
     let file = Arc::clone(&call.message);
-    let (id, digest) = (&file.header.request_id, file.body_digest());
+    let (id, digest) = (&file.header.request_id, body_digest(&file.header));
     if !file.header.dry_run {
         // A file that was taken before gets its first reply, whatever it would be found to be today.
         service.db.begin_stream(&call.admission, Scope::AnyTerm, id, &digest).await?.abandon().await;
@@ -75,7 +107,7 @@ async fn import(service: &Service, call: Call<Arc<File>>) -> Result<ImportTeache
     let actor = reader.actor().clone();
     let prepared = prepare(&mut reader, service, &actor, &term, &file).await?;
     if file.header.dry_run {
-        return Ok(prepared.dry_run());
+        return Ok(prepared.dry_run(usize::try_from(file.header.faults_from_row).unwrap_or(0)));
     }
     prepared.check()?;
     let passwords = match prepared.accounts_to_create() {
@@ -120,20 +152,31 @@ impl Prepared {
         self.plans.iter().filter(|plan| self.needs_account(plan)).count()
     }
 
-    fn dry_run(&self) -> ImportTeachersResponse {
-        let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
-        let listed = self.faults.iter().take(LISTED).map(|fault| pb::RowFault {
-            row: count(fault.row),
-            field: fault.fault.field.clone(),
-            fault: fault.fault.coded(),
-        });
+    fn counts(&self) -> ImportTeachersResponse {
         ImportTeachersResponse {
             created: count(self.created()),
             updated: count(self.plans.len().saturating_sub(self.created())),
-            dry_run: true,
-            faults: listed.collect(),
             fault_count: count(self.faults.len()),
+            ..ImportTeachersResponse::default()
         }
+    }
+
+    /// Every fault from a row on, row by row, as far as a reply holds them; and where those that it does not hold begin.
+    fn dry_run(&self, from_row: usize) -> ImportTeachersResponse {
+        let wanted = self.faults.iter().filter(|fault| fault.row >= from_row).map(told_of_row);
+        let wanted: Vec<pb::RowFault> = wanted.collect();
+        let (mut listed, mut bytes) = (0_usize, 0_usize);
+        for of_row in wanted.chunk_by(|one, other| one.row == other.row) {
+            bytes = of_row.iter().fold(bytes, |sum, fault| sum.saturating_add(fault.encoded_len() + FRAMING));
+            if bytes > LISTED_BYTES {
+                break;
+            }
+            listed = listed.saturating_add(of_row.len());
+        }
+        let next_row = wanted.get(listed).map_or(0, |fault| fault.row);
+        let faults_left_out = count(wanted.len().saturating_sub(listed));
+        let faults = wanted.into_iter().take(listed).collect();
+        ImportTeachersResponse { dry_run: true, faults, next_row, faults_left_out, ..self.counts() }
     }
 
     fn check(&self) -> Result<(), Failure> {
@@ -143,6 +186,14 @@ impl Prepared {
         let told = told("", listed).check_as(Reason::ImportFaults);
         told.map_err(|failure| failure.with("count", self.faults.len()))
     }
+}
+
+fn count(n: usize) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+fn told_of_row(RowFault { row, fault }: &RowFault) -> pb::RowFault {
+    pb::RowFault { row: count(*row), field: fault.field.clone(), fault: fault.coded() }
 }
 
 async fn prepare(
@@ -235,7 +286,7 @@ async fn take(
     passwords: Vec<String>,
     today: Date,
 ) -> Result<ImportTeachersResponse, Failure> {
-    let reply = ImportTeachersResponse { dry_run: false, ..prepared.dry_run() };
+    let reply = prepared.counts();
     let mut passwords = passwords.into_iter();
     let (mut created, mut updated, mut new_accounts) = (Vec::new(), Vec::new(), Vec::new());
     let rows = std::mem::take(&mut prepared.rows);

@@ -24,6 +24,15 @@ pub struct File {
     pub teachers: Vec<pb::Teacher>,
 }
 
+/// The header alone, of a file whose rows will not be looked at; none where it does not come first, or is none.
+pub async fn header(mut stream: Streaming<ImportTeachersRequest>) -> Result<Option<Header>, Status> {
+    let first = stream.message().await?.and_then(|message| message.frame);
+    let Some(Frame::Header(header)) = first else { return Ok(None) };
+    let mut faults = Faults::new();
+    texts::check(&mut faults, "header", &Header::full_name(), &header.encode_to_vec());
+    Ok(faults.check().is_ok().then_some(header))
+}
+
 /// Receives a file and checks that it is whole.
 pub async fn receive(mut stream: Streaming<ImportTeachersRequest>) -> Result<File, Status> {
     let mut header: Option<Header> = None;
@@ -88,10 +97,8 @@ fn refused(field: &str, zh: &str, en: &str) -> Status {
     faults.check().err().unwrap_or_else(|| Failure::internal("no fault")).into()
 }
 
-impl File {
-    /// What makes two requests of one id the same request.
-    pub fn body_digest(&self) -> Vec<u8> {
-        let options = [u8::from(self.header.dry_run), u8::from(self.header.create_accounts)];
-        Sha256::new().chain_update(&self.header.digest).chain_update(options).finalize().to_vec()
-    }
+/// What makes two requests of one id the same request; the header tells it before the rows come.
+pub fn body_digest(header: &Header) -> Vec<u8> {
+    let options = [u8::from(header.dry_run), u8::from(header.create_accounts)];
+    Sha256::new().chain_update(&header.digest).chain_update(options).finalize().to_vec()
 }

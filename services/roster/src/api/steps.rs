@@ -2,8 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use chassis::{Failure, StepOutcome, Steps, changes::feed, db::Tx};
-use proto::common::v1::{Action, RunStepRequest};
+use chassis::{
+    Failure, StepOutcome, Steps,
+    changes::feed,
+    db::{Record, Tx},
+};
+use proto::{
+    common::v1::{Action, RunStepRequest},
+    roster::v1::RosterPosition,
+};
 
 use super::told;
 use crate::{
@@ -30,8 +37,15 @@ impl Steps for RosterSteps {
 
 /// ROSTER_UPDATE closes: the roster's position is recorded with the term.
 async fn record_position(tx: &mut Tx, step: &RunStepRequest) -> Result<StepOutcome, Failure> {
-    let position = feed::head(tx).await?;
-    let recorded = steps::record_position(tx, &step.term, &step.window, position, step.gate_version).await?;
+    let head = feed::head(tx).await?;
+    let RunStepRequest { term, window, gate_version, .. } = step;
+    let (recorded, position) = steps::record_position(tx, term, window, head, *gate_version).await?;
+    if recorded {
+        let (term, window, gate_version) = (term.clone(), window.clone(), *gate_version);
+        let resource = format!("{term}/windows/{window}");
+        let facts = RosterPosition { term, window, position, gate_version };
+        tx.record(Record::of(&resource, "roster_position_recorded", &facts));
+    }
     let counts = BTreeMap::from([("position".to_owned(), position)]);
     Ok(StepOutcome { changed: recorded.into(), more: false, counts })
 }

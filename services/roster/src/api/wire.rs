@@ -17,7 +17,7 @@ use crate::{
     domain::{
         correction,
         fault::{Defect, Fault, is_coded_reason},
-        field::{Entry, Field},
+        field::{Entry, Field, codes_of, list_text},
         masked,
         organization::Organization,
         scope,
@@ -66,19 +66,21 @@ fn value(teacher: &pb::Teacher, field: Field) -> String {
         Field::Employment => teacher.employment.clone(),
         Field::Tier => teacher.tier.clone(),
         Field::Category => teacher.category.clone(),
-        Field::Stage => teacher.stage.clone(),
-        Field::Subject => teacher.subject.clone(),
+        Field::Stages => list_text(&teacher.stages),
+        Field::Subjects => list_text(&teacher.subjects),
         Field::Title => teacher.title.clone(),
         Field::Education => teacher.education.clone(),
         Field::Post => teacher.post.clone(),
         Field::EmployedOn => proto::date_text(teacher.employed_on.as_ref()),
         Field::PlatformEnteredOn => proto::date_text(teacher.platform_entered_on.as_ref()),
+        Field::PrincipalAppointedOn => proto::date_text(teacher.principal_appointed_on.as_ref()),
     }
 }
 
 /// A teacher as `actor` sees him: the identity number masked for all, the telephone for those not of his school.
 pub fn teacher(teacher: &Teacher, vault: &Vault, actor: &Actor, today: Date) -> pb::Teacher {
     let get = |field| teacher.entry.get(field).to_owned();
+    let list = |field| codes_of(teacher.entry.get(field)).map(str::to_owned).collect();
     let number = vault.open(&teacher.name, &teacher.identity).unwrap_or_default();
     let phone = get(Field::Phone);
     let sees_phone = scope::sees_phone(actor, &teacher.name, &teacher.school);
@@ -93,14 +95,15 @@ pub fn teacher(teacher: &Teacher, vault: &Vault, actor: &Actor, today: Date) -> 
         employment: get(Field::Employment),
         tier: get(Field::Tier),
         category: get(Field::Category),
-        stage: get(Field::Stage),
-        subject: get(Field::Subject),
+        stages: list(Field::Stages),
+        subjects: list(Field::Subjects),
         title: get(Field::Title),
         education: get(Field::Education),
         post: get(Field::Post),
         employed_on: teacher.entry.day(Field::EmployedOn).map(Into::into),
         platform_entered_on: teacher.entry.day(Field::PlatformEnteredOn).map(Into::into),
         status: teacher.status_on(today).into(),
+        principal_appointed_on: teacher.entry.day(Field::PrincipalAppointedOn).map(Into::into),
         pending_fields: correction::pending_names(&teacher.pending),
         etag: etag(teacher.version),
     }

@@ -78,7 +78,7 @@ impl Default for Codes {
 }
 
 impl Codes {
-    /// Whether a code may stand in a field. Fields without a list take anything.
+    /// Whether a code may stand in a field, or in its list. Fields without a list take anything.
     #[must_use]
     pub fn allows(&self, field: Field, code: &str) -> bool {
         let listed = |codes: &[String]| codes.iter().any(|known| known == code);
@@ -86,8 +86,8 @@ impl Codes {
             Field::Sex => SEXES.contains(&code),
             Field::Education => EDUCATIONS.contains(&code),
             Field::Title => TITLES.contains(&code) || listed(&self.titles),
-            Field::Stage => listed(&self.stages),
-            Field::Subject => listed(&self.subjects),
+            Field::Stages => listed(&self.stages),
+            Field::Subjects => listed(&self.subjects),
             Field::Tier => listed(&self.tiers),
             Field::Category => listed(&self.categories),
             Field::Employment => listed(&self.employments),
@@ -97,7 +97,8 @@ impl Codes {
             | Field::Phone
             | Field::TeacherNumber
             | Field::EmployedOn
-            | Field::PlatformEnteredOn => true,
+            | Field::PlatformEnteredOn
+            | Field::PrincipalAppointedOn => true,
         }
     }
 
@@ -140,6 +141,6 @@ mod tests {
         assert!(!codes.allows(Field::Title, ""));
         assert!(!codes.allows(Field::Sex, "3"));
         assert!(!codes.allows(Field::Education, "12"));
-        assert!(!codes.allows(Field::Stage, "tertiary"));
+        assert!(!codes.allows(Field::Stages, "tertiary"));
     }
 }

@@ -104,7 +104,7 @@ mod tests {
     proptest! {
         // Whatever a teacher enters, nothing that waits for the school is in effect before its decision.
         #[test]
-        fn nothing_that_waits_is_in_effect(picks in prop::collection::vec((0_usize..15, "[a-z]{0,3}"), 0..8)) {
+        fn nothing_that_waits_is_in_effect(picks in prop::collection::vec((0..Field::ALL.len(), "[a-z]{0,3}"), 0..8)) {
             let asked: Entry = picks.iter().map(|(at, value)| (Field::ALL[*at], value.as_str())).collect();
             let before = entry();
             if let Ok(after) = by_teacher(&before, &Entry::default(), &asked) {

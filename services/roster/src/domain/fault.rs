@@ -37,11 +37,13 @@ pub enum Defect {
     Overlaps,
     /// The teacher is at another school: record a transfer.
     Elsewhere,
+    /// A list names a code twice.
+    Doubled,
 }
 
 impl Defect {
     /// All defects.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Required,
         Self::Malformed,
         Self::UnknownCode,
@@ -59,6 +61,7 @@ impl Defect {
         Self::UnknownField,
         Self::Overlaps,
         Self::Elsewhere,
+        Self::Doubled,
     ];
 
     /// The code, as in "identity_number.check_digit".
@@ -106,6 +109,7 @@ impl Defect {
             Self::Elsewhere => {
                 ("elsewhere", "该教师在其他学校，请办理调动", "the teacher is at another school: record a transfer")
             }
+            Self::Doubled => ("doubled", "同一代码出现两次，请保留一个", "it names a code twice: keep one"),
         }
     }
 }

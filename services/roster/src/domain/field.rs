@@ -23,10 +23,10 @@ pub enum Field {
     Tier,
     /// Category (类别); policy key `codes.categories`.
     Category,
-    /// Stage (学段); policy key `codes.stages`.
-    Stage,
-    /// Subject (学科); policy key `codes.subjects`.
-    Subject,
+    /// Stages (学段), a list; policy key `codes.stages`.
+    Stages,
+    /// Subjects (学科), a list; policy key `codes.subjects`.
+    Subjects,
     /// Professional title (职称), GB/T 8561; policy key `codes.titles` adds local ones.
     Title,
     /// Education (学历), GB/T 4658.
@@ -37,6 +37,8 @@ pub enum Field {
     EmployedOn,
     /// Entry into the platform: the cycle counts from it.
     PlatformEnteredOn,
+    /// First appointment as a principal.
+    PrincipalAppointedOn,
 }
 
 /// What a teacher may do to a field of his own.
@@ -52,7 +54,7 @@ pub enum OwnRight {
 
 impl Field {
     /// All fields, in the proto's order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::DisplayName,
         Self::Sex,
         Self::IdentityNumber,
@@ -61,13 +63,14 @@ impl Field {
         Self::Employment,
         Self::Tier,
         Self::Category,
-        Self::Stage,
-        Self::Subject,
+        Self::Stages,
+        Self::Subjects,
         Self::Title,
         Self::Education,
         Self::Post,
         Self::EmployedOn,
         Self::PlatformEnteredOn,
+        Self::PrincipalAppointedOn,
     ];
 
     /// The name in proto and SQL.
@@ -82,13 +85,14 @@ impl Field {
             Self::Employment => "employment",
             Self::Tier => "tier",
             Self::Category => "category",
-            Self::Stage => "stage",
-            Self::Subject => "subject",
+            Self::Stages => "stages",
+            Self::Subjects => "subjects",
             Self::Title => "title",
             Self::Education => "education",
             Self::Post => "post",
             Self::EmployedOn => "employed_on",
             Self::PlatformEnteredOn => "platform_entered_on",
+            Self::PrincipalAppointedOn => "principal_appointed_on",
         }
     }
 
@@ -106,8 +110,8 @@ impl Field {
             Self::Phone | Self::Education => OwnRight::Direct,
             Self::Tier
             | Self::Category
-            | Self::Subject
-            | Self::Stage
+            | Self::Subjects
+            | Self::Stages
             | Self::Title
             | Self::EmployedOn
             | Self::PlatformEnteredOn => OwnRight::Confirmed,
@@ -116,12 +120,28 @@ impl Field {
             | Self::IdentityNumber
             | Self::TeacherNumber
             | Self::Employment
-            | Self::Post => OwnRight::None,
+            | Self::Post
+            | Self::PrincipalAppointedOn => OwnRight::None,
         }
     }
 }
 
-/// Values of fields as text: codes as they are, days as "YYYY-MM-DD", nothing as the empty text.
+/// What stands between the codes of a list.
+const BETWEEN: char = ';';
+
+/// A list of codes as an entry has it.
+#[must_use]
+pub fn list_text(codes: &[String]) -> String {
+    codes.join(";")
+}
+
+/// The codes of a list, the main one first.
+pub fn codes_of(list: &str) -> impl Iterator<Item = &str> {
+    // The empty text is a list of nothing, not of one empty code.
+    list.split(BETWEEN).filter(move |_| !list.is_empty())
+}
+
+/// Values of fields as text: codes as they are, lists with `;` between their codes, days as "YYYY-MM-DD", nothing as the empty text.
 ///
 /// It holds personal data and so has no `Debug`.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -189,8 +209,16 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_its_codes() {
+        for codes in [vec![], vec!["primary".to_owned()], vec!["primary".to_owned(), "junior".to_owned()]] {
+            assert_eq!(codes_of(&list_text(&codes)).collect::<Vec<_>>(), codes);
+        }
+        assert_eq!(codes_of("primary;").collect::<Vec<_>>(), ["primary", ""]);
+    }
+
+    #[test]
     fn the_six_corrections_of_the_rule_wait_for_the_school() {
-        for name in ["tier", "category", "subject", "stage", "title", "platform_entered_on"] {
+        for name in ["tier", "category", "subjects", "stages", "title", "platform_entered_on"] {
             assert_eq!(Field::of(name).map(Field::own_right), Some(OwnRight::Confirmed), "{name}");
         }
     }

@@ -38,6 +38,8 @@ pub struct Known {
     pub identity_index: String,
     /// "YYYY-MM-DD": kept through imports.
     pub platform_entered_on: String,
+    /// "YYYY-MM-DD", empty for none: kept where a file leaves it out.
+    pub principal_appointed_on: String,
 }
 
 /// What the roster knows about the file's rows.
@@ -81,9 +83,15 @@ pub struct RowFault {
     pub fault: Fault,
 }
 
-/// Fills in what a row may leave out: the platform entry is the known teacher's, or today for a new one.
+/// Fills in what a row may leave out: the platform entry is the known teacher's, or today for a new one; an appointment as a
+/// principal stays.
 pub fn complete(rows: &mut [Row], roster: &Roster, today: Date) {
     for row in rows {
+        if row.entry.get(Field::PrincipalAppointedOn).is_empty()
+            && let Some(known) = meant(row, roster)
+        {
+            row.entry.set(Field::PrincipalAppointedOn, known.principal_appointed_on.clone());
+        }
         if row.entry.get(Field::PlatformEnteredOn).is_empty() {
             let day = meant(row, roster).map_or_else(|| today.to_string(), |known| known.platform_entered_on.clone());
             row.entry.set(Field::PlatformEnteredOn, day);
@@ -204,6 +212,7 @@ mod tests {
                 teacher_number: number.into(),
                 identity_index: index.into(),
                 platform_entered_on: "2016-09-01".into(),
+                principal_appointed_on: "2018-08-01".into(),
             });
         }
         roster
@@ -236,7 +245,7 @@ mod tests {
     #[test]
     fn faults_of_every_row_at_once() {
         let mut bad = row("9", "");
-        bad.entry.set(Field::Stage, "tertiary");
+        bad.entry.set(Field::Stages, "tertiary");
         bad.entry.set(Field::IdentityNumber, "1");
         bad.school = "organizations/b".into();
         bad.name = "teachers/Not OK".into();
@@ -245,7 +254,7 @@ mod tests {
             planned(&[bad, unknown]).1,
             [
                 "1 identity_number.malformed",
-                "1 stage.unknown_code",
+                "1 stages.unknown_code",
                 "1 school.out_of_scope",
                 "1 name.malformed",
                 "2 school.not_found"
@@ -254,13 +263,15 @@ mod tests {
     }
 
     #[test]
-    fn the_platform_entry_may_be_left_out() {
+    fn the_platform_entry_and_an_appointment_may_be_left_out() {
         let mut rows = [row("1", "i1"), row("9", "i9")];
         for row in &mut rows {
             row.entry.remove(Field::PlatformEnteredOn);
         }
         complete(&mut rows, &roster(), TODAY);
-        assert_eq!(rows.map(|row| row.entry.get(Field::PlatformEnteredOn).to_owned()), ["2016-09-01", "2019-06-17"]);
+        let entered = rows.each_ref().map(|row| row.entry.get(Field::PlatformEnteredOn));
+        assert_eq!(entered, ["2016-09-01", "2019-06-17"]);
+        assert_eq!(rows.each_ref().map(|row| row.entry.get(Field::PrincipalAppointedOn)), ["2018-08-01", ""]);
     }
 
     #[test]

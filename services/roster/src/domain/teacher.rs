@@ -1,13 +1,14 @@
 //! What makes the data of a teacher valid.
 
-use jiff::{ToSpan as _, civil::Date};
+use std::collections::BTreeSet;
 
+use jiff::{ToSpan as _, civil::Date};
 use proto::roster::v1::teacher::Status;
 
 use super::{
     codes::Codes,
     fault::{Defect, Fault},
-    field::{Entry, Field},
+    field::{Entry, Field, codes_of},
     identity_number::IdentityNumber,
     status::{Career, Leave},
 };
@@ -104,8 +105,8 @@ pub fn check_changes(current: &Entry, changes: &Entry, birth_year: i16, codes: &
 
 /// What is wrong with one value, if anything.
 fn defect(field: Field, value: &str, codes: &Codes, today: Date) -> Option<Defect> {
-    // Who has no title yet has none; a telephone is not everybody's.
-    let optional = matches!(field, Field::Phone | Field::Title);
+    // Who has no title yet has none; a telephone is not everybody's; few are principals.
+    let optional = matches!(field, Field::Phone | Field::Title | Field::PrincipalAppointedOn);
     if value.is_empty() {
         return (!optional).then_some(Defect::Required);
     }
@@ -116,16 +117,24 @@ fn defect(field: Field, value: &str, codes: &Codes, today: Date) -> Option<Defec
         Field::TeacherNumber => (!is_teacher_number(value)).then_some(Defect::Malformed),
         Field::EmployedOn => not_after(value, today.saturating_add(AHEAD_DAYS.days())),
         Field::PlatformEnteredOn => not_after(value, today),
+        Field::PrincipalAppointedOn => not_after(value, today.saturating_add(AHEAD_DAYS.days())),
+        Field::Stages | Field::Subjects => list_defect(field, value, codes),
         Field::Sex
         | Field::Employment
         | Field::Tier
         | Field::Category
-        | Field::Stage
-        | Field::Subject
         | Field::Title
         | Field::Education
         | Field::Post => (!codes.allows(field, value)).then_some(Defect::UnknownCode),
     }
+}
+
+fn list_defect(field: Field, list: &str, codes: &Codes) -> Option<Defect> {
+    let mut seen = BTreeSet::new();
+    if codes_of(list).any(|code| !codes.allows(field, code)) {
+        return Some(Defect::UnknownCode);
+    }
+    codes_of(list).any(|code| !seen.insert(code)).then_some(Defect::Doubled)
 }
 
 fn not_after(value: &str, latest: Date) -> Option<Defect> {
@@ -179,8 +188,8 @@ pub(crate) mod tests {
             (Field::Employment, "permanent"),
             (Field::Tier, "competent"),
             (Field::Category, "subject_teacher"),
-            (Field::Stage, "primary"),
-            (Field::Subject, "mathematics"),
+            (Field::Stages, "primary"),
+            (Field::Subjects, "mathematics"),
             (Field::Title, "415"),
             (Field::Education, "21"),
             (Field::Post, "teaching"),
@@ -218,7 +227,15 @@ pub(crate) mod tests {
         assert_eq!(faults_with(Field::IdentityNumber, "110105194912310021"), ["identity_number.check_digit"]);
         assert_eq!(faults_with(Field::Phone, "call me"), ["phone.malformed"]);
         assert_eq!(faults_with(Field::TeacherNumber, "T 1"), ["teacher_number.malformed"]);
-        assert_eq!(faults_with(Field::Stage, "tertiary"), ["stage.unknown_code"]);
+        assert_eq!(faults_with(Field::Stages, "tertiary"), ["stages.unknown_code"]);
+        for unknown in ["primary;tertiary", "primary;", ";", "primary junior"] {
+            assert_eq!(faults_with(Field::Stages, unknown), ["stages.unknown_code"], "{unknown}");
+        }
+        assert_eq!(faults_with(Field::Subjects, "mathematics;science;mathematics"), ["subjects.doubled"]);
+        assert!(faults_with(Field::Subjects, "mathematics;science").is_empty());
+        assert_eq!(faults_with(Field::Subjects, ""), ["subjects.required"]);
+        assert_eq!(faults_with(Field::PrincipalAppointedOn, "2021-02-03"), ["principal_appointed_on.too_late"]);
+        assert!(faults_with(Field::PrincipalAppointedOn, "2019-08-01").is_empty());
         assert_eq!(faults_with(Field::EmployedOn, "2019-02-30"), ["employed_on.not_a_day"]);
         assert_eq!(faults_with(Field::EmployedOn, "2021-02-03"), ["employed_on.too_late"]);
         assert_eq!(faults_with(Field::EmployedOn, "1955-09-01"), ["employed_on.too_early"]);

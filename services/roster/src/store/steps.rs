@@ -2,10 +2,11 @@
 
 use chassis::{
     Failure,
-    db::{Tx, args},
+    db::{Queries as _, Tx, args},
 };
 
-/// Records where the feed stood when a term's window was closed; the same again changes nothing.
+/// Records where the feed stood when a term's window was closed: whether it was recorded now, and what stands. The same again
+/// changes nothing.
 ///
 /// # Errors
 /// Those of the database.
@@ -15,7 +16,7 @@ pub async fn record_position(
     window: &str,
     position: i64,
     gate_version: i64,
-) -> Result<bool, Failure> {
+) -> Result<(bool, i64), Failure> {
     let at = tx.at();
     let inserted = tx
         .execute(
@@ -24,5 +25,10 @@ pub async fn record_position(
             args![term, window, position, gate_version, at],
         )
         .await?;
-    Ok(inserted == 1)
+    if inserted == 1 {
+        return Ok((true, position));
+    }
+    let sql = "SELECT position FROM roster_position WHERE term = $1 AND window_id = $2";
+    let stands = tx.one(sql, args![term, window]).await?;
+    Ok((false, stands.map_or(Ok(position), |row| row.get("position"))?))
 }

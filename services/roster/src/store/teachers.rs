@@ -24,9 +24,9 @@ pub struct Filter {
     pub under: Vec<Vec<String>>,
     /// Part of a name, or a whole teacher number or login; empty for all.
     pub query: String,
-    /// Empty for all.
+    /// Among those taught; empty for all.
     pub stage: String,
-    /// Empty for all.
+    /// Among those taught; empty for all.
     pub subject: String,
     /// Unspecified for all.
     pub status: Status,
@@ -98,7 +98,7 @@ pub async fn count(db: &mut impl Queries, filter: &Filter) -> Result<i64, Failur
     row.map_or(Ok(0), |row| row.get("total"))
 }
 
-// `replace` finds a part of a name in the same way on both engines, whatever characters it has.
+// `replace` finds a part of a name, or a code of a list, in the same way on both engines, whatever characters it has.
 macro_rules! filtered {
     ($select:literal, $rest:literal) => {
         concat!(
@@ -109,8 +109,8 @@ macro_rules! filtered {
                            WHERE o.path >= root.value ->> 0 AND o.path < root.value ->> 1)
                AND ($2 = '' OR replace(t.display_name, $2, '') <> t.display_name OR t.teacher_number = $2
                     OR EXISTS (SELECT 1 FROM account a WHERE a.teacher = t.name AND a.login = $2))
-               AND ($3 = '' OR t.stage = $3)
-               AND ($4 = '' OR t.subject = $4)
+               AND ($3 = '' OR replace(';' || t.stages || ';', ';' || $3 || ';', '') <> ';' || t.stages || ';')
+               AND ($4 = '' OR replace(';' || t.subjects || ';', ';' || $4 || ';', '') <> ';' || t.subjects || ';')
                AND ($5 = '' OR $5 = CASE WHEN t.standing = 'STATUS_ACTIVE' AND EXISTS (
                         SELECT 1 FROM teacher_leave l WHERE l.teacher = t.name AND l.first_on <= $6
                           AND (l.last_on = '' OR l.last_on >= $6)) THEN 'STATUS_ON_LEAVE' ELSE t.standing END) ",
@@ -165,14 +165,17 @@ pub async fn known(
         // A union of three joins, so that each finds its index.
         let found = db
             .all(
-                "SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on
+                "SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
+                    t.principal_appointed_on
                    FROM json_each($1) AS r JOIN teacher t ON t.name = r.value ->> 0
                  UNION
-                 SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on
+                 SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
+                    t.principal_appointed_on
                    FROM json_each($1) AS r JOIN teacher t ON t.school = r.value ->> 1
                     AND t.teacher_number = r.value ->> 2 AND t.teacher_number <> ''
                  UNION
-                 SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on
+                 SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
+                    t.principal_appointed_on
                    FROM json_each($1) AS r JOIN teacher t ON t.identity_index = r.value ->> 3",
                 args![rows.json()],
             )
@@ -185,6 +188,7 @@ pub async fn known(
                 teacher_number: row.get("teacher_number")?,
                 identity_index: row.get("identity_index")?,
                 platform_entered_on: row.get("platform_entered_on")?,
+                principal_appointed_on: row.get("principal_appointed_on")?,
             };
             known.insert(name, teacher);
         }
@@ -203,12 +207,14 @@ pub async fn insert(tx: &mut Tx, teachers: &[Teacher]) -> Result<usize, Failure>
         inserted += tx
             .execute(
                 "INSERT INTO teacher (name, display_name, sex, identity_key, identity_sealed, identity_index, birth_year,
-                    phone, school, teacher_number, employment, tier, category, stage, subject, title, education, post,
-                    employed_on, platform_entered_on, joined_on, standing, pending, account, version)
+                    phone, school, teacher_number, employment, tier, category, stages, subjects, title, education, post,
+                    employed_on, platform_entered_on, joined_on, standing, pending, account, version,
+                    principal_appointed_on)
                  SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, unhex(value ->> 4), value ->> 5,
                     CAST(value ->> 6 AS BIGINT), value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11,
                     value ->> 12, value ->> 13, value ->> 14, value ->> 15, value ->> 16, value ->> 17, value ->> 18,
-                    value ->> 19, value ->> 20, value ->> 21, value ->> 22, value ->> 23, CAST(value ->> 24 AS BIGINT)
+                    value ->> 19, value ->> 20, value ->> 21, value ->> 22, value ->> 23, CAST(value ->> 24 AS BIGINT),
+                    value ->> 25
                  FROM json_each($1) WHERE TRUE ON CONFLICT DO NOTHING",
                 args![json(rows)],
             )
@@ -230,9 +236,10 @@ pub async fn update(tx: &mut Tx, teachers: &[Teacher]) -> Result<usize, Failure>
                 "UPDATE teacher SET display_name = v ->> 1, sex = v ->> 2, identity_key = v ->> 3,
                     identity_sealed = unhex(v ->> 4), identity_index = v ->> 5, birth_year = CAST(v ->> 6 AS BIGINT),
                     phone = v ->> 7, school = v ->> 8, teacher_number = v ->> 9, employment = v ->> 10, tier = v ->> 11,
-                    category = v ->> 12, stage = v ->> 13, subject = v ->> 14, title = v ->> 15, education = v ->> 16,
+                    category = v ->> 12, stages = v ->> 13, subjects = v ->> 14, title = v ->> 15, education = v ->> 16,
                     post = v ->> 17, employed_on = v ->> 18, platform_entered_on = v ->> 19, standing = v ->> 21,
-                    pending = v ->> 22, account = v ->> 23, version = CAST(v ->> 24 AS BIGINT)
+                    pending = v ->> 22, account = v ->> 23, version = CAST(v ->> 24 AS BIGINT),
+                    principal_appointed_on = v ->> 25
                  FROM (SELECT value AS v FROM json_each($1)) AS given
                  WHERE teacher.name = v ->> 0 AND teacher.version = CAST(v ->> 24 AS BIGINT) - 1",
                 args![json(rows)],
@@ -291,8 +298,8 @@ fn cells(teacher: &Teacher) -> Result<Vec<chassis::db::RowCell>, Failure> {
         field(Field::Employment),
         field(Field::Tier),
         field(Field::Category),
-        field(Field::Stage),
-        field(Field::Subject),
+        field(Field::Stages),
+        field(Field::Subjects),
         field(Field::Title),
         field(Field::Education),
         field(Field::Post),
@@ -303,6 +310,7 @@ fn cells(teacher: &Teacher) -> Result<Vec<chassis::db::RowCell>, Failure> {
         pending_text(&teacher.pending)?,
         teacher.account.as_str(),
         teacher.version,
+        field(Field::PrincipalAppointedOn),
     ])
 }
 

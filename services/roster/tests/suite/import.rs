@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use tonic::{Code, Status, Streaming, codec::Codec as _};
 use tonic_types::StatusExt as _;
 
-use crate::world::{OTHER_SCHOOL, PASSWORD, SCHOOL, World, day, fields, on_both, reason, teacher};
+use crate::world::{AT, DAY, OTHER_SCHOOL, PASSWORD, SCHOOL, World, day, fields, on_both, reason, teacher};
 
 pub fn header(request_id: &str, teachers: &[Teacher]) -> Header {
     let mut digest = Sha256::new();
@@ -44,6 +44,15 @@ async fn send(
     actor: &Actor,
     frames: Vec<ImportTeachersRequest>,
 ) -> Result<ImportTeachersResponse, Status> {
+    send_at(world, actor, AT, frames).await
+}
+
+async fn send_at(
+    world: &World,
+    actor: &Actor,
+    at: i64,
+    frames: Vec<ImportTeachersRequest>,
+) -> Result<ImportTeachersResponse, Status> {
     let mut body = BytesMut::new();
     for frame in frames {
         let frame = frame.encode_to_vec();
@@ -53,7 +62,7 @@ async fn send(
     }
     let decoder = tonic_prost::ProstCodec::<ImportTeachersRequest, ImportTeachersRequest>::default().decoder();
     let stream = Streaming::new_request(decoder, Full::new(Bytes::from(body)), None, None);
-    let request = world.request("TeacherService/ImportTeachers", actor, stream);
+    let request = world.request_at("TeacherService/ImportTeachers", actor, at, stream);
     Ok(world.service.import_teachers(request).await?.into_inner())
 }
 
@@ -91,6 +100,35 @@ async fn a_file_makes_teachers_and_accounts_and_a_change_for_each() {
         assert_eq!(identity.roles.len(), 1);
         assert_eq!(identity.roles[0].role(), Role::Teacher);
         assert_eq!(world.last::<AccountFacts>(&identity.account).await.1.teacher, identity.teacher);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_given_again_after_the_window_has_closed() {
+    on_both(async |world| {
+        let rows: Vec<_> = (1..=3).map(|n| teacher(SCHOOL, n)).collect();
+        let late = AT + 80 * DAY;
+        let sent = frames(header("a", &rows), &rows);
+        let unheard = send_at(&world, &world.admin, late, sent.clone()).await;
+        assert_eq!(reason(unheard), Reason::WindowClosed, "nothing was answered yet");
+        let done = send(&world, &world.admin, sent.clone()).await.unwrap();
+        let changes = world.changes().await.len();
+
+        assert_eq!(send_at(&world, &world.admin, late, sent.clone()).await.unwrap(), done);
+        assert_eq!(world.changes().await.len(), changes);
+        // The answer is the caller's, the request's and the file's.
+        let other = send_at(&world, &world.officer, late, sent.clone()).await;
+        assert_eq!(reason(other), Reason::WindowClosed);
+        for (id, rows) in [("b", &rows[..]), ("a", &rows[1..]), ("", &rows[..])] {
+            let refused = send_at(&world, &world.admin, late, frames(header(id, rows), rows)).await;
+            assert_eq!(reason(refused), Reason::WindowClosed);
+        }
+        let dry = Header { dry_run: true, ..header("a", &rows) };
+        assert_eq!(reason(send_at(&world, &world.admin, late, frames(dry, &rows)).await), Reason::WindowClosed);
+        let no_header = sent[1..].to_vec();
+        assert_eq!(reason(send_at(&world, &world.admin, late, no_header).await), Reason::WindowClosed);
+        assert_eq!(world.changes().await.len(), changes);
     })
     .await;
 }
@@ -135,7 +173,7 @@ async fn a_second_file_updates_and_keeps_what_is_kept() {
 async fn one_faulty_row_and_nothing_is_taken() {
     on_both(async |world| {
         let mut rows: Vec<_> = (1..=100).map(|n| teacher(SCHOOL, n)).collect();
-        rows[2].stage = "tertiary".into();
+        rows[2].stages.push("tertiary".into());
         rows[2].identity_number = "70001".into();
         rows[6].school = OTHER_SCHOOL.into();
         rows[8].teacher_number = rows[7].teacher_number.clone();
@@ -146,14 +184,14 @@ async fn one_faulty_row_and_nothing_is_taken() {
         assert_eq!(reason(outcome.clone()), Reason::ImportFaults);
         assert_eq!(
             fields(outcome),
-            ["rows[3].identity_number", "rows[3].stage", "rows[7].school", "rows[9].teacher_number"]
+            ["rows[3].identity_number", "rows[3].stages", "rows[7].school", "rows[9].teacher_number"]
         );
         assert_eq!(world.changes().await.len(), before);
 
         let header = Header { dry_run: true, ..header("a", &rows) };
         let dry = send(&world, &world.admin, frames(header.clone(), &rows)).await.unwrap();
         assert_eq!((dry.dry_run, dry.created, dry.fault_count), (true, 100, 4));
-        assert_eq!(dry.faults[1].fault, "stage.unknown_code");
+        assert_eq!(dry.faults[1].fault, "stages.unknown_code");
         assert_eq!(dry.faults[1].row, 3);
         assert_eq!(world.changes().await.len(), before);
         // Neither the refusal nor the dry run has used up the id.
@@ -164,16 +202,45 @@ async fn one_faulty_row_and_nothing_is_taken() {
 }
 
 #[tokio::test]
-async fn a_file_full_of_faults_is_counted_whole_and_listed_in_part() {
+async fn a_file_full_of_faults_is_listed_whole_by_a_dry_run_and_in_part_by_a_refusal() {
     on_both(async |world| {
         let rows: Vec<_> = (1..=1500).map(|n| Teacher { sex: "x".into(), ..teacher(SCHOOL, n) }).collect();
         let dry = Header { dry_run: true, ..header("a", &rows) };
         let dry = send(&world, &world.admin, frames(dry, &rows)).await.unwrap();
-        assert_eq!((dry.faults.len(), dry.fault_count), (1000, 1500));
+        assert_eq!((dry.faults.len(), dry.fault_count, dry.next_row, dry.faults_left_out), (1500, 1500, 0, 0));
         let outcome = import(&world, &world.admin, "a", &rows).await;
         assert_eq!(fields(outcome.clone()).len(), 40);
-        let details = outcome.unwrap_err();
-        assert!(details.details().len() < 8192, "it has to fit in a header: {}", details.details().len());
+        let refusal = outcome.unwrap_err();
+        assert!(refusal.details().len() < 8192, "it has to fit in a header: {}", refusal.details().len());
+        assert!(refusal.message().contains("has 1500 faults, of which 40 are listed here and all by a dry run"));
+        let zh = refusal.get_details_localized_message().unwrap().message;
+        assert!(zh.contains("共有 1500 处错误（此处列出前 40 处，试导入可列出全部）"), "{zh}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_reply_does_not_hold_is_asked_for_by_its_row() {
+    on_both(async |world| {
+        // Nothing of such a row is right.
+        let rows = vec![Teacher::default(); 12_000];
+        let mut header = Header { dry_run: true, ..header("a", &rows) };
+        let (mut faults, mut replies) = (Vec::new(), 0);
+        loop {
+            let dry = send(&world, &world.admin, frames(header.clone(), &rows)).await.unwrap();
+            assert!(dry.encoded_len() < 4 << 20);
+            replies += 1;
+            faults.extend(dry.faults);
+            assert_eq!(usize::try_from(dry.fault_count - dry.faults_left_out).unwrap(), faults.len());
+            if dry.next_row == 0 {
+                break;
+            }
+            header.faults_from_row = dry.next_row;
+        }
+        assert!(replies > 1);
+        let of_row = |n: i32| faults.iter().filter(|fault| fault.row == n).count();
+        assert_eq!(faults.len(), 12_000 * of_row(1));
+        assert!(faults.is_sorted_by_key(|fault| fault.row) && of_row(12_000) == of_row(1));
     })
     .await;
 }

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod import;
+mod migrations;
 mod organizations;
 mod status_events;
 mod teachers;

@@ -1,19 +1,20 @@
 //! Teachers: created, corrected, listed; who sees what.
 
-use chassis::{db::Queries as _, testing::person};
+use chassis::{Steps as _, db::Queries as _, testing::person};
 use proto::{
     Actor,
-    common::v1::{Reason, Role},
+    common::v1::{Action, Reason, Role, RunStepRequest},
     roster::v1::{
-        ConfirmCorrectionRequest, ListTeachersRequest, Teacher, TeacherFacts, UpdateTeacherRequest,
+        ConfirmCorrectionRequest, ListTeachersRequest, RosterPosition, Teacher, TeacherFacts, UpdateTeacherRequest,
         teacher_service_server::TeacherService as _,
     },
 };
+use roster::api::RosterSteps;
 use tonic::Status;
 
 use crate::world::{
-    AT, COUNTY, DAY, ELSEWHERE, OTHER_SCHOOL, SCHOOL, World, day, fields, identity_number, on_both, reason, reply,
-    teacher,
+    AT, COUNTY, DAY, ELSEWHERE, OTHER_SCHOOL, SCHOOL, TERM, World, day, fields, identity_number, on_both, reason,
+    reply, teacher,
 };
 
 async fn update(world: &World, actor: &Actor, given: Teacher, mask: &[&str], id: &str) -> Result<Teacher, Status> {
@@ -205,6 +206,65 @@ async fn an_own_correction_waits_for_the_school() {
 }
 
 #[tokio::test]
+async fn a_teacher_of_several_stages_and_subjects() {
+    on_both(async |world| {
+        let lists = |codes: &[&str]| codes.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let given =
+            Teacher { stages: lists(&["primary", "junior"]), subjects: lists(&["music", "art"]), ..teacher(SCHOOL, 1) };
+        let created = world.create_teacher(&world.admin, given.clone()).await.unwrap();
+        assert_eq!((&created.stages, &created.subjects), (&given.stages, &given.subjects));
+        let (_, facts) = world.last::<TeacherFacts>(&created.name).await;
+        assert_eq!((&facts.stages, &facts.subjects), (&given.stages, &given.subjects));
+
+        // Which one is the main one is the school's to confirm, as everything else in a list.
+        let me = me(&created.name);
+        let asked = Teacher { subjects: lists(&["art", "music"]), ..created.clone() };
+        let pending = update(&world, &me, asked, &["subjects"], "a").await.unwrap();
+        assert_eq!((pending.pending_fields, pending.subjects), (lists(&["subjects"]), lists(&["music", "art"])));
+        let confirmed = confirm(&world, &world.admin, &created.name, true, "b").await.unwrap();
+        assert_eq!(confirmed.subjects, ["art", "music"]);
+        assert_eq!(world.last::<TeacherFacts>(&created.name).await.1.subjects, ["art", "music"]);
+
+        let named = |stages: &[&str], subjects: &[&str]| Teacher {
+            name: created.name.clone(),
+            stages: lists(stages),
+            subjects: lists(subjects),
+            ..Teacher::default()
+        };
+        let mask = ["stages", "subjects"];
+        let outcome = update(&world, &world.admin, named(&[], &["art", "art"]), &mask, "c").await;
+        assert_eq!(fields(outcome), ["teacher.stages", "teacher.subjects"]);
+        let outcome = update(&world, &world.admin, named(&["primary", "tertiary"], &[""]), &mask, "d").await;
+        assert_eq!(fields(outcome), ["teacher.stages", "teacher.subjects"]);
+        let old = update(&world, &world.admin, named(&["primary"], &["art"]), &["stage"], "e").await;
+        assert_eq!(fields(old), ["update_mask"]);
+        let cell = update(&world, &world.admin, named(&["junior;senior"], &["art"]), &mask, "f").await.unwrap();
+        assert_eq!(cell.stages, ["junior", "senior"], "as a roster file's cell has them");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_appointment_as_principal_is_the_schools_to_enter() {
+    on_both(async |world| {
+        let created = world.create_teacher(&world.admin, teacher(SCHOOL, 1)).await.unwrap();
+        let appointed = |on| Teacher { name: created.name.clone(), principal_appointed_on: on, ..Teacher::default() };
+        let mask = ["principal_appointed_on"];
+        let on = Some(day(2019, 8, 1));
+        let own = update(&world, &me(&created.name), appointed(on), &mask, "a").await;
+        assert_eq!(fields(own), ["teacher.principal_appointed_on"]);
+        let updated = update(&world, &world.officer, appointed(on), &mask, "b").await.unwrap();
+        assert_eq!(updated.principal_appointed_on, on);
+        assert_eq!(world.last::<TeacherFacts>(&created.name).await.1.principal_appointed_on, on);
+        let late = update(&world, &world.officer, appointed(Some(day(2021, 8, 1))), &mask, "c").await;
+        assert_eq!(fields(late), ["teacher.principal_appointed_on"]);
+        let mistaken = update(&world, &world.officer, appointed(None), &mask, "d").await.unwrap();
+        assert_eq!(mistaken.principal_appointed_on, None);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_administrator_corrects_himself_as_a_teacher_does() {
     on_both(async |world| {
         let created = world.create_teacher(&world.admin, teacher(SCHOOL, 1)).await.unwrap();
@@ -239,7 +299,7 @@ async fn a_listing_is_scoped_filtered_and_paged() {
         for n in 1..=5 {
             world.create_teacher(&world.admin, teacher(SCHOOL, n)).await.unwrap();
         }
-        let chinese = Teacher { subject: "chinese".into(), ..teacher(OTHER_SCHOOL, 6) };
+        let chinese = Teacher { subjects: vec!["mathematics".into(), "chinese".into()], ..teacher(OTHER_SCHOOL, 6) };
         world.create_teacher(&world.officer, chinese).await.unwrap();
         let list = async |actor: &Actor, message: ListTeachersRequest| {
             let request = world.request("TeacherService/ListTeachers", actor, message);
@@ -272,12 +332,46 @@ async fn a_listing_is_scoped_filtered_and_paged() {
             ..ListTeachersRequest::default()
         };
         assert_eq!(total(&world.officer, of(COUNTY, "", "chinese")).await, 1);
+        assert_eq!(total(&world.officer, of(COUNTY, "", "mathematics")).await, 6, "any of those taught");
+        assert_eq!(total(&world.officer, of(COUNTY, "", "mathe")).await, 0);
         assert_eq!(total(&world.officer, of("", "教师", "")).await, 6);
         assert_eq!(total(&world.officer, of("", "师0003", "")).await, 1);
         assert_eq!(total(&world.officer, of("", "T00004", "")).await, 1);
         assert_eq!(total(&world.officer, of("", "%", "")).await, 0);
         assert_eq!(reason(list(&world.admin, of(OTHER_SCHOOL, "", "")).await), Reason::OutOfScope);
         assert_eq!(reason(list(&world.admin, of(COUNTY, "", "")).await), Reason::OutOfScope);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_position_at_which_the_window_closed_is_recorded_and_told_once() {
+    on_both(async |world| {
+        world.create_teacher(&world.admin, teacher(SCHOOL, 1)).await.unwrap();
+        let step = RunStepRequest {
+            term: TERM.into(),
+            action: Action::RecordRosterPosition.into(),
+            window: "roster-update".into(),
+            gate_version: 1,
+            ..RunStepRequest::default()
+        };
+        let mut positions = Vec::new();
+        for _ in 0..2 {
+            let mut tx = world.service.db.batch(TERM).await.unwrap();
+            let outcome = RosterSteps.run(&mut tx, &step).await.unwrap();
+            positions.push((outcome.changed, outcome.counts["position"]));
+            tx.finish().await.unwrap();
+        }
+        let (_, position) = positions[0];
+        assert!(position > 0);
+        // The change that tells it has moved the feed; what was recorded stays.
+        assert_eq!(positions, [(1, position), (0, position)]);
+        let changes = world.changes().await;
+        let told: Vec<_> = changes.iter().filter(|change| change.verb == "roster_position_recorded").collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].resource, format!("{TERM}/windows/roster-update"));
+        let facts = chassis::changes::decode::<RosterPosition>(told[0]).unwrap().unwrap();
+        assert_eq!((facts.position, facts.gate_version), (position, 1));
     })
     .await;
 }

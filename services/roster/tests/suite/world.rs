@@ -70,7 +70,7 @@ pub fn service(db: chassis::db::Db) -> Service {
 }
 
 impl World {
-    async fn new(database: testing::TestDatabase) -> Self {
+    pub async fn new(database: testing::TestDatabase) -> Self {
         let service = service(database.db.clone());
         let window = Window {
             id: "roster-update".into(),
@@ -181,8 +181,8 @@ pub fn teacher(school: &str, n: u32) -> pb::Teacher {
         employment: "permanent".into(),
         tier: "competent".into(),
         category: "subject_teacher".into(),
-        stage: "primary".into(),
-        subject: "mathematics".into(),
+        stages: vec!["primary".into()],
+        subjects: vec!["mathematics".into()],
         title: "415".into(),
         education: "21".into(),
         post: "teaching".into(),

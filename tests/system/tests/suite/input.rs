@@ -232,7 +232,7 @@ async fn several_faults_are_told_at_once() -> anyhow::Result<()> {
         teacher_number: "T-99999".to_owned(),
         identity_number: "110105194912310021".to_owned(),
         sex: "7".to_owned(),
-        stage: "kindergarten".to_owned(),
+        stages: vec!["primary".to_owned(), "kindergarten".to_owned()],
         tier: "best".to_owned(),
         education: "99".to_owned(),
         ..stage.teacher()?.teacher.clone()
@@ -241,7 +241,7 @@ async fn several_faults_are_told_at_once() -> anyhow::Result<()> {
     let path = "/shixun.roster.v1.TeacherService/CreateTeacher";
     let outcome = say(&stage, Role::BureauOfficer, path, &request).await?;
     let told = named(&outcome);
-    for field in ["identity_number", "sex", "stage", "tier", "education"] {
+    for field in ["identity_number", "sex", "stages", "tier", "education"] {
         assert!(told.iter().any(|told| told.ends_with(field)), "{field} is not among {told:?}");
     }
 

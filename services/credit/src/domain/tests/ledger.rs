@@ -6,10 +6,10 @@ use super::super::{
     entry::Kind,
     ledger::count,
     policy::Policy,
-    requirement::{CYCLE_360, INTENSIVE_90, PROBATION_180, YEAR_24},
+    requirement::{CYCLE_360, INTENSIVE_90, NEW_PRINCIPAL_300, NEW_PRINCIPAL_INTENSIVE_90, PROBATION_180, YEAR_24},
     statement::{draw_up, position},
 };
-use super::{day, entry, leaves, reverse, teacher};
+use super::{Entry, day, entry, leaves, reverse, teacher};
 
 #[test]
 fn school_based_training_counts_up_to_the_limit_of_each_cycle() {
@@ -55,6 +55,42 @@ fn the_probation_year_counts_for_itself_only() {
     assert!(!found(date(2019, 8, 1), PROBATION_180).applicable);
     assert_eq!(found(date(2019, 12, 31), CYCLE_360).numerator, 3_000);
     assert_eq!(found(date(2019, 12, 31), YEAR_24).value, 3_000);
+}
+
+#[test]
+fn a_new_principal_owes_more_and_half_of_it_counts_in_the_cycle() {
+    let mut teacher = teacher(date(2015, 9, 1));
+    teacher.principal_appointed_on = Some(date(2018, 8, 1));
+    let mut entries = vec![
+        entry(0, Kind::Project, 6_000, date(2018, 7, 31)),
+        entry(1, Kind::Project, 9_000, date(2018, 8, 1)),
+        entry(2, Kind::SchoolBased, 20_000, date(2019, 3, 1)),
+        entry(3, Kind::Project, 1_000, date(2019, 7, 31)),
+        entry(4, Kind::Project, 3_000, date(2019, 8, 1)),
+    ];
+    let found = |entries: &[Entry], day, key| {
+        let statement = draw_up(&teacher, entries, day, &Policy::default());
+        statement.requirements.into_iter().find(|requirement| requirement.key == key).unwrap()
+    };
+    let last = date(2019, 7, 31);
+    let all = found(&entries, last, NEW_PRINCIPAL_300);
+    assert_eq!((all.applicable, all.met, all.value, all.required), (true, true, 30_000, 30_000));
+    let intensive = found(&entries, last, NEW_PRINCIPAL_INTENSIVE_90);
+    assert_eq!((intensive.applicable, intensive.met, intensive.value), (true, true, 9_000));
+    assert!(!found(&entries, last.yesterday().unwrap(), NEW_PRINCIPAL_300).met, "a day before the last credit");
+    for (day, key) in [(date(2018, 7, 31), NEW_PRINCIPAL_300), (date(2019, 8, 1), NEW_PRINCIPAL_INTENSIVE_90)] {
+        assert!(!found(&entries, day, key).applicable, "{day}: not yet, or no longer, new");
+    }
+    // 60 before, half of 90, 200 and 10 while new (100 of school-based training are under its limit), 30 after.
+    assert_eq!(found(&entries, date(2019, 12, 31), CYCLE_360).numerator, 6_000 + 4_500 + 10_000 + 500 + 3_000);
+    reverse(&mut entries, 1);
+    let intensive = found(&entries, last, NEW_PRINCIPAL_INTENSIVE_90);
+    assert_eq!((intensive.applicable, intensive.met, intensive.value), (true, false, 0));
+    let mut other = teacher.clone();
+    other.principal_appointed_on = None;
+    let statement = draw_up(&other, &entries, last, &Policy::default());
+    let owed = statement.requirements.iter().filter(|requirement| requirement.key.starts_with("new_principal"));
+    assert_eq!(owed.map(|requirement| requirement.applicable).collect::<Vec<_>>(), [false, false]);
 }
 
 #[test]

@@ -85,11 +85,35 @@ fn what_does_not_apply_matches() {
     let audience =
         |tiers: &[&str]| Audience { tiers: tiers.iter().map(|t| (*t).to_owned()).collect(), ..Audience::default() };
     let profile = |tier: &str| Profile { tier: tier.to_owned(), ..Profile::default() };
-    assert!(matches(&both, &audience(&[]), &profile("novice")));
-    assert!(matches(&both, &audience(&["novice"]), &profile("novice")));
-    assert!(matches(&both, &audience(&["novice"]), &profile("")));
-    assert!(!matches(&both, &audience(&["novice"]), &profile("leader")));
-    assert!(matches(&[Dimension::Subject], &audience(&["novice"]), &profile("leader")));
+    assert!(matches(&both, &audience(&[]), &profile("novice"), &[]));
+    assert!(matches(&both, &audience(&["novice"]), &profile("novice"), &[]));
+    assert!(matches(&both, &audience(&["novice"]), &profile(""), &[]));
+    assert!(!matches(&both, &audience(&["novice"]), &profile("leader"), &[]));
+    assert!(matches(&[Dimension::Subject], &audience(&["novice"]), &profile("leader"), &[]));
+}
+
+#[test]
+fn of_several_stages_and_subjects_any_one_matches() {
+    let codes = |codes: &[&str]| codes.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>();
+    let audience = Audience { stages: codes(&["junior"]), subjects: codes(&["music", "art"]), ..Audience::default() };
+    let dimensions = [Dimension::Stage, Dimension::Subject];
+    let fits = |stages: &[&str], subjects: &[&str]| {
+        let profile = Profile { stages: codes(stages), subjects: codes(subjects), ..Profile::default() };
+        matches(&dimensions, &audience, &profile, &[])
+    };
+    assert!(fits(&["primary", "junior"], &["chinese", "art"]));
+    assert!(fits(&[], &[]), "what does not apply matches");
+    assert!(!fits(&["primary", "junior"], &["chinese", "history"]));
+    assert!(!fits(&["preschool", "special"], &["art"]));
+}
+
+#[test]
+fn a_school_matches_by_what_it_is_under() {
+    let names = |names: &[&str]| names.iter().map(|name| format!("organizations/{name}")).collect::<Vec<_>>();
+    let audience = Audience { organizations: names(&["district-1"]), ..Audience::default() };
+    let fits = |path: &[&str]| matches(&[Dimension::Organization], &audience, &Profile::default(), &names(path));
+    assert!(fits(&["county", "district-1", "school"]));
+    assert!(!fits(&["county", "district-2", "school"]));
 }
 
 /// Months by the definition, day by day.

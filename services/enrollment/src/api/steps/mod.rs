@@ -8,8 +8,14 @@ use std::{
     sync::Arc,
 };
 
-use chassis::{Failure, Faults, StepOutcome, db::Tx};
-use proto::common::v1::{Action, Phase, Role, RunStepRequest, Window};
+use chassis::{
+    Failure, Faults, StepOutcome,
+    db::{Record, Tx},
+};
+use proto::{
+    common::v1::{Action, Phase, Role, RunStepRequest, Window},
+    enrollment::v1::{CreditPositionsFixed, FixedPosition, NonSelectorsFixed, RoundClosed},
+};
 
 use crate::{
     domain::{
@@ -20,7 +26,9 @@ use crate::{
     store::{
         credit, notifications,
         notifications::{Message, WindowMessage},
-        people, rounds, training,
+        people,
+        rounds::{self, Fixed},
+        training,
     },
 };
 
@@ -132,13 +140,46 @@ impl Edge {
     }
 
     async fn fix_credit_positions(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
-        let fixed = credit::fix(tx, &self.term, self.round, PAGE).await?;
+        let positions = credit::fix(tx, &self.term, self.round, PAGE).await?;
+        let fixed = count(positions.len());
+        if fixed > 0 {
+            let positions = positions.into_iter().map(|(teacher, position)| FixedPosition {
+                teacher,
+                cycle_ends_on: position.cycle_ends_on.map(Into::into),
+                cycle_awarded: Some(position.cycle_awarded.into()),
+                has_intensive: position.has_intensive,
+            });
+            let facts =
+                CreditPositionsFixed { term: self.term.clone(), round: self.round, positions: positions.collect() };
+            tx.record(Record::of(&self.resource(), "credit_positions_fixed", &facts));
+        }
         Ok(outcome(fixed, fixed >= PAGE.unsigned_abs(), &[("fixed", fixed)]))
     }
 
     async fn fix_non_selectors(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
-        let fixed = rounds::fix_non_selectors(tx, &self.term, self.round, self.organizations()).await?;
+        let Fixed { by_school, closed } =
+            rounds::fix_non_selectors(tx, &self.term, self.round, self.organizations()).await?;
+        let fixed: u64 = by_school.values().map(|teachers| count(teachers.len())).sum();
+        let (term, round, resource) = (&self.term, self.round, self.resource());
+        if closed || fixed > 0 {
+            let facts = RoundClosed {
+                term: term.clone(),
+                round,
+                organizations: self.organizations().to_vec(),
+                non_selectors: i32::try_from(fixed).unwrap_or(i32::MAX),
+            };
+            tx.record(Record::of(&resource, "closed", &facts));
+        }
+        for (school, teachers) in by_school {
+            let facts = NonSelectorsFixed { term: term.clone(), round, school, teachers };
+            tx.record(Record::of(&resource, "non_selectors_fixed", &facts));
+        }
         Ok(outcome(fixed, false, &[("non_selectors", fixed)]))
+    }
+
+    /// The round, as changes name it.
+    fn resource(&self) -> String {
+        format!("{}/rounds/{}", self.term, self.round)
     }
 
     /// TRAINING closes: classes whose results are not confirmed, by provider.

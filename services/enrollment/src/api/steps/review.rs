@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{Failure, StepOutcome, db::Tx};
-use proto::common::v1::Role;
+use proto::common::v1::{Phase, Role};
 
 use super::{Edge, PAGE, count, outcome};
 use crate::{
@@ -14,7 +14,12 @@ use crate::{
         desk::Why,
         notification::Kind,
     },
-    store::{catalog, desk as store, notifications, notifications::Message, people, seats, selections, training},
+    store::{
+        catalog, desk as store, notifications,
+        notifications::Message,
+        people, seats, selections,
+        training::{self, Proposed},
+    },
 };
 
 /// Coded reason of a selection that the school did not review in time.
@@ -93,9 +98,12 @@ impl Edge {
         Ok(reopened)
     }
 
-    /// SCHOOL_REVIEW closes: what was not reviewed expires, and is listed by school to its bureau.
+    /// SCHOOL_REVIEW closes: what was not reviewed expires, and is listed by school to its bureau. So does what a transfer has
+    /// taken to a school that has no review of the round any more: nobody could ever decide on it.
     pub(super) async fn expire_unreviewed(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
-        let pending = selections::unreviewed(tx, &self.term, self.round, self.organizations(), PAGE).await?;
+        let others = self.still_reviewing(tx)?;
+        let (round, organizations) = (self.round, self.organizations());
+        let pending = selections::unreviewed(tx, &self.term, round, organizations, others.as_deref(), PAGE).await?;
         let more = count(pending.len()) >= PAGE.unsigned_abs();
         let mut desk = self.desk(tx, &pending).await?;
         let mut by_school: BTreeMap<String, i64> = BTreeMap::new();
@@ -129,6 +137,25 @@ impl Edge {
         Ok(outcome)
     }
 
+    /// The organisations whose review of this round is open or to come after this window; none: everyone's is.
+    fn still_reviewing(&self, tx: &Tx) -> Result<Option<Vec<String>>, Failure> {
+        let gates = tx.gates()?;
+        let mut others = Vec::new();
+        for window in gates.windows() {
+            let this = self.window.as_ref().is_some_and(|this| this.id == window.id);
+            let of_round = window.phase() == Phase::SchoolReview && window.round == self.round;
+            let closes = window.closes.as_ref().map_or(i64::MIN, proto::instant);
+            if this || !of_round || closes <= tx.at() || gates.is_settled(&window.id) {
+                continue;
+            }
+            if window.organizations.is_empty() {
+                return Ok(None);
+            }
+            others.extend(window.organizations.iter().cloned());
+        }
+        Ok(Some(others))
+    }
+
     /// SCHOOL_REVIEW closes: classes that are too small are proposed for cancelling (policy `[class]`).
     pub(super) async fn propose_cancelling(&self, tx: &mut Tx, page: i32) -> Result<StepOutcome, Failure> {
         let size = usize::try_from(PAGE).unwrap_or(1);
@@ -139,15 +166,15 @@ impl Edge {
         let approved = selections::approved_by_project(tx, &self.term).await?;
         let (mut proposed, mut messages) = (0_u64, Vec::new());
         for project in &projects {
-            training::retract(tx, &project.name).await?;
             let placed = |class: &str| {
                 let (_, classes) = counts.get(&project.name)?;
                 classes.get(class).copied()
             };
             let unplaced = approved.get(&project.name).copied().unwrap_or_default();
             let small = too_small(project, |class| placed(class).unwrap_or_default(), unplaced, &policy.class);
+            let proposal = Proposed { project: &project.name, round: self.round, small: &small };
+            training::propose(tx, &self.term, proposal).await?;
             for small in small {
-                training::propose(tx, &self.term, &project.name, self.round, &small).await?;
                 proposed = proposed.saturating_add(1);
                 let concerned = BTreeSet::from([project.provider.clone(), project.accepting_bureau.clone()]);
                 let roles = [Role::ProviderStaff, Role::BureauOfficer];

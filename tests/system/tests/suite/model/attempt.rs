@@ -14,8 +14,8 @@ use system::{
 use super::Play;
 use crate::county::Header;
 
-/// Repeated calls in flight.
-const AT_ONCE: usize = 8;
+/// Calls in flight that change nothing: those that are repeated, and those that read.
+pub(super) const AT_ONCE: usize = 8;
 
 /// An operation.
 pub(super) struct Act {

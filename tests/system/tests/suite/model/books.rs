@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
 use proto::{
     common::v1::Credit,
@@ -11,7 +12,11 @@ use proto::{
 };
 use system::model::Line;
 
-use super::{ENTRIES, Play, attempt::Act, encode};
+use super::{
+    ENTRIES, Play,
+    attempt::{AT_ONCE, Act},
+    encode,
+};
 
 /// Operations of each sort between two looks at the whole.
 const TOGETHER: usize = 8;
@@ -147,8 +152,9 @@ impl Play {
     /// The ledger's sums are the reference's, for everybody.
     async fn balance(&self) -> anyhow::Result<()> {
         let hundredths = |credit: Option<Credit>| credit.unwrap_or_default().hundredths;
-        for teacher in 0..self.teachers.len() {
-            let statement = self.statement(teacher).await?;
+        let statements = (0..self.teachers.len()).map(|teacher| self.statement(teacher));
+        let statements: Vec<_> = stream::iter(statements).buffered(AT_ONCE).try_collect().await?;
+        for (teacher, statement) in statements.into_iter().enumerate() {
             let mut found: Vec<_> = statement
                 .entries
                 .iter()

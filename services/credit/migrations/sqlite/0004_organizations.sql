@@ -1,0 +1,2 @@
+-- Whom a project is for by place too: a JSON list, empty for everybody.
+ALTER TABLE project ADD COLUMN organizations TEXT NOT NULL DEFAULT '[]';
