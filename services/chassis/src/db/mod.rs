@@ -34,7 +34,7 @@ pub use queries::{Queries, Reader};
 pub use record::Record;
 pub use request::{Claim, Claimed};
 pub(crate) use rows::Column;
-pub use rows::{Cell, Cell as RowCell, Rows};
+pub use rows::{Cell, Rows};
 pub use scope::Scope;
 pub use tx::Tx;
 pub use value::{Row, Sql, Value};

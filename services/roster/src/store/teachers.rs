@@ -268,7 +268,7 @@ pub async fn put_leaves(tx: &mut Tx, teacher: &str, leaves: &[Leave]) -> Result<
     Ok(())
 }
 
-fn json(rows: Vec<Vec<chassis::db::RowCell>>) -> String {
+fn json(rows: Vec<Vec<chassis::db::Cell>>) -> String {
     let mut all = Rows::new();
     for row in rows {
         all.push(row);
@@ -282,7 +282,7 @@ pub(super) fn pending_text(pending: &Entry) -> Result<String, Failure> {
     serde_json::to_string(&pending).map_err(Failure::internal)
 }
 
-fn cells(teacher: &Teacher) -> Result<Vec<chassis::db::RowCell>, Failure> {
+fn cells(teacher: &Teacher) -> Result<Vec<chassis::db::Cell>, Failure> {
     let field = |field| teacher.entry.get(field);
     Ok(row![
         teacher.name.as_str(),
