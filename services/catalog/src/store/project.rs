@@ -13,17 +13,17 @@ use crate::domain::{
     search::{self, Dimension},
 };
 
-macro_rules! select {
-    ($($rest:expr),*) => {
-        concat!(
-            "SELECT p.name, p.term, p.provider, p.accepting_bureau, p.title, p.description, p.level, p.form,
-                    p.audience, p.base_credit, p.difficulty_percent, p.restricted_elective, p.ethics_hours,
-                    p.total_hours, p.classes, p.allocations, p.state, p.decision_reason, p.cancellation_requested,
-                    p.cancellation_reason, p.published_at, p.revision
-             FROM project p ",
-            $($rest),*
-        )
+macro_rules! columns {
+    () => {
+        "p.name, p.term, p.provider, p.accepting_bureau, p.title, p.description, p.level, p.form, p.audience,
+         p.base_credit, p.difficulty_percent, p.restricted_elective, p.ethics_hours, p.total_hours, p.classes,
+         p.allocations, p.state, p.decision_reason, p.cancellation_requested, p.cancellation_reason, p.published_at,
+         p.revision"
     };
+}
+
+macro_rules! select {
+    ($($rest:expr),*) => { concat!("SELECT ", columns!(), " FROM project p ", $($rest),*) };
 }
 
 fn read(row: &Row) -> Result<Project, Failure> {
@@ -171,37 +171,64 @@ pub struct Sight {
 }
 
 // A project has exactly one of the two tokens of an audience's dimension that it admits, and every token of the text
-// once: so many tokens found are all conditions met.
+// once: so many tokens found are all conditions met. With tokens, those found drive; else the term's projects.
 macro_rules! matching {
-    () => {
-        "WHERE p.term = $1
-           AND ($2 = '' OR p.provider = $2)
-           AND ($3 = '' OR p.state = $3)
-           AND ($4 = '' OR p.level = $4)
-           AND ($5 = '' OR p.form = $5)
-           AND p.base_credit >= $6
-           AND (p.restricted_elective OR NOT $7)
-           AND ($8 = 0 OR p.name IN (
-                SELECT t.project FROM project_token t
-                WHERE t.term = $1 AND t.token IN (SELECT value ->> 0 FROM json_each($9))
-                GROUP BY t.project HAVING COUNT(*) = $8))
-           AND (($10 AND p.published_at IS NOT NULL)
-                OR p.provider IN (SELECT value ->> 0 FROM json_each($11))
-                OR p.accepting_bureau IN (SELECT value ->> 0 FROM json_each($12))
-                OR p.accepting_bureau IN (
-                    SELECT o.organization FROM organization_ancestor o
-                    WHERE o.ancestor IN (SELECT value ->> 0 FROM json_each($12)))
-                OR EXISTS (SELECT 1 FROM assignment a
-                           WHERE a.project = p.name AND a.expert = $13 AND NOT a.recused)) "
+    ($head:expr, $tail:expr) => {
+        (
+            matching!($head, "project p", "$8 = 0 AND $9 = '[]'", $tail),
+            matching!(
+                $head,
+                "(SELECT t.project AS name FROM project_token t
+                  WHERE t.term = $1 AND t.token IN (SELECT value ->> 0 FROM json_each($9))
+                  GROUP BY t.project HAVING COUNT(*) = $8) found JOIN project p ON p.name = found.name",
+                "$8 > 0",
+                $tail
+            ),
+        )
+    };
+    ($head:expr, $from:literal, $case:literal, $tail:expr) => {
+        concat!(
+            $head,
+            " FROM ",
+            $from,
+            " WHERE p.term = $1 AND ",
+            $case,
+            "
+               AND ($2 = '' OR p.provider = $2)
+               AND ($3 = '' OR p.state = $3)
+               AND ($4 = '' OR p.level = $4)
+               AND ($5 = '' OR p.form = $5)
+               AND p.base_credit >= $6
+               AND (p.restricted_elective OR NOT $7)
+               AND (($10 AND p.published_at IS NOT NULL)
+                    OR p.provider IN (SELECT value ->> 0 FROM json_each($11))
+                    OR p.accepting_bureau IN (SELECT value ->> 0 FROM json_each($12))
+                    OR p.accepting_bureau IN (
+                        SELECT o.organization FROM organization_ancestor o
+                        WHERE o.ancestor IN (SELECT value ->> 0 FROM json_each($12)))
+                    OR EXISTS (SELECT 1 FROM assignment a
+                               WHERE a.project = p.name AND a.expert = $13 AND NOT a.recused)) ",
+            $tail
+        )
     };
 }
 
-fn matching(filter: &Filter, sight: &Sight) -> Vec<Value> {
+/// How many conditions tokens stand for, and the tokens of which a project must have one for each.
+fn tokens(filter: &Filter) -> (usize, Vec<String>) {
     let text = search::required(&filter.query);
     let conditions = text.len().saturating_add(filter.admits.len());
     let admitting = filter.admits.iter().flat_map(|(dimension, value)| dimension.admitting(value));
-    let tokens: Vec<String> = text.iter().cloned().chain(admitting).collect();
-    args![
+    (conditions, text.iter().cloned().chain(admitting).collect())
+}
+
+/// The text that finds them the shortest way, and its arguments.
+fn matching(
+    filter: &Filter,
+    sight: &Sight,
+    (by_term, by_tokens): (&'static str, &'static str),
+) -> (&'static str, Vec<Value>) {
+    let (conditions, tokens) = tokens(filter);
+    let values = args![
         &filter.term,
         &filter.provider,
         filter.state.map_or("", State::word),
@@ -215,30 +242,41 @@ fn matching(filter: &Filter, sight: &Sight) -> Vec<Value> {
         Rows::texts(&sight.providers).json(),
         Rows::texts(&sight.bureaus).json(),
         &sight.expert,
-    ]
+    ];
+    (if conditions == 0 { by_term } else { by_tokens }, values)
 }
 
-/// The projects that match, by name, from after `after`.
+/// The projects that match, by name, from after `after`, and how many match in all.
 pub async fn list(
     db: &mut impl Queries,
     filter: &Filter,
     sight: &Sight,
     after: &str,
     limit: usize,
-) -> Result<Vec<Project>, Failure> {
-    let mut values = matching(filter, sight);
+) -> Result<(Vec<Project>, i64), Failure> {
+    // What matches is found once, for the page and for the count.
+    let texts = matching!(
+        "WITH matched AS MATERIALIZED (SELECT p.name AS name",
+        concat!(
+            ") SELECT ",
+            columns!(),
+            ", (SELECT COUNT(*) FROM matched) AS total
+               FROM (SELECT name FROM matched WHERE name > $14 ORDER BY name LIMIT $15) page
+               JOIN project p ON p.name = page.name ORDER BY p.name"
+        )
+    );
+    let (text, mut values) = matching(filter, sight, texts);
     values.extend(args![after, limit]);
-    let rows = db.all(select!(matching!(), "AND p.name > $14 ORDER BY p.name LIMIT $15"), values).await?;
-    rows.iter().map(read).collect()
-}
-
-/// How many projects match.
-pub async fn count(db: &mut impl Queries, filter: &Filter, sight: &Sight) -> Result<i64, Failure> {
-    let sql = concat!("SELECT COUNT(*) AS total FROM project p ", matching!());
-    match db.one(sql, matching(filter, sight)).await? {
-        Some(row) => row.get("total"),
-        None => Ok(0),
-    }
+    let rows = db.all(text, values).await?;
+    let total = match rows.first() {
+        Some(row) => row.get("total")?,
+        // After the last one, or of none.
+        None => {
+            let (text, values) = matching(filter, sight, matching!("SELECT COUNT(*) AS total", ""));
+            db.one(text, values).await?.map_or(Ok(0), |row| row.get("total"))?
+        }
+    };
+    Ok((rows.iter().map(read).collect::<Result<_, _>>()?, total))
 }
 
 /// The projects on which experts were put, as far as `sight` is theirs or their bureau's, from after `after`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chassis::{
     Failure,
-    db::{Queries, Rows, Tx, args, row},
+    db::{Queries, Rows, Sql, Tx, args, row},
 };
 
 use crate::domain::{compliance::Tally, policy::Policy, standing::Standing};
@@ -49,6 +49,32 @@ pub async fn replace(tx: &mut Tx, teachers: &Rows, standings: &[(&str, Standing)
     Ok(())
 }
 
+/// A statement about the standings of an area's schools ($1 is a year): of one organisation's
+/// ($2), found by the index of schools, so that a school's answer does not grow with its region; or of all.
+macro_rules! of_area {
+    ($head:expr, $school:literal, $tail:expr) => {
+        (
+            Sql {
+                sqlite: concat!(
+                    $head,
+                    " AND ",
+                    $school,
+                    " IN (SELECT organization FROM ancestor WHERE ancestor = $2)",
+                    $tail
+                ),
+                postgres: concat!(
+                    $head,
+                    " AND ",
+                    $school,
+                    " = ANY(ARRAY(SELECT organization FROM ancestor WHERE ancestor = $2))",
+                    $tail
+                ),
+            },
+            Sql::from(concat!($head, " AND $2 = ''", $tail)),
+        )
+    };
+}
+
 /// A year's tallies by school, of the schools under `organization`; of all schools if that is empty.
 pub async fn tallies(
     db: &mut impl Queries,
@@ -56,24 +82,22 @@ pub async fn tallies(
     organization: &str,
     policy: &Policy,
 ) -> Result<BTreeMap<String, Tally>, Failure> {
-    let rows = db
-        .all(
-            "SELECT school, CAST(SUM(member) AS BIGINT) AS teachers, CAST(SUM(months) AS BIGINT) AS months,
-                    CAST(SUM(awarded) AS BIGINT) AS awarded,
-                    CAST(SUM(CASE WHEN member = 1 AND year_awarded >= $3 THEN 1 ELSE 0 END) AS BIGINT) AS year_met,
-                    CAST(SUM(cycle_ended) AS BIGINT) AS cycles,
-                    CAST(SUM(CASE WHEN cycle_ended = 1 AND cycle_awarded >= $4 THEN 1 ELSE 0 END) AS BIGINT)
-                        AS cycle_met,
-                    CAST(SUM(CASE WHEN cycle_ended = 1 AND intensive > 0 THEN 1 ELSE 0 END) AS BIGINT)
-                        AS intensive_met,
-                    CAST(SUM(CASE WHEN electives > 0 THEN 1 ELSE 0 END) AS BIGINT) AS elective_year,
-                    CAST(SUM(participations) AS BIGINT) AS participations, CAST(SUM(matched) AS BIGINT) AS matched
-             FROM standing
-             WHERE year = $1 AND ($2 = '' OR school IN (SELECT organization FROM ancestor WHERE ancestor = $2))
-             GROUP BY school ORDER BY school",
-            args![i64::from(year), organization, policy.year_each.0, policy.cycle_credits.0],
-        )
-        .await?;
+    let (one, all) = of_area!(
+        "SELECT school, CAST(SUM(member) AS BIGINT) AS teachers, CAST(SUM(months) AS BIGINT) AS months,
+                CAST(SUM(awarded) AS BIGINT) AS awarded,
+                CAST(SUM(CASE WHEN member = 1 AND year_awarded >= $3 THEN 1 ELSE 0 END) AS BIGINT) AS year_met,
+                CAST(SUM(cycle_ended) AS BIGINT) AS cycles,
+                CAST(SUM(CASE WHEN cycle_ended = 1 AND cycle_awarded >= $4 THEN 1 ELSE 0 END) AS BIGINT) AS cycle_met,
+                CAST(SUM(CASE WHEN cycle_ended = 1 AND intensive > 0 THEN 1 ELSE 0 END) AS BIGINT) AS intensive_met,
+                CAST(SUM(CASE WHEN electives > 0 THEN 1 ELSE 0 END) AS BIGINT) AS elective_year,
+                CAST(SUM(participations) AS BIGINT) AS participations, CAST(SUM(matched) AS BIGINT) AS matched
+         FROM standing WHERE year = $1",
+        "school",
+        " GROUP BY school ORDER BY school"
+    );
+    let sql = if organization.is_empty() { all } else { one };
+    let args = args![i64::from(year), organization, policy.year_each.0, policy.cycle_credits.0];
+    let rows = db.all(sql, args).await?;
     let mut tallies = BTreeMap::new();
     for row in &rows {
         let tally = Tally {
@@ -92,18 +116,16 @@ pub async fn tallies(
         tallies.insert(row.get::<String>("school")?, tally);
     }
     // The elapsed years of each teacher's cycle, each at the school where he was then.
-    let rows = db
-        .all(
-            "SELECT past.school AS school, CAST(COUNT(*) AS BIGINT) AS elapsed,
-                    CAST(SUM(CASE WHEN past.electives > 0 THEN 1 ELSE 0 END) AS BIGINT) AS elapsed_elective
-             FROM standing past
-             JOIN standing now ON now.teacher = past.teacher AND now.year = $1 AND now.member = 1
-             WHERE past.member = 1 AND past.year BETWEEN now.cycle_from_year AND $1
-               AND ($2 = '' OR past.school IN (SELECT organization FROM ancestor WHERE ancestor = $2))
-             GROUP BY past.school ORDER BY past.school",
-            args![i64::from(year), organization],
-        )
-        .await?;
+    let (one, all) = of_area!(
+        "SELECT past.school AS school, CAST(COUNT(*) AS BIGINT) AS elapsed,
+                CAST(SUM(CASE WHEN past.electives > 0 THEN 1 ELSE 0 END) AS BIGINT) AS elapsed_elective
+         FROM standing past JOIN standing now ON now.teacher = past.teacher AND now.year = $1 AND now.member = 1
+         WHERE past.member = 1 AND past.year BETWEEN now.cycle_from_year AND $1",
+        "past.school",
+        " GROUP BY past.school ORDER BY past.school"
+    );
+    let sql = if organization.is_empty() { all } else { one };
+    let rows = db.all(sql, args![i64::from(year), organization]).await?;
     for row in &rows {
         let tally = tallies.entry(row.get("school")?).or_default();
         tally.elapsed = row.get("elapsed")?;
