@@ -48,7 +48,7 @@ pub(crate) async fn append(tx: &mut Tx, batch: &str, changes: &[Change]) -> Resu
             rows.push(row![batch, chunk_index * CHUNK + offset, change.resource.as_str(), body]);
         }
         let insert = insert!("change", [batch TEXT, idx BIGINT, resource TEXT, body BYTEA], "");
-        tx.execute(insert, args![rows]).await?;
+        tx.insert(insert, rows).await?;
     }
     match tx.engine() {
         Engine::Postgres => advance_postgres(tx, batch, changes.len(), digest).await,

@@ -188,7 +188,7 @@ impl Tx {
         for (Claim { caller, method, request_id, organization, body_digest }, reply) in replies {
             rows.push(row![caller, method, request_id, organization, body_digest, reply, &term, at]);
         }
-        let taken = self.execute(ANSWER_ALL, args![rows]).await?;
+        let taken = self.insert(ANSWER_ALL, rows).await?;
         // Another process has answered one of them since they were recalled: it has to be replayed.
         if usize::try_from(taken).is_ok_and(|taken| taken == noted) { Ok(()) } else { Err(Failure::conflict()) }
     }

@@ -11,7 +11,7 @@ use proto::{
 use sha2::{Digest as _, Sha256};
 use sqlx::{Postgres, Sqlite, Transaction};
 
-use super::{Claim, Db, Pool, Queries, Record, Row, Scope, Sql, Value, queries};
+use super::{Claim, Db, Pool, Queries, Record, Row, Rows, Scope, Sql, Value, queries};
 use crate::{
     call::Admission,
     changes::feed,
@@ -86,6 +86,15 @@ impl Tx {
                 Engine::Postgres(tx) => queries::postgres(sql, args).execute(&mut **tx).await?.rows_affected(),
             })
         })
+    }
+
+    /// Runs a statement of [`insert!`](crate::db::insert), unless there is nothing to insert; returns the number of rows that
+    /// are new.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn insert(&mut self, sql: Sql, rows: Rows) -> Result<u64, Failure> {
+        if rows.is_empty() { Ok(0) } else { self.execute(sql, vec![rows.into()]).await }
     }
 
     /// Decides on one call of a batch: whether a window that its rule names is open for it.

@@ -2,7 +2,7 @@
 
 use chassis::{
     Failure,
-    db::{Queries, Row, Rows, Tx, args, row},
+    db::{Queries, Row, Rows, Tx, args, insert, row},
 };
 use proto::{Credit, common::v1::Actor};
 
@@ -118,17 +118,15 @@ pub async fn add<'a>(tx: &mut Tx, entries: impl Iterator<Item = &'a Entry> + Sen
             entry.school.as_str()
         ]);
     }
-    tx.execute(
-        "INSERT INTO entry (name, teacher, kind, base, awarded, effective_on, recorded_at, source, once, revision,
-            intensive, restricted_elective, matched, project, reverses, account, role, organization, service, reason,
-            reason_text, policy_version, school)
-         SELECT value ->> 0, value ->> 1, CAST(value ->> 2 AS BIGINT), CAST(value ->> 3 AS BIGINT),
-                CAST(value ->> 4 AS BIGINT), value ->> 5, CAST(value ->> 6 AS BIGINT), value ->> 7, value ->> 8,
-                CAST(value ->> 9 AS BIGINT), CAST(value ->> 10 AS BIGINT), CAST(value ->> 11 AS BIGINT),
-                CAST(value ->> 12 AS BIGINT), value ->> 13, value ->> 14, value ->> 15, CAST(value ->> 16 AS BIGINT),
-                value ->> 17, value ->> 18, value ->> 19, value ->> 20, CAST(value ->> 21 AS BIGINT), value ->> 22
-         FROM json_each($1) WHERE TRUE ON CONFLICT DO NOTHING",
-        args![rows.json()],
-    )
-    .await
+    let insert = insert!(
+        "entry",
+        [
+            name TEXT, teacher TEXT, kind BIGINT, base BIGINT, awarded BIGINT, effective_on TEXT, recorded_at BIGINT,
+            source TEXT, once TEXT, revision BIGINT, intensive BIGINT, restricted_elective BIGINT, matched BIGINT,
+            project TEXT, reverses TEXT, account TEXT, role BIGINT, organization TEXT, service TEXT, reason TEXT,
+            reason_text TEXT, policy_version BIGINT, school TEXT
+        ],
+        "ON CONFLICT DO NOTHING"
+    );
+    tx.insert(insert, rows).await
 }

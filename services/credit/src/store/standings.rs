@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chassis::{
     Failure,
-    db::{Queries, Rows, Sql, Tx, args, row},
+    db::{Queries, Rows, Sql, Tx, args, insert, row},
 };
 
 use crate::domain::{compliance::Tally, policy::Policy, standing::Standing};
@@ -34,18 +34,16 @@ pub async fn replace(tx: &mut Tx, teachers: &Rows, standings: &[(&str, Standing)
             ended.intensive
         ]);
     }
-    tx.execute(
-        "INSERT INTO standing (teacher, year, school, months, awarded, participations, matched, member, year_awarded,
-            electives, cycle_from_year, cycle_ended, cycle_awarded, intensive)
-         SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, CAST(value ->> 3 AS BIGINT),
-                CAST(value ->> 4 AS BIGINT), CAST(value ->> 5 AS BIGINT), CAST(value ->> 6 AS BIGINT),
-                CAST(value ->> 7 AS BIGINT), CAST(value ->> 8 AS BIGINT), CAST(value ->> 9 AS BIGINT),
-                CAST(value ->> 10 AS BIGINT), CAST(value ->> 11 AS BIGINT), CAST(value ->> 12 AS BIGINT),
-                CAST(value ->> 13 AS BIGINT)
-         FROM json_each($1)",
-        args![rows.json()],
-    )
-    .await?;
+    let insert = insert!(
+        "standing",
+        [
+            teacher TEXT, year BIGINT, school TEXT, months BIGINT, awarded BIGINT, participations BIGINT,
+            matched BIGINT, member BIGINT, year_awarded BIGINT, electives BIGINT, cycle_from_year BIGINT,
+            cycle_ended BIGINT, cycle_awarded BIGINT, intensive BIGINT
+        ],
+        ""
+    );
+    tx.insert(insert, rows).await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chassis::{
     Failure,
-    db::{Queries, Row, Rows, Tx, args, row},
+    db::{Queries, Row, Rows, Tx, args, insert, row},
 };
 use jiff::civil::Date;
 use proto::Credit;
@@ -128,26 +128,24 @@ pub async fn put<'a>(tx: &mut Tx, kept: impl Iterator<Item = &'a Kept> + Send) -
             stays.push(row![teacher.name.as_str(), stay.from_on.to_string(), stay.school.as_str()]);
         }
     }
-    tx.execute(
-        "INSERT INTO teacher (name, school, tier, category, stages, subjects, employment, entered_on, employed_on,
-            joined_on, leaves, principal_appointed_on)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-                value ->> 8, value ->> 9, value ->> 10, value ->> 11
-         FROM json_each($1) WHERE TRUE
-         ON CONFLICT (name) DO UPDATE SET school = excluded.school, tier = excluded.tier, category = excluded.category,
+    let insert = insert!(
+        "teacher",
+        [
+            name TEXT, school TEXT, tier TEXT, category TEXT, stages TEXT, subjects TEXT, employment TEXT,
+            entered_on TEXT, employed_on TEXT, joined_on TEXT, leaves TEXT, principal_appointed_on TEXT
+        ],
+        "ON CONFLICT (name) DO UPDATE SET school = excluded.school, tier = excluded.tier, category = excluded.category,
             stages = excluded.stages, subjects = excluded.subjects, employment = excluded.employment,
             entered_on = excluded.entered_on, employed_on = excluded.employed_on, joined_on = excluded.joined_on,
-            leaves = excluded.leaves, principal_appointed_on = excluded.principal_appointed_on",
-        args![rows.json()],
-    )
-    .await?;
-    tx.execute(
-        "INSERT INTO stay (teacher, from_on, school)
-         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1) WHERE TRUE
-         ON CONFLICT (teacher, from_on) DO UPDATE SET school = excluded.school",
-        args![stays.json()],
-    )
-    .await?;
+            leaves = excluded.leaves, principal_appointed_on = excluded.principal_appointed_on"
+    );
+    tx.insert(insert, rows).await?;
+    let insert = insert!(
+        "stay",
+        [teacher TEXT, from_on TEXT, school TEXT],
+        "ON CONFLICT (teacher, from_on) DO UPDATE SET school = excluded.school"
+    );
+    tx.insert(insert, stays).await?;
     Ok(())
 }
 

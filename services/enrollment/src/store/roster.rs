@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
-    db::{Queries, Row, Rows, Tx, args, keyed, row},
+    db::{Queries, Row, Rows, Tx, args, insert, keyed, row},
 };
 use prost::Message as _;
 use proto::roster::v1::{AccountFacts, OrganizationFacts, TeacherFacts, account};
@@ -102,7 +102,7 @@ pub async fn put_teachers(tx: &mut Tx, facts: impl IntoIterator<Item = &TeacherF
     for wire in facts {
         let teacher = facts::teacher(wire.clone())?;
         let joined_on = proto::date_text(wire.joined_on.as_ref());
-        let bytes = hex(&wire.encode_to_vec());
+        let bytes = wire.encode_to_vec();
         // Whether a leave lasts is asked of its days.
         let status = if teacher.status == Status::OnLeave { Status::Active } else { teacher.status };
         let mut away = Rows::new();
@@ -112,28 +112,14 @@ pub async fn put_teachers(tx: &mut Tx, facts: impl IntoIterator<Item = &TeacherF
         let away = away.json();
         rows.push(row![teacher.name, teacher.school, teacher.account, status.word(), joined_on, bytes, away]);
     }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    tx.execute(
-        "INSERT INTO teacher (name, school, account, status, joined_on, facts, away)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, unhex(value ->> 5), value ->> 6
-         FROM json_each($1) WHERE TRUE
-         ON CONFLICT (name) DO UPDATE SET school = excluded.school, account = excluded.account,
-            status = excluded.status, joined_on = excluded.joined_on, facts = excluded.facts, away = excluded.away",
-        args![rows.json()],
-    )
-    .await?;
+    let insert = insert!(
+        "teacher",
+        [name TEXT, school TEXT, account TEXT, status TEXT, joined_on TEXT, facts BYTEA, away TEXT],
+        "ON CONFLICT (name) DO UPDATE SET school = excluded.school, account = excluded.account,
+            status = excluded.status, joined_on = excluded.joined_on, facts = excluded.facts, away = excluded.away"
+    );
+    tx.insert(insert, rows).await?;
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut text, byte| {
-        use std::fmt::Write as _;
-        // Writing to a text does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Those of these teachers who have live selections.

@@ -87,7 +87,7 @@ pub async fn write(tx: &mut Tx, books: &BTreeMap<String, Book>) -> Result<(), Fa
         [project TEXT, selection TEXT, kind TEXT, class TEXT, held BIGINT, granted BIGINT, at BIGINT],
         ""
     );
-    tx.execute(insert, args![lines]).await?;
+    tx.insert(insert, lines).await?;
     tx.execute(
         "UPDATE seat_count SET held = seat_count.held + moved.held, granted = seat_count.granted + moved.granted
          FROM (SELECT value ->> 0 AS project, CAST(value ->> 1 AS BIGINT) AS held, CAST(value ->> 2 AS BIGINT) AS granted

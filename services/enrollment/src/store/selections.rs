@@ -362,9 +362,6 @@ pub async fn write<'a>(
             selection.entry.as_str()
         ]);
     }
-    if rows.is_empty() {
-        return Ok(());
-    }
     let insert = insert!(
         "selection",
         [
@@ -381,6 +378,6 @@ pub async fn write<'a>(
             sessions_attended = excluded.sessions_attended, passed = excluded.passed,
             coefficient_percent = excluded.coefficient_percent, entry = excluded.entry"
     );
-    tx.execute(insert, args![rows]).await?;
+    tx.insert(insert, rows).await?;
     Ok(())
 }

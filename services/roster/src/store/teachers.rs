@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chassis::{
     Failure,
-    db::{Queries, Row, Rows, Tx, args, row},
+    db::{Queries, Row, Rows, Tx, args, insert, row},
 };
 use jiff::civil::Date;
 use proto::roster::v1::teacher::Status;
@@ -203,22 +203,19 @@ pub async fn known(
 pub async fn insert(tx: &mut Tx, teachers: &[Teacher]) -> Result<usize, Failure> {
     let mut inserted = 0;
     for chunk in teachers.chunks(CHUNK) {
-        let rows = chunk.iter().map(cells).collect::<Result<Vec<_>, _>>()?;
-        inserted += tx
-            .execute(
-                "INSERT INTO teacher (name, display_name, sex, identity_key, identity_sealed, identity_index, birth_year,
-                    phone, school, teacher_number, employment, tier, category, stages, subjects, title, education, post,
-                    employed_on, platform_entered_on, joined_on, standing, pending, account, version,
-                    principal_appointed_on)
-                 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, unhex(value ->> 4), value ->> 5,
-                    CAST(value ->> 6 AS BIGINT), value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11,
-                    value ->> 12, value ->> 13, value ->> 14, value ->> 15, value ->> 16, value ->> 17, value ->> 18,
-                    value ->> 19, value ->> 20, value ->> 21, value ->> 22, value ->> 23, CAST(value ->> 24 AS BIGINT),
-                    value ->> 25
-                 FROM json_each($1) WHERE TRUE ON CONFLICT DO NOTHING",
-                args![json(rows)],
-            )
-            .await?;
+        let rows = rows_of(chunk)?;
+        let insert = insert!(
+            "teacher",
+            [
+                name TEXT, display_name TEXT, sex TEXT, identity_key TEXT, identity_sealed BYTEA, identity_index TEXT,
+                birth_year BIGINT, phone TEXT, school TEXT, teacher_number TEXT, employment TEXT, tier TEXT,
+                category TEXT, stages TEXT, subjects TEXT, title TEXT, education TEXT, post TEXT, employed_on TEXT,
+                platform_entered_on TEXT, joined_on TEXT, standing TEXT, pending TEXT, account TEXT, version BIGINT,
+                principal_appointed_on TEXT
+            ],
+            "ON CONFLICT DO NOTHING"
+        );
+        inserted += tx.insert(insert, rows).await?;
     }
     Ok(usize::try_from(inserted).unwrap_or(usize::MAX))
 }
@@ -230,7 +227,7 @@ pub async fn insert(tx: &mut Tx, teachers: &[Teacher]) -> Result<usize, Failure>
 pub async fn update(tx: &mut Tx, teachers: &[Teacher]) -> Result<usize, Failure> {
     let mut updated = 0;
     for chunk in teachers.chunks(CHUNK) {
-        let rows = chunk.iter().map(cells).collect::<Result<Vec<_>, _>>()?;
+        let rows = rows_of(chunk)?;
         updated += tx
             .execute(
                 "UPDATE teacher SET display_name = v ->> 1, sex = v ->> 2, identity_key = v ->> 3,
@@ -242,7 +239,7 @@ pub async fn update(tx: &mut Tx, teachers: &[Teacher]) -> Result<usize, Failure>
                     principal_appointed_on = v ->> 25
                  FROM (SELECT value AS v FROM json_each($1)) AS given
                  WHERE teacher.name = v ->> 0 AND teacher.version = CAST(v ->> 24 AS BIGINT) - 1",
-                args![json(rows)],
+                args![rows.json()],
             )
             .await?;
     }
@@ -268,12 +265,12 @@ pub async fn put_leaves(tx: &mut Tx, teacher: &str, leaves: &[Leave]) -> Result<
     Ok(())
 }
 
-fn json(rows: Vec<Vec<chassis::db::Cell>>) -> String {
-    let mut all = Rows::new();
-    for row in rows {
-        all.push(row);
+fn rows_of(teachers: &[Teacher]) -> Result<Rows, Failure> {
+    let mut rows = Rows::new();
+    for teacher in teachers {
+        rows.push(cells(teacher)?);
     }
-    all.json()
+    Ok(rows)
 }
 
 /// The pending fields as SQL keeps them: a JSON object of field and value.
@@ -289,7 +286,7 @@ fn cells(teacher: &Teacher) -> Result<Vec<chassis::db::Cell>, Failure> {
         field(Field::DisplayName),
         field(Field::Sex),
         teacher.identity.key.as_str(),
-        hex::encode(&teacher.identity.sealed),
+        teacher.identity.sealed.clone(),
         teacher.identity.index.as_str(),
         teacher.birth_year,
         field(Field::Phone),
