@@ -44,7 +44,11 @@ enum Command {
     /// Read and check the configuration, and end.
     CheckConfig,
     /// Check that no change was altered, removed or cut, and end.
-    Verify,
+    Verify {
+        /// What somebody else saw of this feed, as his own `verify` prints it: it must be there. May be repeated.
+        #[arg(long = "witness", value_name = "POSITION:CHAIN")]
+        witnesses: Vec<changes::Witness>,
+    },
     /// Make this service's key pair in a folder, unless it is there: `NAME.key` for it alone, `NAME.pub` for every service.
     Keygen {
         /// The folder.
@@ -75,7 +79,7 @@ fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
     runtime.block_on(async {
         // The exporters need the runtime.
         let _telemetry = telemetry::start(P::NAME, &config.as_ref().telemetry)?;
-        match arguments.command {
+        match &arguments.command {
             Command::Serve => {
                 let listener = TcpListener::bind(&config.as_ref().listen)
                     .await
@@ -96,13 +100,18 @@ fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
             }
             // Done above: it needs no configuration.
             Command::Keygen { .. } => Ok(()),
-            Command::Verify => {
+            Command::Verify { witnesses } => {
                 let db = Db::open(P::NAME, &config.as_ref().database, Env::system()).await?;
-                let found = changes::verify(&db).await?;
+                let head = changes::head_of(&db).await?;
+                let found = changes::verify(&db, witnesses).await?;
                 if let Some(fault) = found.fault {
                     anyhow::bail!("the feed is broken: {fault}");
                 }
                 println!("{}: {} batches, {} changes, unbroken", P::NAME, found.batches, found.changes);
+                println!("{} --witness {head}", P::NAME);
+                for (source, witness) in changes::witnessed(&db).await? {
+                    println!("{source} --witness {witness}");
+                }
                 Ok(())
             }
         }

@@ -14,7 +14,7 @@ mod tx;
 mod value;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     str::FromStr,
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -73,6 +73,8 @@ pub(crate) struct Inner {
     pub head: watch::Sender<i64>,
     /// Rises when a mirror of this process has moved.
     pub mirrored: watch::Sender<u64>,
+    /// Sources whose feeds do not hold what this process's mirrors took from them.
+    pub halted: Mutex<BTreeSet<&'static str>>,
     lock: Mutex<Option<lock::FileLock>>,
 }
 
@@ -114,6 +116,7 @@ impl Db {
             gates: RwLock::default(),
             head: watch::Sender::new(0),
             mirrored: watch::Sender::new(0),
+            halted: Mutex::default(),
             lock: Mutex::new(lock),
         });
         meters::observe(&inner);
