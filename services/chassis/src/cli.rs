@@ -6,10 +6,6 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use figment::{
-    Figment,
-    providers::{Env as EnvProvider, Format as _, Toml},
-};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -18,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     changes,
-    config::ClockConfig,
+    config::{self, ClockConfig},
     db::Db,
     env::Env,
     identity::ensure_key,
@@ -74,7 +70,7 @@ fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
         println!("{}", ensure_key(folder, P::NAME)?.display());
         return Ok(());
     }
-    let config: P::Config = read(arguments.config.as_ref()).context("configuration")?;
+    let config: P::Config = config::read(arguments.config.as_deref(), P::SECTIONS).context("configuration")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // The exporters need the runtime.
@@ -116,15 +112,6 @@ fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
             }
         }
     })
-}
-
-fn read<C: serde::de::DeserializeOwned>(file: Option<&PathBuf>) -> anyhow::Result<C> {
-    let mut figment = Figment::new();
-    if let Some(file) = file {
-        anyhow::ensure!(file.exists(), "{} does not exist", file.display());
-        figment = figment.merge(Toml::file(file));
-    }
-    Ok(figment.merge(EnvProvider::prefixed("SHIXUN_").ignore(&["CONFIG"]).split("__")).extract()?)
 }
 
 /// A token that SIGTERM or SIGINT cancels.

@@ -36,6 +36,8 @@ pub trait Program: 'static {
     const NAME: &'static str;
     /// Its configuration, chassis's part included.
     type Config: DeserializeOwned + AsRef<Config> + Clone + Send + Sync + 'static;
+    /// The keys at the top of its configuration that are its own.
+    const SECTIONS: &'static [&'static str] = &[];
     /// Its schema.
     fn migrations() -> Migrations;
     /// Adds its gRPC services, mirrors, steps and policy to the host.

@@ -3,6 +3,7 @@
 mod fixture;
 
 mod clock;
+mod config;
 mod contract;
 mod failure;
 mod feed;
