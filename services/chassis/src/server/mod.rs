@@ -58,6 +58,8 @@ pub async fn serve<P: Program>(
     let db = Db::open(P::NAME, &common.database, env.clone()).await?;
     if common.database.migrate {
         db.migrate(&P::migrations()).await.context("migrating the database")?;
+    } else {
+        db.check_schema(&P::migrations()).await?;
     }
     if let Clock::Rehearsal(clock) = &env.clock {
         clock_api::restore(&db, clock).await?;
