@@ -16,5 +16,6 @@ mod requests;
 mod schema;
 mod server;
 mod shutdown;
+mod telemetry;
 mod verify;
 mod watch;
