@@ -57,6 +57,7 @@ pub struct Gateway;
 impl chassis::Program for Gateway {
     const NAME: &'static str = "gateway";
     type Config = Config;
+    const SECTIONS: &'static [&'static str] = &["session", "edge"];
 
     fn migrations() -> chassis::db::Migrations {
         chassis::db::Migrations {

@@ -323,9 +323,6 @@ async fn put_calendar(api: &CalendarApi, call: Call<PutCalendarRequest>) -> Resu
     api.db.begin(&call, Scope::AnyTerm).await?.abandon().await;
     let mut db = api.db.reader();
     let message = &call.message;
-    let mut faults = Faults::new();
-    faults.required("reason", &message.reason);
-    faults.check()?;
     let term = terms::find(&mut db, &message.parent).await?.ok_or_else(|| Failure::not_found(&message.parent))?;
     let in_force = terms::calendar_of(&mut db, &term.name, 0).await?;
     let policy = or_in_force(message.policy.clone(), in_force.as_ref());
@@ -336,6 +333,9 @@ async fn put_calendar(api: &CalendarApi, call: Call<PutCalendarRequest>) -> Resu
     // The services are asked now: no call is made inside the transaction below.
     let mut faults = windows.err().unwrap_or_default();
     faults.extend(policy_faults(api, &gates).await?);
+    if message.reason.is_empty() {
+        faults.push(Fault::new("reason", "必填", "required"));
+    }
     check(faults)?;
 
     let days = reminders(&policy).map_err(|fault| Failure::internal(fault.en))?;

@@ -12,7 +12,7 @@ use proto::{
     common::v1::{Cursor, Reason, StepCount},
     gateway::v1::{
         self as pb, ListStepsRequest, ListStepsResponse, RetryStepRequest, RetryStepResponse, SkipStepRequest,
-        SkipStepResponse, WatchStepsRequest, WatchStepsResponse, step_service_server::StepService,
+        SkipStepResponse, WatchStepsRequest, WatchStepsResponse, step::State, step_service_server::StepService,
     },
 };
 use tokio::sync::mpsc;
@@ -98,6 +98,9 @@ async fn list(api: &StepApi, call: Call<ListStepsRequest>) -> Result<ListStepsRe
     let message = call.message;
     let bound = ListStepsRequest { page_size: 0, page_token: String::new(), ..message.clone() };
     let page = Page::read(message.page_size, &message.page_token, &bound)?;
+    let mut faults = Faults::new();
+    faults.enumerated::<State>("state", message.state);
+    faults.check()?;
     // The key of a page: due, ordinal and name, parted by a blank.
     let mut key = page.after().splitn(3, ' ');
     let mut number = || key.next().and_then(|text| text.parse().ok()).unwrap_or(i64::MIN);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proto::{
     common::v1::{Action, Role},
     gateway::v1::{
-        CreateTermRequest, GetCalendarRequest, GetTodayRequest, ListCalendarVersionsRequest, ListTermsRequest,
-        PutCalendarRequest, Step, Term, ValidateCalendarRequest, step::State,
+        CreateTermRequest, GetCalendarRequest, GetTodayRequest, ListCalendarVersionsRequest, ListStepsRequest,
+        ListTermsRequest, PutCalendarRequest, Step, Term, ValidateCalendarRequest, step::State,
     },
 };
 use tonic::{Code, Status};
@@ -56,7 +56,7 @@ async fn a_version_is_taken_once_and_follows_the_one_it_was_made_from() -> anyho
         // The calendar's faults, and what each service finds in its section of the policy, all at once.
         let faulty = with("first_day = 2019-09-13", "first_day = \"soon\"").replace("\"BROWSING\"", "\"LOITERING\"");
         let policy = "[catalog]\nlimit = -1\n[enrollment]\nlimit = -1\n[reminder]\ndays_before_close = [0]\n";
-        let put = PutCalendarRequest { policy: policy.to_owned(), ..version(1, &faulty) };
+        let put = PutCalendarRequest { policy: policy.to_owned(), reason: String::new(), ..version(1, &faulty) };
         let refused = gateway.put(put).await?.unwrap_err();
         assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "REASON_CALENDAR_INVALID"));
         let expected = [
@@ -66,7 +66,7 @@ async fn a_version_is_taken_once_and_follows_the_one_it_was_made_from() -> anyho
             "policy.enrollment.limit",
             "policy.reminder.days_before_close",
         ];
-        assert_eq!(fields(&refused), expected);
+        assert_eq!(fields(&refused), [&expected[..], &["reason"]].concat());
         let (parent, document, policy) = (TERM.to_owned(), faulty, policy.to_owned());
         let request = gateway.call(&[Role::BureauOfficer], ValidateCalendarRequest { parent, document, policy })?;
         let checked = gateway.calendars()?.validate_calendar(request).await?.into_inner();
@@ -82,6 +82,10 @@ async fn a_version_is_taken_once_and_follows_the_one_it_was_made_from() -> anyho
         let elsewhere = PutCalendarRequest { parent: "terms/none".to_owned(), ..version(1, CALENDAR) };
         assert_eq!(gateway.put(elsewhere).await?.unwrap_err().code(), Code::NotFound);
         assert!(gateway.list().await?.is_empty(), "a refused calendar leaves steps behind");
+        // A state that there is none of is no "any".
+        let strange = ListStepsRequest { parent: TERM.to_owned(), state: 99, ..ListStepsRequest::default() };
+        let refused = gateway.steps()?.list_steps(gateway.call(&[Role::Operator], strange)?).await.unwrap_err();
+        assert_eq!((refused.code(), fields(&refused)), (Code::InvalidArgument, vec!["state".to_owned()]));
 
         // Two officers at once, from the same version.
         let other = PutCalendarRequest { request_id: "other".to_owned(), ..version(1, &prolonged()) };

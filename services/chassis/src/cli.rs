@@ -6,10 +6,6 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use figment::{
-    Figment,
-    providers::{Env as EnvProvider, Format as _, Toml},
-};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -18,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     changes,
-    config::ClockConfig,
+    config::{self, ClockConfig},
     db::Db,
     env::Env,
     identity::ensure_key,
@@ -44,7 +40,11 @@ enum Command {
     /// Read and check the configuration, and end.
     CheckConfig,
     /// Check that no change was altered, removed or cut, and end.
-    Verify,
+    Verify {
+        /// What somebody else saw of this feed, as his own `verify` prints it: it must be there. May be repeated.
+        #[arg(long = "witness", value_name = "POSITION:CHAIN")]
+        witnesses: Vec<changes::Witness>,
+    },
     /// Make this service's key pair in a folder, unless it is there: `NAME.key` for it alone, `NAME.pub` for every service.
     Keygen {
         /// The folder.
@@ -70,12 +70,12 @@ fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
         println!("{}", ensure_key(folder, P::NAME)?.display());
         return Ok(());
     }
-    let config: P::Config = read(arguments.config.as_ref()).context("configuration")?;
+    let config: P::Config = config::read(arguments.config.as_deref(), P::SECTIONS).context("configuration")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // The exporters need the runtime.
         let _telemetry = telemetry::start(P::NAME, &config.as_ref().telemetry)?;
-        match arguments.command {
+        match &arguments.command {
             Command::Serve => {
                 let listener = TcpListener::bind(&config.as_ref().listen)
                     .await
@@ -96,26 +96,22 @@ fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
             }
             // Done above: it needs no configuration.
             Command::Keygen { .. } => Ok(()),
-            Command::Verify => {
+            Command::Verify { witnesses } => {
                 let db = Db::open(P::NAME, &config.as_ref().database, Env::system()).await?;
-                let found = changes::verify(&db).await?;
+                let head = changes::head_of(&db).await?;
+                let found = changes::verify(&db, witnesses).await?;
                 if let Some(fault) = found.fault {
                     anyhow::bail!("the feed is broken: {fault}");
                 }
                 println!("{}: {} batches, {} changes, unbroken", P::NAME, found.batches, found.changes);
+                println!("{} --witness {head}", P::NAME);
+                for (source, witness) in changes::witnessed(&db).await? {
+                    println!("{source} --witness {witness}");
+                }
                 Ok(())
             }
         }
     })
-}
-
-fn read<C: serde::de::DeserializeOwned>(file: Option<&PathBuf>) -> anyhow::Result<C> {
-    let mut figment = Figment::new();
-    if let Some(file) = file {
-        anyhow::ensure!(file.exists(), "{} does not exist", file.display());
-        figment = figment.merge(Toml::file(file));
-    }
-    Ok(figment.merge(EnvProvider::prefixed("SHIXUN_").ignore(&["CONFIG"]).split("__")).extract()?)
 }
 
 /// A token that SIGTERM or SIGINT cancels.

@@ -1,11 +1,16 @@
 //! Configuration of a process: a TOML file, overridden by environment variables `SHIXUN_…` (`__` between levels).
 
+mod read;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Deserialize;
 
+pub use read::read;
+
 /// What every service is configured with.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where `serve` listens, e.g. "0.0.0.0:7701".
     #[serde(default = "default_listen")]
@@ -23,13 +28,14 @@ pub struct Config {
     /// Bounds of the server.
     #[serde(default)]
     pub server: ServerConfig,
-    /// Where traces and metrics go.
+    /// Where traces, metrics and logs go.
     #[serde(default)]
     pub telemetry: TelemetryConfig,
 }
 
 /// The database of a service.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DatabaseConfig {
     /// "sqlite:/data/roster.db" or "postgres://…".
     pub url: String,
@@ -63,6 +69,7 @@ impl DatabaseConfig {
 
 /// Keys of a process.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct KeysConfig {
     /// The private key: Ed25519 in PKCS #8.
     pub own: PathBuf,
@@ -83,7 +90,7 @@ pub enum ClockConfig {
 
 /// Bounds of a server.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
     /// Seconds that calls in flight get after SIGTERM.
     pub drain_seconds: u64,
@@ -108,7 +115,7 @@ impl Default for ServerConfig {
 
 /// OpenTelemetry.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct TelemetryConfig {
     /// OTLP over gRPC, e.g. "http://collector:4317"; absent: quiet.
     pub otlp_endpoint: Option<String>,

@@ -189,6 +189,7 @@ fn code_by_name(name: &str) -> Code {
         "RESOURCE_EXHAUSTED" => Code::ResourceExhausted,
         "FAILED_PRECONDITION" => Code::FailedPrecondition,
         "ABORTED" => Code::Aborted,
+        "DATA_LOSS" => Code::DataLoss,
         "UNAVAILABLE" => Code::Unavailable,
         "UNAUTHENTICATED" => Code::Unauthenticated,
         "INTERNAL" => Code::Internal,

@@ -18,9 +18,11 @@ use opentelemetry::{
     propagation::{Extractor, Injector},
     trace::TracerProvider as _,
 };
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::{
-    Resource, metrics::SdkMeterProvider, propagation::TraceContextPropagator, trace::SdkTracerProvider,
+    Resource, logs::SdkLoggerProvider, metrics::SdkMeterProvider, propagation::TraceContextPropagator,
+    trace::SdkTracerProvider,
 };
 use tonic::{Code, Status, body::Body, metadata::MetadataMap};
 use tower::{Layer, Service};
@@ -37,28 +39,28 @@ use crate::config::TelemetryConfig;
 pub struct Guard {
     traces: Option<SdkTracerProvider>,
     meters: Option<SdkMeterProvider>,
+    logs: Option<SdkLoggerProvider>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(traces) = &self.traces {
-            let _ = traces.shutdown();
-        }
-        if let Some(meters) = &self.meters {
-            let _ = meters.shutdown();
-        }
+        // All at once: a collector that says nothing holds each of them for its time-out.
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.traces.as_ref().map(SdkTracerProvider::shutdown));
+            scope.spawn(|| self.meters.as_ref().map(SdkMeterProvider::shutdown));
+            scope.spawn(|| self.logs.as_ref().map(SdkLoggerProvider::shutdown));
+        });
     }
 }
 
-/// Starts logging to standard error (JSON; `RUST_LOG` chooses), and exporting if an endpoint is configured.
+/// Starts logging to standard error (JSON; `RUST_LOG` chooses), and exporting traces, metrics and the same logs if an endpoint is
+/// configured.
 ///
 /// # Errors
 /// If the endpoint is no address.
 pub fn start(service: &'static str, config: &TelemetryConfig) -> anyhow::Result<Guard> {
     global::set_text_map_propagator(TraceContextPropagator::new());
-    // Of logs alone: whoever wants few of them has not renounced traces.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,chassis=info"));
-    let logs = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).with_filter(filter);
+    let logs = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).with_filter(wanted_logs());
     let Some(endpoint) = &config.otlp_endpoint else {
         // A second start in one process keeps the first.
         let _ = tracing_subscriber::registry().with(logs).try_init();
@@ -68,16 +70,31 @@ pub fn start(service: &'static str, config: &TelemetryConfig) -> anyhow::Result<
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
     let traces = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.clone()).build();
     let exporter = opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
-    let meters = SdkMeterProvider::builder().with_periodic_exporter(exporter).with_resource(resource).build();
+    let meters = SdkMeterProvider::builder().with_periodic_exporter(exporter).with_resource(resource.clone()).build();
+    let exporter = opentelemetry_otlp::LogExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+    let exported = SdkLoggerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
     EXPORTING.store(true, Ordering::Relaxed);
     global::set_tracer_provider(traces.clone());
     global::set_meter_provider(meters.clone());
     let spans = tracing_opentelemetry::layer()
         .with_tracer(traces.tracer("shixun"))
         .with_filter(Targets::new().with_target("chassis", tracing::Level::INFO));
-    let _ = tracing_subscriber::registry().with(logs).with(spans).try_init();
-    Ok(Guard { traces: Some(traces), meters: Some(meters) })
+    let mut filter = wanted_logs();
+    for transport in TRANSPORT {
+        filter = filter.add_directive(transport.parse()?);
+    }
+    let bridge = OpenTelemetryTracingBridge::new(&exported).with_filter(filter);
+    let _ = tracing_subscriber::registry().with(logs).with(spans).with(bridge).try_init();
+    Ok(Guard { traces: Some(traces), meters: Some(meters), logs: Some(exported) })
 }
+
+/// `RUST_LOG` chooses logs alone: whoever wants few of them has not renounced traces.
+fn wanted_logs() -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,chassis=info"))
+}
+
+/// What exporting logs would itself log: exported, each would bring forth the next.
+const TRANSPORT: [&str; 5] = ["opentelemetry=off", "tonic=off", "tower=off", "hyper=off", "h2=off"];
 
 /// Whether anything is exported: without it, nobody sees a span's parent or fields, and no call pays for them.
 static EXPORTING: AtomicBool = AtomicBool::new(false);

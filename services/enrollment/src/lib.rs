@@ -48,6 +48,7 @@ pub struct Enrollment;
 impl Program for Enrollment {
     const NAME: &'static str = "enrollment";
     type Config = Config;
+    const SECTIONS: &'static [&'static str] = &["intake", "seats"];
 
     fn migrations() -> Migrations {
         Migrations { sqlite: sqlx::migrate!("./migrations/sqlite"), postgres: sqlx::migrate!("./migrations/postgres") }

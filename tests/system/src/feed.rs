@@ -45,7 +45,8 @@ impl Watcher {
     /// The source's refusal.
     pub async fn open(&self, source: Peer) -> anyhow::Result<Streaming<WatchResponse>> {
         let mut client = ChangeServiceClient::new(source).max_decoding_message_size(16 << 20);
-        Ok(client.watch(WatchRequest { after: Some(self.cursor) }).await?.into_inner())
+        let request = WatchRequest { after: Some(self.cursor), chain: self.chain.clone() };
+        Ok(client.watch(request).await?.into_inner())
     }
 
     /// Takes one message.

@@ -1,8 +1,13 @@
 //! A running system that ends with the test.
 
-use std::{net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
-use chassis::{Env, identity::Identity, peer::Peer};
+use chassis::{
+    Env,
+    changes::{Witness, verify, witnessed},
+    identity::Identity,
+    peer::Peer,
+};
 use cluster::Cluster;
 use proto::common::v1::Role;
 use shixun::up::{Engine, Launch, System};
@@ -63,7 +68,7 @@ impl World {
         Ok(Self { system, folder, _cluster: cluster })
     }
 
-    /// Stops the system and checks every feed: nothing altered, removed or cut.
+    /// Stops the system and checks every feed: nothing altered, removed or cut, by all that the neighbours saw of it.
     ///
     /// # Errors
     /// The first fault of a feed.
@@ -71,10 +76,18 @@ impl World {
         let Self { system, folder, _cluster: cluster } = self;
         let databases = system.databases().await?;
         system.stop().await?;
+        let (mut open, mut witnesses) = (Vec::new(), BTreeMap::<String, Vec<Witness>>::new());
         for (service, url) in databases {
             let config = chassis::config::DatabaseConfig::at(url);
             let db = chassis::db::Db::open(service, &config, Env::system()).await?;
-            let found = chassis::changes::verify(&db).await?;
+            for (source, witness) in witnessed(&db).await? {
+                witnesses.entry(source).or_default().push(witness);
+            }
+            open.push((service, db));
+        }
+        for (service, db) in open {
+            let seen = witnesses.remove(service).unwrap_or_default();
+            let found = verify(&db, &seen).await?;
             db.close().await;
             anyhow::ensure!(found.fault.is_none(), "the feed of {service}: {}", found.fault.unwrap_or_default());
             anyhow::ensure!(found.changes > 0, "the feed of {service} is empty");

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable as _};
+use chassis::contract;
 use prost::{Message, Name};
+use proto::common::v1::Idempotency;
 use proto::gateway::v1::session_service_client::SessionServiceClient;
 use proto::gateway::v1::{LoginRequest, Session};
 use tonic::transport::Channel;
@@ -94,6 +96,9 @@ impl Caller {
         if let Some(answer) = journal.answer(login, &message) {
             return answer;
         }
+        if acts::<M>() {
+            journal.settle().await;
+        }
         let answer = self.ask(message.clone(), send).await;
         journal.keep(login, &message, &answer);
         answer
@@ -162,6 +167,13 @@ impl Caller {
     }
 }
 
+/// Whether a call changes anything: by its method's rule, and without one.
+fn acts<M: Name>() -> bool {
+    let name = M::full_name();
+    let rule = contract::methods().find(|method| method.input == name).and_then(|method| method.rule.as_ref());
+    rule.is_none_or(|rule| rule.idempotency != Idempotency::ReadOnly)
+}
+
 /// A service that is being restarted is away for a moment.
 fn patience() -> ConstantBuilder {
     ConstantBuilder::default().with_delay(Duration::from_millis(50)).with_max_times(400)
@@ -175,4 +187,34 @@ async fn authenticate(channel: &Channel, login: &str, password: &str) -> Result<
         reply.session.ok_or_else(|| Refusal::from(Status::internal("no session in the reply to a login")))
     };
     once.retry(patience()).when(Refusal::is_passing).await
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::enrollment::v1::{ListSelectionsRequest, ListSelectionsResponse};
+    use proto::enrollment::v1::{WithdrawSelectionRequest, WithdrawSelectionResponse};
+
+    use super::*;
+
+    /// Decided by an answer that a power cut takes away, an act could not be understood afterwards.
+    #[tokio::test]
+    async fn nobody_acts_before_the_answers_are_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Arc::new(Journal::open(&folder.path().join("journal")).unwrap());
+        let caller = Caller(Arc::new(Inner {
+            channel: chassis::peer::channel("http://127.0.0.1:1").unwrap(),
+            login: "t1".to_owned(),
+            password: String::new(),
+            session: Mutex::default(),
+            journal: journal.clone(),
+        }));
+        let listed = || async { Ok::<_, Status>(Response::new(ListSelectionsResponse::default())) };
+        caller.call(ListSelectionsRequest::default(), |_, _| listed()).await.unwrap();
+        assert!(!journal.is_settled(), "reading waits for no disk");
+        let act = |settled: bool| async move {
+            assert!(settled);
+            Ok::<_, Status>(Response::new(WithdrawSelectionResponse::default()))
+        };
+        caller.call(WithdrawSelectionRequest::default(), |_, _| act(journal.is_settled())).await.unwrap();
+    }
 }

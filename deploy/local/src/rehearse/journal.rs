@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use prost::{Message, Name};
@@ -22,12 +22,27 @@ type Key = Vec<u8>;
 
 /// The journal; without a file it knows and keeps nothing.
 #[derive(Debug, Default)]
-pub struct Journal(Option<Mutex<Pages>>);
+pub struct Journal(Option<Book>);
+
+#[derive(Debug)]
+struct Book {
+    pages: Mutex<Pages>,
+    settled: tokio::sync::Mutex<Settled>,
+}
+
+/// What is on the disk, whatever becomes of the machine.
+#[derive(Debug)]
+struct Settled {
+    file: Arc<File>,
+    lines: u64,
+}
 
 #[derive(Debug)]
 struct Pages {
     file: File,
     answers: BTreeMap<Key, VecDeque<Line>>,
+    /// Lines written by this process.
+    lines: u64,
     /// Why it could not be written, if it could not: the play ends with it.
     fault: Option<std::io::Error>,
 }
@@ -76,7 +91,14 @@ impl Journal {
         let end = bytes.len().saturating_sub(whole) as u64;
         file.set_len(end)?;
         file.seek(SeekFrom::Start(end))?;
-        Ok(Self(Some(Mutex::new(Pages { file, answers, fault: None }))))
+        // What was read counts as an answer, so it has to stay; and the file's own name, too.
+        file.sync_all()?;
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            File::open(folder)?.sync_all()?;
+        }
+        let settled = Settled { file: Arc::new(file.try_clone()?), lines: 0 };
+        let pages = Pages { file, answers, lines: 0, fault: None };
+        Ok(Self(Some(Book { pages: Mutex::new(pages), settled: tokio::sync::Mutex::new(settled) })))
     }
 
     /// Whether nothing was answered yet: the play has not begun.
@@ -86,7 +108,34 @@ impl Journal {
     }
 
     fn pages(&self) -> Option<MutexGuard<'_, Pages>> {
-        Some(self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+        self.0.as_ref().map(Book::pages)
+    }
+
+    /// Brings every answer kept so far to the disk: nobody acts on what a power cut would take away. Those who wait for one
+    /// another's writing share it.
+    pub(super) async fn settle(&self) {
+        let Some(book) = &self.0 else { return };
+        let wanted = book.pages().lines;
+        let mut settled = book.settled.lock().await;
+        if settled.lines >= wanted {
+            return;
+        }
+        let lines = book.pages().lines;
+        let file = Arc::clone(&settled.file);
+        match tokio::task::spawn_blocking(move || file.sync_data()).await.map_err(std::io::Error::other).flatten() {
+            Ok(()) => settled.lines = lines,
+            Err(error) => {
+                book.pages().fault.get_or_insert(error);
+            }
+        }
+    }
+
+    /// Whether every answer kept so far is on the disk.
+    #[cfg(test)]
+    pub(super) fn is_settled(&self) -> bool {
+        let Some(book) = &self.0 else { return true };
+        let lines = book.pages().lines;
+        book.settled.try_lock().is_ok_and(|settled| settled.lines >= lines)
     }
 
     /// The answer that `who` had to `question`, if there is one that was not given out yet.
@@ -108,8 +157,11 @@ impl Journal {
         };
         let line = Line { key: key(who, question), reply, refusal }.encode_length_delimited_to_vec();
         // In one piece and at once: a process that is killed leaves whole lines.
-        if let Err(error) = pages.file.write_all(&line) {
-            pages.fault.get_or_insert(error);
+        match pages.file.write_all(&line) {
+            Ok(()) => pages.lines = pages.lines.saturating_add(1),
+            Err(error) => {
+                pages.fault.get_or_insert(error);
+            }
         }
     }
 
@@ -122,6 +174,12 @@ impl Journal {
             Some(error) => Err(error).context("writing the journal of the play"),
             None => Ok(()),
         }
+    }
+}
+
+impl Book {
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -217,6 +275,20 @@ mod tests {
             assert_eq!(answer(&journal, "one", "a").unwrap().unwrap().term, "anew");
             assert!(answer(&journal, "one", "a").is_none());
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_on_the_disk_once_it_is_settled() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&folder.path().join("journal")).unwrap();
+        for term in ["a", "b"] {
+            assert!(journal.is_settled());
+            journal.keep("one", &question(term), &reply("first"));
+            assert!(!journal.is_settled());
+            journal.settle().await;
+        }
+        assert!(journal.is_settled());
+        journal.check().unwrap();
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod script;
 mod select;
 mod stage;
 mod tables;
+mod temporary;
 mod train;
 mod windows;
 mod world;

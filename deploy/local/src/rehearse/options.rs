@@ -10,6 +10,7 @@ use super::databases::{self, Databases};
 use super::journal::Journal;
 use super::play::{before_the_term, play_on};
 use super::report::Report;
+use super::temporary::Temporary;
 use crate::data_folder::{DataFolder, Purpose, Wish};
 use crate::people::{County, TermFolder};
 use crate::progress::Progress;
@@ -60,13 +61,13 @@ pub struct RehearseOptions {
 pub async fn run(options: RehearseOptions) -> anyhow::Result<()> {
     let stop = chassis::cli::until_signal()?;
     let folder = up::folder(options.term.as_ref())?;
-    let temporary = tempfile::tempdir().context("making a temporary folder")?;
+    let temporary = Temporary::make_in(&std::env::temp_dir())?;
     let data = options.data.as_deref().map(DataFolder::of);
     let server = match options.engine {
         EngineKind::Sqlite => None,
         EngineKind::Postgres => Some(options.database_url.as_deref().context("--database-url is missing")?),
     };
-    let name = server.map(|_| databases::new_name()).transpose()?;
+    let name = server.map(|_| databases::new_name(data.is_some())).transpose()?;
     let wish = Wish {
         purpose: Purpose::Rehearse,
         term: &folder,

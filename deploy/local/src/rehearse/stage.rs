@@ -130,6 +130,7 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// A step that fails for good, a system that has gone, or a journal that cannot be written.
     pub async fn move_to(&self, at: i64) -> anyhow::Result<()> {
+        self.journal.settle().await;
         self.journal.check()?;
         if at < self.reached {
             self.memory().now = at;

@@ -67,7 +67,7 @@ pub async fn verified(engine: &Engine, data: &Path) -> anyhow::Result<()> {
     for service in SERVICES {
         let url = engine.database(service, data).await?;
         let db = Db::open(service, &DatabaseConfig::at(url), Env::system()).await?;
-        let found = verify(&db).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        let found = verify(&db, &[]).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
         assert_eq!((found.fault, found.changes > 0), (None, true), "{service}");
         db.close().await;
     }

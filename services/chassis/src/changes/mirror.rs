@@ -1,18 +1,27 @@
 //! Mirroring a neighbour's facts: its changes are applied and the cursor moved in one transaction, and the chain is
 //! checked on the way, so that every consumer is a witness of its source.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock, PoisonError},
+    time::Duration,
+};
 
 use futures::StreamExt as _;
+use opentelemetry::{KeyValue, metrics::Gauge};
 use prost::Message as _;
-use proto::common::v1::{Change, Cursor, WatchRequest, WatchResponse, change_service_client::ChangeServiceClient};
+use proto::common::v1::{
+    Change, Cursor, Reason, WatchRequest, WatchResponse, change_service_client::ChangeServiceClient,
+};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic_types::StatusExt as _;
 
 use super::feed::{chain_step, digest_step, zero};
 use crate::{
     db::{Db, Queries, Sql, Tx, args},
     failure::Failure,
     peer::Peer,
+    telemetry::meter,
 };
 
 /// Messages taken from the stream at once when many wait.
@@ -52,6 +61,14 @@ fn position_at(tx: &mut Tx, change: &Change) {
     }
 }
 
+/// Before a source that has lost what was taken from it is asked again: a person must help.
+const HALTED: Duration = Duration::from_secs(10);
+
+/// 1 while a mirror is halted (see FEED_DIFFERS), by service and source.
+static HALTED_MIRRORS: LazyLock<Gauge<u64>> = LazyLock::new(|| {
+    meter().u64_gauge("shixun.mirror.halted").with_description("1: the source lost what this service holds").build()
+});
+
 /// Where a mirror stands.
 struct Position {
     cursor: Cursor,
@@ -63,14 +80,19 @@ struct Position {
 /// Follows the source until shutdown, beginning again wherever the stream breaks.
 pub(crate) async fn run(db: Db, mirror: Arc<dyn Mirror>, peer: Peer, shutdown: CancellationToken) {
     let mut delay = Duration::from_millis(50);
+    let mut standing = Standing::default();
     loop {
         let moved = tokio::select! {
             () = shutdown.cancelled() => return,
-            moved = follow(&db, mirror.as_ref(), &peer) => moved,
+            moved = follow(&db, mirror.as_ref(), &peer, &mut standing) => moved,
         };
         match moved {
             Ok(true) => delay = Duration::from_millis(50),
             Ok(false) => {}
+            Err(error) if error.reason() == Some(Reason::FeedDiffers) => {
+                tracing::error!(source = mirror.source(), %error, "mirror halted");
+                delay = HALTED;
+            }
             Err(error) => tracing::warn!(source = mirror.source(), %error, "mirror interrupted"),
         }
         tokio::select! {
@@ -81,19 +103,54 @@ pub(crate) async fn run(db: Db, mirror: Arc<dyn Mirror>, peer: Peer, shutdown: C
     }
 }
 
+/// What the source's feed was last seen to be.
+#[derive(Default)]
+struct Standing {
+    /// It does not hold what was taken from it.
+    behind: bool,
+    /// What it tells next does not follow from that.
+    broken: bool,
+}
+
+impl Standing {
+    fn show(&self, db: &Db, source: &'static str) {
+        let halted = self.behind || self.broken;
+        {
+            let mut all = db.inner().halted.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = if halted { all.insert(source) } else { all.remove(source) };
+        }
+        let labels = [KeyValue::new("service", db.service()), KeyValue::new("source", source)];
+        HALTED_MIRRORS.record(u64::from(halted), &labels);
+        db.inner().mirrored.send_modify(|moves| *moves = moves.wrapping_add(1));
+    }
+}
+
+/// Whether a source refuses because its feed is not the one that was followed.
+fn differs(status: &Status) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.reason == Reason::FeedDiffers.as_str_name())
+}
+
 /// Follows one stream to its end. Returns whether anything was taken.
-async fn follow(db: &Db, mirror: &dyn Mirror, peer: &Peer) -> Result<bool, Failure> {
+async fn follow(db: &Db, mirror: &dyn Mirror, peer: &Peer, standing: &mut Standing) -> Result<bool, Failure> {
     enlist(db, mirror.source()).await?;
     let position = read_position(&mut db.reader(), POSITION.into(), mirror.source()).await?;
-    let request = WatchRequest { after: Some(position.cursor) };
+    let at = position.cursor.position;
+    let request = WatchRequest { after: Some(position.cursor), chain: position.chain };
     let mut client = ChangeServiceClient::new(peer.clone()).max_decoding_message_size(16 << 20);
     let stream = match client.watch(request).await {
         Ok(response) => response.into_inner(),
+        Err(status) if differs(&status) => {
+            standing.behind = true;
+            standing.show(db, mirror.source());
+            return Err(feed_differs(mirror.source(), at));
+        }
         Err(status) => {
             tracing::debug!(source = mirror.source(), code = ?status.code(), "source is away");
             return Ok(false);
         }
     };
+    standing.behind = false;
+    standing.show(db, mirror.source());
     let mut ready = stream.ready_chunks(TOGETHER);
     let mut moved = false;
     while let Some(messages) = ready.next().await {
@@ -110,7 +167,13 @@ async fn follow(db: &Db, mirror: &dyn Mirror, peer: &Peer) -> Result<bool, Failu
         }
         if !whole.is_empty() {
             for some in runs(&whole) {
-                take(db, mirror, some).await?;
+                let taken = take(db, mirror, some).await;
+                let broken = taken.as_ref().is_err_and(|failure| failure.reason() == Some(Reason::FeedDiffers));
+                if broken != standing.broken {
+                    standing.broken = broken;
+                    standing.show(db, mirror.source());
+                }
+                taken?;
             }
             moved = true;
         }
@@ -171,6 +234,10 @@ async fn read_position(queries: &mut impl Queries, sql: Sql, source: &str) -> Re
     })
 }
 
+fn feed_differs(source: &str, position: i64) -> Failure {
+    Failure::new(Reason::FeedDiffers).with("service", source).with("position", position)
+}
+
 /// Applies a run of messages and moves the cursor, in one transaction.
 async fn take(db: &Db, mirror: &dyn Mirror, messages: &[WatchResponse]) -> Result<(), Failure> {
     let source = mirror.source();
@@ -193,10 +260,7 @@ async fn take(db: &Db, mirror: &dyn Mirror, messages: &[WatchResponse]) -> Resul
         let finished = index >= message.count;
         if finished && (digest != message.digest || chain_step(&at.chain, message.position, &digest) != message.chain) {
             tx.abandon().await;
-            return Err(Failure::internal(format!(
-                "the chain of {source} is broken at position {}: run `verify` there",
-                message.position
-            )));
+            return Err(feed_differs(source, message.position));
         }
         mirror.apply_all(&mut tx, &message.changes).await?;
         let chain = if finished { message.chain.clone() } else { at.chain };

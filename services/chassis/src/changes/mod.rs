@@ -4,6 +4,7 @@ pub mod feed;
 mod mirror;
 mod verify;
 mod watch;
+mod witness;
 
 use prost::{Message, Name};
 use proto::common::v1::Change;
@@ -15,6 +16,7 @@ pub(crate) use watch::ChangeApi;
 #[cfg(feature = "testing")]
 pub(crate) use watch::SINCE;
 pub use watch::since;
+pub use witness::{Witness, head_of, witnessed};
 
 use crate::failure::Failure;
 

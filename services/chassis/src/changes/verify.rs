@@ -1,6 +1,9 @@
 //! Verifying a feed: whether any change was altered, removed or cut since it was written.
 
-use super::feed::{chain_step, digest_step, zero};
+use super::{
+    feed::{chain_step, digest_step, zero},
+    witness::{Witness, head_of},
+};
 use crate::{
     db::{Db, Queries, args},
     failure::Failure,
@@ -20,17 +23,24 @@ pub struct Verified {
 /// Reads the feed up to its head and checks every digest, the chain and the head. What is written meanwhile is left to the
 /// next time.
 ///
-/// Whoever rewrites a whole feed consistently is found by its witnesses: each mirror keeps the chain as it saw it.
+/// Whoever cuts a feed's end together with its head, or rewrites it consistently, is found by its witnesses: each mirror keeps
+/// the chain as it saw it.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn verify(db: &Db) -> Result<Verified, Failure> {
+pub async fn verify(db: &Db, witnesses: &[Witness]) -> Result<Verified, Failure> {
     let mut reader = db.reader();
     let mut found = Verified { batches: 0, changes: 0, fault: None };
-    let head = reader.one("SELECT position, chain FROM feed WHERE id = 1", args![]).await?;
-    let head = head.ok_or_else(|| Failure::internal("the feed has no head"))?;
-    let (end, end_chain) = (head.get::<i64>("position")?, head.get::<Vec<u8>>("chain")?);
+    let Witness { position: end, chain: end_chain } = head_of(db).await?;
     let mut chain = zero();
+    let contradicts = |position: i64, chain: &[u8]| {
+        let other = witnesses.iter().any(|witness| witness.position == position && witness.chain != chain);
+        other.then(|| format!("position {position}: a witness saw another chain: the feed was written anew"))
+    };
+    found.fault = contradicts(0, &chain);
+    if found.fault.is_some() {
+        return Ok(found);
+    }
     while found.batches < end {
         let batches = reader
             .all(
@@ -74,12 +84,21 @@ pub async fn verify(db: &Db) -> Result<Verified, Failure> {
                 found.fault = fault("the chain was altered");
                 return Ok(found);
             }
+            found.fault = contradicts(position, &chain);
+            if found.fault.is_some() {
+                return Ok(found);
+            }
             found.batches = position;
             found.changes += count;
         }
     }
     if found.batches != end || chain != end_chain {
         found.fault = Some("the head is not at the end of the chain: batches were cut off".to_owned());
+        return Ok(found);
+    }
+    if let Some(last) = witnesses.iter().map(|witness| witness.position).filter(|position| *position > end).max() {
+        found.fault =
+            Some(format!("a witness saw position {last}, the head is {end}: batches were cut off with the head"));
         return Ok(found);
     }
     let stray = reader

@@ -1,14 +1,15 @@
 //! Streaming the feed: everything from after a cursor, then whatever is committed, without end.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use prost::Message as _;
-use proto::common::v1::{Change, Cursor, WatchRequest, WatchResponse, change_service_server::ChangeService};
+use proto::common::v1::{Change, Cursor, Reason, WatchRequest, WatchResponse, change_service_server::ChangeService};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use super::feed::{self, zero};
 use crate::{
     db::{Db, Engine, Queries, Sql, args},
     failure::Failure,
@@ -46,14 +47,16 @@ impl ChangeService for ChangeApi {
     type WatchStream = ReceiverStream<Result<WatchResponse, Status>>;
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let after = request.into_inner().after.unwrap_or_default();
+        let WatchRequest { after, chain } = request.into_inner();
+        let after = after.unwrap_or_default();
+        check_held(&self.db, &after, &chain).await?;
         let (sender, receiver) = mpsc::channel(AHEAD);
         let api = self.clone();
         tokio::spawn(async move {
             tokio::select! {
                 () = api.shutdown.cancelled() => {
                     // A watcher begins again elsewhere, from its cursor.
-                    let ended = Failure::new(proto::common::v1::Reason::Unavailable).with("service", api.db.service());
+                    let ended = Failure::new(Reason::Unavailable).with("service", api.db.service());
                     let _ = sender.try_send(Err(ended.into()));
                 }
                 result = stream(&api.db, after, &sender) => {
@@ -65,6 +68,27 @@ impl ChangeService for ChangeApi {
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
+}
+
+/// Whether the feed holds what a watcher took of it: else there would be nothing to tell for long, and then something else.
+async fn check_held(db: &Db, after: &Cursor, chain: &[u8]) -> Result<(), Failure> {
+    let mut counts = BTreeMap::new();
+    let mut chains = BTreeMap::from([(0, zero())]);
+    let last_two = "SELECT position, count, chain FROM change_batch WHERE position = $1 OR position = $1 - 1";
+    for row in db.reader().all(last_two, args![after.position]).await? {
+        let position: i64 = row.get("position")?;
+        counts.insert(position, row.get::<i64>("count")?);
+        chains.insert(position, row.get::<Vec<u8>>("chain")?);
+    }
+    let (taken, count) = (i64::from(after.index), counts.get(&after.position).copied());
+    let known = taken == 0 || count.is_some_and(|count| taken <= count);
+    let whole = if taken > 0 && count == Some(taken) { after.position } else { after.position.saturating_sub(1) };
+    let stands = chains.get(&whole.max(0)).is_some_and(|held| chain.is_empty() || chain == held);
+    if known && stands {
+        return Ok(());
+    }
+    let failure = Failure::new(Reason::FeedDiffers).with("service", db.service()).with("position", after.position);
+    Err(failure.with("head", feed::head(&mut db.reader()).await?))
 }
 
 async fn stream(

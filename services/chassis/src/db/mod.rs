@@ -9,12 +9,13 @@ mod queries;
 mod record;
 pub(crate) mod request;
 mod rows;
+mod schema;
 mod scope;
 mod tx;
 mod value;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     str::FromStr,
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -24,7 +25,6 @@ use std::{
 use anyhow::Context as _;
 use sqlx::{
     Executor as _,
-    migrate::Migrator,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -35,6 +35,7 @@ pub use record::Record;
 pub use request::{Claim, Claimed};
 pub(crate) use rows::Column;
 pub use rows::{Cell, Rows};
+pub use schema::Migrations;
 pub use scope::Scope;
 pub use tx::Tx;
 pub use value::{Row, Sql, Value};
@@ -48,15 +49,6 @@ macro_rules! args {
     ($($value:expr),+ $(,)?) => { vec![$($crate::db::Value::from($value)),+] };
 }
 pub use crate::{args, insert, keyed, row};
-
-/// A service's migrations for both engines: same numbers, same meaning.
-#[derive(Debug)]
-pub struct Migrations {
-    /// `migrations/sqlite`
-    pub sqlite: Migrator,
-    /// `migrations/postgres`
-    pub postgres: Migrator,
-}
 
 /// The database of a service. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -73,6 +65,8 @@ pub(crate) struct Inner {
     pub head: watch::Sender<i64>,
     /// Rises when a mirror of this process has moved.
     pub mirrored: watch::Sender<u64>,
+    /// Sources whose feeds do not hold what this process's mirrors took from them.
+    pub halted: Mutex<BTreeSet<&'static str>>,
     lock: Mutex<Option<lock::FileLock>>,
 }
 
@@ -114,32 +108,11 @@ impl Db {
             gates: RwLock::default(),
             head: watch::Sender::new(0),
             mirrored: watch::Sender::new(0),
+            halted: Mutex::default(),
             lock: Mutex::new(lock),
         });
         meters::observe(&inner);
         Ok(Self(inner))
-    }
-
-    /// Brings the schema to the newest version: chassis's tables first, then the service's own.
-    ///
-    /// # Errors
-    /// If a migration fails or a newer schema is found.
-    pub async fn migrate(&self, migrations: &Migrations) -> anyhow::Result<()> {
-        match &self.0.pool {
-            Pool::Sqlite { writer, .. } => {
-                let mut own = sqlx::migrate!("./migrations/sqlite");
-                own.dangerous_set_table_name("_chassis_migrations");
-                own.run(writer).await?;
-                migrations.sqlite.run(writer).await?;
-            }
-            Pool::Postgres { pool } => {
-                let mut own = sqlx::migrate!("./migrations/postgres");
-                own.dangerous_set_table_name("_chassis_migrations");
-                own.run(pool).await?;
-                migrations.postgres.run(pool).await?;
-            }
-        }
-        Ok(())
     }
 
     /// The engine that it runs on.

@@ -27,6 +27,17 @@ impl Faults {
         }
     }
 
+    /// Notes `field` as unknown if no value of the enum `E` has the number.
+    pub fn enumerated<E: TryFrom<i32>>(&mut self, field: &str, number: i32) {
+        if E::try_from(number).is_err() {
+            let (zh, en) = (
+                "没有此值：请取接口中列出的值，或留空",
+                "no such value: take one that the contract lists, or leave it out",
+            );
+            self.add(field, zh, en);
+        }
+    }
+
     /// Notes a request's id, in `field`, if no request can be recognised by it.
     pub fn request_id(&mut self, field: &str, id: &str) {
         if id.is_empty() || id.len() > 128 {

@@ -9,8 +9,8 @@ use tonic_types::{
     RetryInfo, StatusExt,
 };
 
-use super::{DOMAIN, Failure, Kind, Metadata, Refusal, Violation};
-use crate::contract;
+use super::{DOMAIN, Failure, Kind, Metadata, Precondition, Refusal, Violation, localized};
+use crate::contract::{self, ReasonText};
 
 /// Bytes of violations that an answer carries.
 const VIOLATION_BYTES: usize = 5000;
@@ -77,7 +77,7 @@ impl From<Refusal> for Status {
             let reasons: Vec<_> = refusal.preconditions.iter().map(|failed| failed.reason.as_str_name()).collect();
             metadata.entry("reasons".to_owned()).or_insert_with(|| reasons.join(", "));
         }
-        let (zh, en) = (fill(&text.zh, &metadata), fill(&text.en, &metadata));
+        let (zh, en) = said(text, &metadata, &refusal.preconditions);
         let mut details = vec![
             ErrorDetail::from(ErrorInfo::new(
                 refusal.reason.as_str_name(),
@@ -104,8 +104,7 @@ impl From<Refusal> for Status {
                 PreconditionFailure::new(
                     failed
                         .map(|failed| {
-                            let text = contract::reason_text(failed.reason);
-                            let (zh, en) = (fill(&text.zh, &failed.metadata), fill(&text.en, &failed.metadata));
+                            let (zh, en) = localized(failed.reason, &failed.metadata);
                             PreconditionViolation::new(
                                 failed.reason.as_str_name(),
                                 failed.subject,
@@ -122,6 +121,20 @@ impl From<Refusal> for Status {
         }
         Status::with_error_details_vec(text.code, en, details)
     }
+}
+
+/// A reason's text in both languages: (zh, en). Its `{reasons}` are told as a person reads them; programs have the names.
+fn said(text: &ReasonText, metadata: &Metadata, failed: &[Precondition]) -> (String, String) {
+    let told = |texts: Vec<String>, between: &str| {
+        let mut metadata = metadata.clone();
+        if !texts.is_empty() {
+            let texts: Vec<_> = texts.iter().map(|text| text.trim_end_matches(['。', '.'])).collect();
+            metadata.insert("reasons".to_owned(), texts.join(between));
+        }
+        metadata
+    };
+    let (zh, en) = failed.iter().map(|one| localized(one.reason, &one.metadata)).unzip();
+    (fill(&text.zh, &told(zh, "；")), fill(&text.en, &told(en, "; ")))
 }
 
 /// Puts values for `{keys}`, once: what stands in a value is left as it is.

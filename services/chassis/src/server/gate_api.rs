@@ -1,6 +1,10 @@
 //! `GateService` of every server: gates come in, windows are settled on the fence, status goes out.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use prost::Message as _;
 use proto::common::v1::{
@@ -152,7 +156,12 @@ async fn status(api: &GateApi) -> Result<GetStatusResponse, Failure> {
         mirrors: positions.into_iter().map(|(source, position)| MirrorPosition { source, position }).collect(),
         terms: terms.iter().map(term_status).collect(),
         now: Some(proto::timestamp(api.db.env().clock.now())),
+        halted_mirrors: halted(&api.db).iter().map(|source| (*source).to_owned()).collect(),
     })
+}
+
+fn halted(db: &Db) -> MutexGuard<'_, BTreeSet<&'static str>> {
+    db.inner().halted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn wait(api: &GateApi, call: Call<WaitMirrorRequest>) -> Result<WaitMirrorResponse, Failure> {
@@ -163,6 +172,12 @@ async fn wait(api: &GateApi, call: Call<WaitMirrorRequest>) -> Result<WaitMirror
         let reached = positions.get(&call.message.source).copied().unwrap_or_default();
         if reached >= call.message.position {
             return Ok(WaitMirrorResponse { position: reached });
+        }
+        // It will not come: better told than waited for.
+        if halted(&api.db).contains(call.message.source.as_str()) {
+            return Err(Failure::new(Reason::FeedDiffers)
+                .with("service", call.message.source)
+                .with("position", reached));
         }
         if call.admission.expired() {
             return Err(Failure::new(Reason::DeadlineExceeded));

@@ -36,6 +36,8 @@ pub trait Program: 'static {
     const NAME: &'static str;
     /// Its configuration, chassis's part included.
     type Config: DeserializeOwned + AsRef<Config> + Clone + Send + Sync + 'static;
+    /// The keys at the top of its configuration that are its own.
+    const SECTIONS: &'static [&'static str] = &[];
     /// Its schema.
     fn migrations() -> Migrations;
     /// Adds its gRPC services, mirrors, steps and policy to the host.
@@ -56,6 +58,8 @@ pub async fn serve<P: Program>(
     let db = Db::open(P::NAME, &common.database, env.clone()).await?;
     if common.database.migrate {
         db.migrate(&P::migrations()).await.context("migrating the database")?;
+    } else {
+        db.check_schema(&P::migrations()).await?;
     }
     if let Clock::Rehearsal(clock) = &env.clock {
         clock_api::restore(&db, clock).await?;

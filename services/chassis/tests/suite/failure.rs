@@ -62,7 +62,13 @@ fn every_rule_that_is_not_met_is_told_at_once() {
         .precondition(Reason::OnLeave, "teachers/1", Metadata::new())
         .retry_after(Duration::from_secs(2));
     let status = Status::from(failure);
+    // A person reads the rules, a program their names.
+    let text =
+        "This project cannot be selected: At most 3 selections a round; The teacher is on leave during the sessions.";
+    assert_eq!(status.message(), text);
     let details = status.get_error_details();
+    let reasons = details.error_info().and_then(|info| info.metadata.get("reasons")).map(String::as_str);
+    assert_eq!(reasons, Some("REASON_SELECTION_LIMIT, REASON_ON_LEAVE"));
     let failed: Vec<_> = details
         .precondition_failure()
         .map(|failed| failed.violations.iter().map(|one| (one.r#type.as_str(), one.description.as_str())).collect())

@@ -3,6 +3,7 @@
 mod fixture;
 
 mod clock;
+mod config;
 mod contract;
 mod failure;
 mod feed;
@@ -12,7 +13,9 @@ mod mirror;
 mod page;
 mod plans;
 mod requests;
+mod schema;
 mod server;
 mod shutdown;
+mod telemetry;
 mod verify;
 mod watch;

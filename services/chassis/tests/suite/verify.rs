@@ -1,7 +1,7 @@
 //! `verify` finds whatever was done to a feed behind the service's back.
 
 use chassis::{
-    changes::verify,
+    changes::{Witness, head_of, verify},
     db::{Db, args},
 };
 
@@ -42,11 +42,43 @@ async fn every_tampering_is_found() -> anyhow::Result<()> {
             for n in 1..=5 {
                 write(db, &n.to_string(), 3).await?;
             }
-            assert_eq!(verify(db).await?.fault, None);
+            assert_eq!(verify(db, &[]).await?.fault, None);
             tamper(db, sql).await?;
-            let fault = verify(db).await?.fault.unwrap_or_default();
+            let fault = verify(db, &[]).await?.fault.unwrap_or_default();
             assert!(fault.starts_with(expected), "{sql} gave: {fault}");
         }
+    }
+    Ok(())
+}
+
+/// Cut together with its head, a feed is whole in itself: only who saw more of it can tell.
+#[tokio::test]
+async fn a_witness_finds_a_cut_tail_and_another_past() -> anyhow::Result<()> {
+    for database in databases().await? {
+        let db = &database.db;
+        let mut seen = vec![head_of(db).await?];
+        for n in 1..=5 {
+            write(db, &n.to_string(), 3).await?;
+            // As an operator copies it from one terminal to the other.
+            seen.push(head_of(db).await?.to_string().parse::<Witness>()?);
+        }
+        assert_eq!(verify(db, &seen).await?.fault, None);
+        let stranger = Witness { position: 3, chain: vec![7; 32] };
+        let fault = verify(db, &[stranger]).await?.fault.unwrap_or_default();
+        assert!(fault.starts_with("position 3: a witness saw another chain"), "{fault}");
+
+        tamper(db, "DELETE FROM change_batch WHERE position = 5").await?;
+        for resource in [
+            "DELETE FROM change WHERE resource = 'organizations/5-00000'",
+            "DELETE FROM change WHERE resource = 'organizations/5-00001'",
+            "DELETE FROM change WHERE resource = 'organizations/5-00002'",
+            "UPDATE feed SET position = 4, chain = (SELECT chain FROM change_batch WHERE position = 4)",
+        ] {
+            tamper(db, resource).await?;
+        }
+        assert_eq!(verify(db, &seen[..5]).await?.fault, None, "whole in itself");
+        let fault = verify(db, &seen).await?.fault.unwrap_or_default();
+        assert!(fault.starts_with("a witness saw position 5, the head is 4"), "{fault}");
     }
     Ok(())
 }
@@ -66,10 +98,10 @@ async fn what_is_written_meanwhile_is_no_fault() -> anyhow::Result<()> {
             }
         });
         while !writing.is_finished() {
-            assert_eq!(verify(db).await?.fault, None);
+            assert_eq!(verify(db, &[]).await?.fault, None);
         }
         writing.await??;
-        assert_eq!(verify(db).await?.batches, 101);
+        assert_eq!(verify(db, &[]).await?.batches, 101);
     }
     Ok(())
 }

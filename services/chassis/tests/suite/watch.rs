@@ -4,19 +4,26 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chassis::{
-    changes::feed::{chain_step, digest_step, zero},
+    changes::{
+        feed::{chain_step, digest_step, zero},
+        head_of, since,
+    },
     db::Db,
     testing::{Changes, change_service},
 };
 use prost::Message as _;
 use proto::common::v1::{Cursor, WatchRequest, WatchResponse, change_service_server::ChangeService as _};
 use tokio_stream::StreamExt as _;
-use tonic::Request;
+use tonic::{Code, Request, Status};
 
-use crate::fixture::{databases, write};
+use crate::fixture::{databases, reason, write};
 
 async fn watch(db: &Db, position: i64, index: i32) -> anyhow::Result<Changes> {
-    let request = WatchRequest { after: Some(Cursor { position, index }) };
+    Ok(watch_with(db, position, index, Vec::new()).await?)
+}
+
+async fn watch_with(db: &Db, position: i64, index: i32, chain: Vec<u8>) -> Result<Changes, Status> {
+    let request = WatchRequest { after: Some(Cursor { position, index }), chain };
     Ok(change_service(db).watch(Request::new(request)).await?.into_inner())
 }
 
@@ -107,6 +114,30 @@ async fn at_the_head_what_is_written_next_comes() -> anyhow::Result<()> {
             let expected = format!("organizations/e{n:02}-00000");
             assert_eq!(resources(&take(&mut late, 1).await?), [expected.as_str()]);
             assert_eq!(resources(&take(&mut early, 1).await?), [expected.as_str()]);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cursor_that_the_feed_does_not_hold_is_refused_at_once() -> anyhow::Result<()> {
+    for database in databases().await? {
+        let db = &database.db;
+        fill(db).await?;
+        let chains: Vec<_> = since(db, &Cursor::default()).await?.into_iter().map(|message| message.chain).collect();
+        let first = chains.first().context("no batch")?;
+        let head = head_of(db).await?;
+        // Beyond the head: by batches, and within the last one.
+        for (position, index) in [(5, 1), (4, 3), (6, 0), (900, 2)] {
+            let refused = watch_with(db, position, index, Vec::new()).await.err().context("it waits")?;
+            assert_eq!((refused.code(), reason(&refused).as_str()), (Code::DataLoss, "REASON_FEED_DIFFERS"));
+        }
+        // With the chain that a watcher stores: after the last whole batch.
+        let stored = [(0, 0, zero()), (1, 0, zero()), (1, 1, first.clone()), (2, 700, first.clone())];
+        for (position, index, chain) in stored.into_iter().chain([(4, 2, head.chain.clone()), (5, 0, head.chain)]) {
+            watch_with(db, position, index, chain).await.with_context(|| format!("({position}, {index})"))?;
+            let refused = watch_with(db, position, index, vec![7; 32]).await.err().context("another past")?;
+            assert_eq!(reason(&refused), "REASON_FEED_DIFFERS");
         }
     }
     Ok(())

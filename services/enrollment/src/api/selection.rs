@@ -13,7 +13,8 @@ use proto::{
         ListNonSelectorsRequest, ListNonSelectorsResponse, ListSeatsRequest, ListSeatsResponse, ListSelectionsRequest,
         ListSelectionsResponse, OrderSelectionsRequest, OrderSelectionsResponse, SubmitSelectionRequest,
         SubmitSelectionResponse, UrgeTeachersRequest, UrgeTeachersResponse, WatchSeatsRequest,
-        WithdrawSelectionRequest, WithdrawSelectionResponse, selection_service_server::SelectionService,
+        WithdrawSelectionRequest, WithdrawSelectionResponse, selection::State,
+        selection_service_server::SelectionService,
     },
 };
 use tonic::{Request, Response, Status};
@@ -290,6 +291,9 @@ async fn list(api: &Api, call: Call<ListSelectionsRequest>) -> Result<ListSelect
     let message = &call.message;
     let bound = ListSelectionsRequest { page_size: 0, page_token: String::new(), ..message.clone() };
     let page = Page::read(message.page_size, &message.page_token, &bound)?;
+    let mut faults = Faults::new();
+    faults.enumerated::<State>("state", message.state);
+    faults.check()?;
     let mut db = api.db.read(&call, Scope::Term(&message.parent)).await?;
     let view = scope::view(db.actor());
     let mut filter = Filter {

@@ -13,6 +13,7 @@ pub mod roster;
 pub mod rounds;
 pub mod seats;
 pub mod selections;
+pub mod tasks;
 pub mod training;
 pub mod wire;
 

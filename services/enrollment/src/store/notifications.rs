@@ -142,6 +142,21 @@ pub async fn to_non_selectors(tx: &mut Tx, message: &WindowMessage<'_>) -> Resul
     tx.execute(sql, args).await
 }
 
+/// To those whom something in the catalog waits for in the window's phase.
+pub async fn to_those_with_tasks(tx: &mut Tx, message: &WindowMessage<'_>) -> Result<u64, Failure> {
+    let mut args = message.args(tx.at())?;
+    args.extend(args![message.phase as i32, &message.today, Rows::texts(message.organizations).json()]);
+    let sql = to_all!(
+        "SELECT r.account AS account FROM catalog_task k
+         JOIN account_role r ON r.organization = k.organization AND r.role = k.role
+         WHERE k.term = $3 AND k.phase = CAST($7 AS BIGINT) AND r.active
+           AND (r.from_on = '' OR r.from_on <= $8) AND (r.until_on = '' OR r.until_on >= $8)
+           AND ($9 = '[]' OR r.organization IN (SELECT u.organization FROM organization_under u
+                                                WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($9))))"
+    );
+    tx.execute(sql, args).await
+}
+
 /// To the reviewers (`roles`) of schools with selections of the round that wait for review.
 pub async fn to_pending_reviewers(tx: &mut Tx, message: &WindowMessage<'_>, roles: &[Role]) -> Result<u64, Failure> {
     let mut args = message.args(tx.at())?;

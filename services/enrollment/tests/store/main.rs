@@ -77,5 +77,6 @@ on_both_engines!(
     places::people_come_and_go,
     places::projects_go,
     places::steps_run_twice,
+    places::reminders_follow_the_catalog,
     watching::seats_are_watched,
 );

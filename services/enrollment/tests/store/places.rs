@@ -261,6 +261,36 @@ pub async fn projects_go(db: &Db, term: &str) {
     assert_eq!((seats[&world.project("b")].capacity, seats[&world.project("c")].capacity), (0, 0));
 }
 
+/// Before a window closes, whoever has something left to do in it is reminded, and nobody whose work is done.
+pub async fn reminders_follow_the_catalog(db: &Db, term: &str) {
+    use proto::catalog::v1::{Expansion, expansion, project::State};
+    let world = World::new(db, term, &[], &menu()).await;
+    let mut facts = world.facts(&menu()[0]);
+    // Beside the window's owner, which in this county is the bureau, of one account.
+    let story = [
+        ("declaration", State::Draft, 1 + 1, "the provider"),
+        ("declaration", State::Submitted, 1, "nobody else"),
+        ("project-review", State::Submitted, 1, "the bureau once, though it owns and decides"),
+        ("project-review", State::Returned, 1 + 1, "the provider again"),
+        ("declaration", State::Returned, 1 + 1, "the provider again"),
+        ("project-review", State::Approved, 1, "nobody else"),
+    ];
+    // Each day's reminder is its own.
+    for (day, (window, state, reminded, who)) in (0..).zip(story) {
+        facts.state = state.into();
+        world.publish(&facts).await;
+        assert_eq!(world.step(Action::Remind, window, day).await["reminded"], reminded, "{window} {state:?}: {who}");
+    }
+    // The expansion's window is the providers' own here: the bureau is reminded as the one that has not decided.
+    let name = format!("{}/expansions/1", facts.name);
+    let mut asked = Expansion { name, ..Expansion::default() };
+    for (day, state, reminded) in [(10, expansion::State::Requested, 1 + 1), (11, expansion::State::Denied, 1)] {
+        asked.state = state.into();
+        world.expand(&asked).await;
+        assert_eq!(world.step(Action::Remind, "expansion-decision", day).await["reminded"], reminded, "{state:?}");
+    }
+}
+
 pub async fn steps_run_twice(db: &Db, term: &str) {
     let world = World::new(db, term, &["t1", "t2", "t3"], &menu()).await;
     let position = proto::credit::v1::CreditPosition {

@@ -68,6 +68,11 @@ pub async fn selecting(db: &Db, term: &str) {
     // Each sees his own scope.
     world.submit("other1", "b", when).await.expect("b");
     assert_eq!(listed(&world, &admin(), ListSelectionsRequest::default()).await.len(), 5);
+    // A state that there is none of is no "any".
+    let path = "/shixun.enrollment.v1.SelectionService/ListSelections";
+    let message = ListSelectionsRequest { parent: world.term.clone(), state: 99, ..ListSelectionsRequest::default() };
+    let refused = world.api.list_selections(world.request(path, &admin(), at(1), message)).await;
+    assert_eq!(reason(refused), Reason::InvalidArgument);
     assert_eq!(listed(&world, &other_admin(), ListSelectionsRequest::default()).await.len(), 1);
     assert_eq!(listed(&world, &bureau(), ListSelectionsRequest::default()).await.len(), 6);
     assert_eq!(listed(&world, &provider(), ListSelectionsRequest::default()).await.len(), 6);

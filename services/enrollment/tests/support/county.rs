@@ -48,6 +48,12 @@ pub fn windows() -> Vec<Window> {
         window("provider-confirmation-2", Phase::ProviderConfirmation, 2, 24, 28),
         window("training", Phase::Training, 0, 28, 128),
         window("results", Phase::Results, 0, 128, 143),
+        window("declaration", Phase::Declaration, 0, -30, -20),
+        window("project-review", Phase::ProjectReview, 0, -20, -10),
+        Window {
+            owners: vec![Role::ProviderStaff.into()],
+            ..window("expansion-decision", Phase::ExpansionDecision, 0, 16, 17)
+        },
     ]
 }
 

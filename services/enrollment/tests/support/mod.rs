@@ -17,7 +17,7 @@ use enrollment::{
 use prost::{Message, Name};
 use proto::{
     Actor,
-    catalog::v1::{Audience, Class, ProjectFacts, Session, class, project},
+    catalog::v1::{Audience, Class, Expansion, ProjectFacts, Session, class, project},
     common::v1::{
         Action, Change, Credit, Gates, Reason, Role, RunStepRequest, SettleWindowRequest, Window,
         gate_service_server::GateService as _,
@@ -176,6 +176,10 @@ impl World {
 
     pub async fn publish(&self, facts: &ProjectFacts) {
         self.mirror(&CatalogMirror, &[change(&facts.name, facts, OPENS)]).await;
+    }
+
+    pub async fn expand(&self, expansion: &Expansion) {
+        self.mirror(&CatalogMirror, &[change(&expansion.name, expansion, OPENS)]).await;
     }
 
     pub async fn roster(&self, facts: &TeacherFacts) {

@@ -123,6 +123,9 @@ impl Edge {
     async fn remind(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
         let Some(message) = self.message(Kind::WindowCloses) else { return Ok(StepOutcome::default()) };
         let left = match message.phase {
+            Phase::Declaration | Phase::ProjectReview | Phase::ExpansionDecision => {
+                notifications::to_those_with_tasks(tx, &message).await?
+            }
             Phase::Selection => notifications::to_non_selectors(tx, &message).await?,
             Phase::SchoolReview => notifications::to_pending_reviewers(tx, &message, SCHOOL_REVIEWERS).await?,
             Phase::ProviderConfirmation => {
