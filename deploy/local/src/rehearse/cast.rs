@@ -62,7 +62,9 @@ impl<'a> Cast<'a> {
         // Where everybody chooses something, somebody is kept from it.
         pool.left = quiet.into_iter().chain(pool.left).collect();
         cast.abstainer = pool.draw(|_| true);
-        cast.pardoned = pool.draw(|person| person.habits.second.is_some());
+        cast.pardoned = pool
+            .draw(|person| person.habits.second.is_some())
+            .or_else(|| pool.draw(|person| !person.habits.wishes.is_empty()));
         let on_menu = |person: &Person| {
             let audiences =
                 county.projects.iter().filter(|plan| plan.is_published()).map(|plan| plan.project.audience.as_ref());
@@ -79,6 +81,14 @@ impl<'a> Cast<'a> {
     #[must_use]
     pub fn abstains(&self, n: usize) -> bool {
         [self.abstainer, self.pardoned, self.helped].into_iter().flatten().any(|(part, _)| part == n)
+    }
+
+    /// What a teacher goes for in a later round: who was let into it, for what he did not select in the first, if he wishes
+    /// nothing else.
+    #[must_use]
+    pub fn later_wish(&self, n: usize, person: &Person) -> Option<usize> {
+        let pardoned = self.pardoned.is_some_and(|(part, _)| part == n);
+        person.habits.second.or_else(|| person.habits.wishes.first().copied().filter(|_| pardoned))
     }
 
     /// Whether a teacher has a part in what befalls people after they have chosen.
@@ -133,6 +143,16 @@ mod tests {
     fn parts<'a>(cast: &Cast<'a>) -> Vec<Part<'a>> {
         let Cast { transferred, on_leave, retired, rejected, spared, abstainer, helped, pardoned, .. } = cast.clone();
         [transferred, on_leave, retired, rejected, spared, abstainer, helped, pardoned].into_iter().flatten().collect()
+    }
+
+    #[test]
+    fn where_nobody_wishes_a_second_time_somebody_is_let_in_all_the_same() {
+        let county = County::generate(2_050_355_536_483_658_501, 210, &TermFolder::sample().unwrap());
+        let plain = || county.teachers.iter().filter(|person| person.roles.is_empty());
+        assert!(plain().all(|person| person.habits.second.is_none()));
+        let cast = Cast::of(&county);
+        let (n, person) = cast.pardoned.unwrap();
+        assert!(cast.later_wish(n, person).is_some());
     }
 
     proptest! {

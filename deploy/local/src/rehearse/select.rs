@@ -188,7 +188,7 @@ pub async fn choose_again(stage: &Stage<'_>, round: i32) {
     let mut queues: std::collections::BTreeMap<usize, Vec<(usize, &Person)>> = std::collections::BTreeMap::new();
     for (n, person) in teachers(stage) {
         // One round of second wishes is enough: later rounds are for whoever is left.
-        if let Some(wish) = person.habits.second.filter(|_| n.is_multiple_of(2) || round == 2) {
+        if let Some(wish) = stage.cast.later_wish(n, person).filter(|_| n.is_multiple_of(2) || round == 2) {
             queues.entry(wish).or_default().push((n, person));
         }
     }

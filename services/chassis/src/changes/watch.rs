@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use super::feed::{self, zero};
 use crate::{
     db::{Db, Engine, Queries, Sql, args},
-    failure::Failure,
+    failure::{Failure, Faults},
 };
 
 /// 500 changes at a time; a message holds at most as many. PostgreSQL's planner would scan the whole feed for the plain join,
@@ -49,6 +49,7 @@ impl ChangeService for ChangeApi {
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let WatchRequest { after, chain } = request.into_inner();
         let after = after.unwrap_or_default();
+        check_cursor(&after)?;
         check_held(&self.db, &after, &chain).await?;
         let (sender, receiver) = mpsc::channel(AHEAD);
         let api = self.clone();
@@ -68,6 +69,22 @@ impl ChangeService for ChangeApi {
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
+}
+
+/// # Errors
+/// A cursor that no feed has given out.
+fn check_cursor(after: &Cursor) -> Result<(), Failure> {
+    let mut faults = Faults::new();
+    for (field, value) in [("after.position", after.position), ("after.index", i64::from(after.index))] {
+        if value < 0 {
+            faults.add(
+                field,
+                "不得为负；从头观看请留空",
+                "is never negative; leave it out to watch from the beginning",
+            );
+        }
+    }
+    faults.check()
 }
 
 /// Whether the feed holds what a watcher took of it: else there would be nothing to tell for long, and then something else.
