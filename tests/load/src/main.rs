@@ -6,8 +6,11 @@ use clap::Parser;
 use load::{
     bench::{Bench, Options},
     cases::Case,
-    table,
+    page, table,
 };
+
+/// Where the outcomes of all cases go.
+const PAGE: &str = "docs/performance.md";
 
 #[derive(Debug, Parser)]
 #[command(name = "load", version, about = "The benchmarks of Shixun, each beside what a user would pick instead")]
@@ -18,6 +21,9 @@ struct Arguments {
     /// Also write the outcomes here, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Write the outcomes into the table of this page as well; `all` writes docs/performance.md.
+    #[arg(long)]
+    page: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
 }
@@ -41,6 +47,10 @@ fn main() -> ExitCode {
             }
             if let Some(path) = &arguments.json {
                 table::write_json(path, &outcomes)?;
+            }
+            let page = arguments.page.or_else(|| (arguments.case == Case::All).then(|| PathBuf::from(PAGE)));
+            if let Some(path) = page {
+                page::write(&path, &outcomes, &Case::names())?;
             }
             anyhow::ensure!(outcomes.iter().all(table::Outcome::is_correct), "what was measured is not correct");
             anyhow::Ok(())

@@ -38,6 +38,21 @@ pub async fn run(
     within: Duration,
 ) -> anyhow::Result<Run> {
     let (client, town, world) = ready(bench, engine).await?;
+    rush(&client, town, world, work, callers, within).await
+}
+
+/// The same of those who are at the door already.
+///
+/// # Errors
+/// As [`run`].
+pub async fn rush(
+    client: &Client,
+    town: &Town,
+    world: &World,
+    work: Work,
+    callers: usize,
+    within: Duration,
+) -> anyhow::Result<Run> {
     let volleys = work.volleys(town, world.gateway()?)?;
     world.databases().checkpoint()?;
     let meter = world.meter()?;
