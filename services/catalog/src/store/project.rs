@@ -13,16 +13,18 @@ use crate::domain::{
     search::{self, Dimension},
 };
 
+macro_rules! columns {
+    () => {
+        "SELECT p.name, p.term, p.provider, p.accepting_bureau, p.title, p.description, p.level, p.form,
+                p.audience, p.base_credit, p.difficulty_percent, p.restricted_elective, p.ethics_hours,
+                p.total_hours, p.classes, p.allocations, p.state, p.decision_reason, p.cancellation_requested,
+                p.cancellation_reason, p.published_at, p.revision"
+    };
+}
+
 macro_rules! select {
     ($($rest:expr),*) => {
-        concat!(
-            "SELECT p.name, p.term, p.provider, p.accepting_bureau, p.title, p.description, p.level, p.form,
-                    p.audience, p.base_credit, p.difficulty_percent, p.restricted_elective, p.ethics_hours,
-                    p.total_hours, p.classes, p.allocations, p.state, p.decision_reason, p.cancellation_requested,
-                    p.cancellation_reason, p.published_at, p.revision
-             FROM project p ",
-            $($rest),*
-        )
+        concat!(columns!(), " FROM project p ", $($rest),*)
     };
 }
 
@@ -218,22 +220,36 @@ fn matching(filter: &Filter, sight: &Sight) -> Vec<Value> {
     ]
 }
 
-/// The projects that match, by name, from after `after`.
+/// The projects that match, by name, from after `after`; and how many match in all. What matches is found once for both.
 pub async fn list(
     db: &mut impl Queries,
     filter: &Filter,
     sight: &Sight,
     after: &str,
     limit: usize,
-) -> Result<Vec<Project>, Failure> {
+) -> Result<(Vec<Project>, i64), Failure> {
+    const PAGE: &str = concat!(
+        "WITH matching AS MATERIALIZED (SELECT p.name AS name FROM project p ",
+        matching!(),
+        ") ",
+        columns!(),
+        ", (SELECT COUNT(*) FROM matching) AS total
+         FROM (SELECT m.name AS name FROM matching m WHERE m.name > $14 ORDER BY m.name LIMIT $15) page
+         JOIN project p ON p.name = page.name ORDER BY p.name"
+    );
     let mut values = matching(filter, sight);
     values.extend(args![after, limit]);
-    let rows = db.all(select!(matching!(), "AND p.name > $14 ORDER BY p.name LIMIT $15"), values).await?;
-    rows.iter().map(read).collect()
+    let rows = db.all(PAGE, values).await?;
+    let total = match rows.first() {
+        Some(row) => row.get("total")?,
+        // Nothing is behind the last page, but something may be before it.
+        None => count(db, filter, sight).await?,
+    };
+    Ok((rows.iter().map(read).collect::<Result<_, _>>()?, total))
 }
 
 /// How many projects match.
-pub async fn count(db: &mut impl Queries, filter: &Filter, sight: &Sight) -> Result<i64, Failure> {
+async fn count(db: &mut impl Queries, filter: &Filter, sight: &Sight) -> Result<i64, Failure> {
     let sql = concat!("SELECT COUNT(*) AS total FROM project p ", matching!());
     match db.one(sql, matching(filter, sight)).await? {
         Some(row) => row.get("total"),

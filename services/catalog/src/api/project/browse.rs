@@ -30,9 +30,9 @@ pub async fn list(service: &Service, call: Call<ListProjectsRequest>) -> Result<
     let filter = filter(query)?;
     let (actor, open) = (db.actor().clone(), menu_open(&db)?);
     let sight = act::sight(&actor, open);
-    let total_size = store::project::count(&mut db, &filter, &sight).await?;
     let limit = page.limit();
-    let mut found = store::project::list(&mut db, &filter, &sight, page.after(), limit.saturating_add(1)).await?;
+    let (mut found, total_size) =
+        store::project::list(&mut db, &filter, &sight, page.after(), limit.saturating_add(1)).await?;
     let count = found.len();
     found.truncate(limit);
     let last = found.last().map(|project| project.name.clone()).unwrap_or_default();
