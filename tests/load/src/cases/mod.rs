@@ -79,19 +79,10 @@ const EVERY: [Case; 16] = [
 ];
 
 impl Case {
-    /// Measures it.
-    ///
-    /// # Errors
-    /// If something cannot be started, or fails other than in what is measured.
-    pub async fn run(self, bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
-        if self == Self::All {
-            let mut outcomes = Vec::new();
-            for case in EVERY {
-                outcomes.extend(Box::pin(case.one(bench)).await?);
-            }
-            return Ok(outcomes);
-        }
-        self.one(bench).await
+    /// Itself, or every case.
+    #[must_use]
+    pub fn each(self) -> Vec<Self> {
+        if self == Self::All { EVERY.to_vec() } else { vec![self] }
     }
 
     /// Their names, in the table's order.
@@ -100,7 +91,11 @@ impl Case {
         EVERY.iter().filter_map(ValueEnum::to_possible_value).map(|name| name.get_name().to_owned()).collect()
     }
 
-    async fn one(self, bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
+    /// Measures it.
+    ///
+    /// # Errors
+    /// If something cannot be started, or fails other than in what is measured.
+    pub async fn run(self, bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
         let engine = bench.options.engine.unwrap_or(Engine::Postgres);
         let both = bench.options.engine.map_or_else(|| vec![Engine::Postgres, Engine::Sqlite], |one| vec![one]);
         let mut outcomes = Vec::new();
