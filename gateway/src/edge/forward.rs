@@ -24,12 +24,16 @@ use serde::Deserialize;
 use tonic::{Code, Status, body::Body, metadata::MetadataMap, transport::Channel};
 use tower::{Service as _, ServiceExt as _};
 
+use super::calls::Calls;
+
 /// What is left to the next hop is less by this much.
 const SHAVE: Duration = Duration::from_millis(20);
 /// With less than this left, nothing is begun.
 const TOO_LATE: Duration = Duration::from_millis(100);
 /// For a caller who set no deadline.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
+/// When a refused caller should try again.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// Attempts at a unary call that a neighbour's absence failed.
 const ATTEMPTS: u32 = 3;
 
@@ -43,25 +47,30 @@ pub struct EdgeConfig {
     /// Connections to each service that carry streams alone. A connection has as many streams as its server allows
     /// (`server.max_concurrent_streams`): watchers must not take the place of calls.
     pub stream_connections: usize,
+    /// Calls under way to each service, streams apart; one more is refused at once. More than its replicas' connections carry
+    /// would only wait here unseen.
+    pub calls: usize,
 }
 
 impl Default for EdgeConfig {
     fn default() -> Self {
-        Self { stream_connections: 8 }
+        Self { stream_connections: 8, calls: 1024 }
     }
 }
 
 /// The ways to a service.
 struct Ways {
     unary: Channel,
+    calls: Calls,
     streams: Vec<Channel>,
     turn: AtomicUsize,
 }
 
 impl Ways {
-    fn to(address: &str, config: EdgeConfig) -> anyhow::Result<Self> {
+    fn to(service: &'static str, address: &str, config: EdgeConfig) -> anyhow::Result<Self> {
+        let calls = Calls::new(service, config.calls.max(1));
         let streams = (0..config.stream_connections.max(1)).map(|_| channel(address)).collect::<Result<_, _>>()?;
-        Ok(Self { unary: channel(address)?, streams, turn: AtomicUsize::new(0) })
+        Ok(Self { unary: channel(address)?, calls, streams, turn: AtomicUsize::new(0) })
     }
 
     fn for_stream(&self) -> &Channel {
@@ -86,7 +95,7 @@ pub fn router(host: &Host, peers: &BTreeMap<String, String>, config: EdgeConfig)
     for service in BEHIND {
         let address =
             peers.get(service).ok_or_else(|| anyhow::anyhow!("peers.{service} is missing in the configuration"))?;
-        ways.insert(service, Ways::to(address, config)?);
+        ways.insert(service, Ways::to(service, address, config)?);
     }
     let forward = Forward { ways: Arc::new(ways), identity: host.identity(), max_message: host.max_message_bytes() };
     Ok(axum::Router::new().fallback(move |request: Request<axum::body::Body>| {
@@ -125,6 +134,8 @@ impl Forward {
             }
             return send(ways.for_stream().clone(), method, &headers, body).await.map_err(|_| away(method));
         }
+        let full = || Failure::new(Reason::Overloaded).retry_after(RETRY_AFTER);
+        let _place = ways.calls.begin().ok_or_else(full)?;
         let deadline = admission.deadline.unwrap_or_else(|| tokio::time::Instant::now() + DEFAULT_DEADLINE);
         // A frame's head of five bytes comes with the message.
         let whole = Limited::new(body, self.max_message.saturating_add(5)).collect();

@@ -1,5 +1,6 @@
 //! The edge: sessions, and passing calls on to the services by path.
 
+mod calls;
 mod expiry;
 mod forward;
 mod sessions;

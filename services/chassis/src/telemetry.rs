@@ -11,9 +11,12 @@ use std::{
     task::{Context, Poll},
 };
 
-pub use opentelemetry::metrics::{Counter, Histogram};
+pub use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Histogram},
+};
 use opentelemetry::{
-    KeyValue, global,
+    global,
     metrics::Meter,
     propagation::{Extractor, Injector},
     trace::TracerProvider as _,

@@ -21,9 +21,9 @@ pub struct Options {
     /// Pairs of runs, the peer's and ours in turn.
     #[arg(long, default_value_t = 5)]
     pub runs: usize,
-    /// Teachers of the county.
-    #[arg(long, default_value_t = 12_000)]
-    pub teachers: u32,
+    /// Teachers of the county; each case has its own default.
+    #[arg(long)]
+    pub teachers: Option<u32>,
     /// Seconds of a run of the peer; ours ends with its work, or when this is over.
     #[arg(long, default_value_t = 10)]
     pub seconds: u64,
@@ -44,6 +44,12 @@ pub struct Options {
     #[arg(long)]
     pub cold: bool,
 }
+
+/// Teachers of the county that most cases share.
+const TEACHERS: u32 = 12_000;
+
+/// Teachers of a town whose databases a case fills itself.
+const SMALL: u32 = 240;
 
 /// What is running.
 #[derive(Debug)]
@@ -76,13 +82,36 @@ impl Bench {
     /// If it cannot be set up.
     pub async fn world(&mut self, engine: Engine) -> anyhow::Result<(&mut World, &Town)> {
         if !self.worlds.contains_key(&engine) {
-            say(&format!("setting up a county of {} teachers on {}", self.options.teachers, engine.name()));
+            let teachers = self.options.teachers.unwrap_or(TEACHERS);
+            say(&format!("setting up a county of {teachers} teachers on {}", engine.name()));
             let mut world = World::new(engine, &self.programs)?;
-            let town = town::settle(&mut world, &Layout::opening(self.options.teachers)).await?;
+            let town = town::settle(&mut world, &Layout::opening(teachers)).await?;
             self.worlds.insert(engine, (world, town));
         }
         let (world, town) = self.worlds.get_mut(&engine).context("the world was just made")?;
         Ok((world, town))
+    }
+
+    /// A small town in a world of its own on PostgreSQL, for cases that fill databases themselves; the other worlds stand
+    /// still meanwhile.
+    ///
+    /// # Errors
+    /// If it cannot be set up.
+    pub async fn small_town(&mut self) -> anyhow::Result<(World, Town)> {
+        self.quiet()?;
+        say(&format!("setting up a town of {SMALL} teachers"));
+        let mut world = World::new(Engine::Postgres, &self.programs)?;
+        let layout = Layout { teachers: SMALL, lots: BTreeMap::new(), max_per_round: None };
+        let town = town::settle(&mut world, &layout).await?;
+        Ok((world, town))
+    }
+
+    /// Ends the services of all worlds: whoever needs one begins afresh.
+    ///
+    /// # Errors
+    /// If one had failed.
+    pub fn quiet(&mut self) -> anyhow::Result<()> {
+        self.worlds.values_mut().try_for_each(|(world, _)| world.end())
     }
 
     /// pgbench on the same server.

@@ -61,8 +61,20 @@ pub fn of_ended_children() -> anyhow::Result<f64> {
 /// # Errors
 /// If it has gone.
 pub fn memory(process: u32) -> anyhow::Result<u64> {
+    status(process, "VmRSS:")
+}
+
+/// The most resident memory that a process has had, in bytes.
+///
+/// # Errors
+/// If it has gone.
+pub fn peak_memory(process: u32) -> anyhow::Result<u64> {
+    status(process, "VmHWM:")
+}
+
+fn status(process: u32, key: &str) -> anyhow::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key)).with_context(|| format!("no {key}"))?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib * 1024)
 }

@@ -2,9 +2,10 @@
 //! speaks HTTP/2 itself: a gRPC client would cost as much again.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -18,7 +19,12 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use prost::Message;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use tokio::{net::TcpStream, sync::watch, time::Instant};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::Instant,
+};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -248,7 +254,7 @@ impl Client {
             }
             due.push(began + Duration::from_secs_f64(at));
         }
-        let (fired, mut tasks) = tokio::sync::mpsc::unbounded_channel();
+        let (fired, mut tasks) = mpsc::unbounded_channel();
         let (client, shots) = (self.clone(), Arc::clone(shots));
         let runtime = tokio::runtime::Handle::current();
         // A thread of its own: the runtime's timers know milliseconds only.
@@ -282,6 +288,119 @@ impl Client {
         trigger.join().map_err(|_| anyhow::anyhow!("the trigger's thread panicked"))?;
         volley.elapsed = began.elapsed();
         Ok(volley)
+    }
+}
+
+/// What came of a flood: how many answers of each kind, and their latencies.
+pub type Kinds = BTreeMap<String, Histogram<u64>>;
+
+impl Client {
+    /// A closed loop without an end: `callers` send what `shot` makes of the numbers from 0 on, each at once after the answer to
+    /// its last, however that was, until `within` is over. Answers are not kept: `kind` tells what to count them as.
+    ///
+    /// # Errors
+    /// If a shot cannot be made.
+    pub async fn flood<S, K>(&self, shot: S, kind: K, callers: usize, within: Duration) -> anyhow::Result<Kinds>
+    where
+        S: Fn(usize) -> anyhow::Result<Shot> + Send + Sync + 'static,
+        K: Fn(usize, &Answer) -> String + Send + Sync + 'static,
+    {
+        let next = AtomicUsize::new(0);
+        let kinds = Mutex::new(Kinds::new());
+        let shared = Arc::new((shot, kind, next, kinds));
+        let began = Instant::now();
+        let mut tasks = Vec::with_capacity(callers);
+        for caller in 0..callers {
+            let mut sender = self.sender(caller).context("a client without connections")?;
+            let shared = Arc::clone(&shared);
+            tasks.push(tokio::spawn(async move {
+                let (shot, kind, next, kinds) = &*shared;
+                while began.elapsed() < within {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let shot = shot(index)?;
+                    let sent = Instant::now();
+                    let answer = fire(&mut sender, &shot).await;
+                    let latency = micros(sent.elapsed());
+                    let kind = kind(index, &answer);
+                    let mut kinds = kinds.lock().unwrap_or_else(PoisonError::into_inner);
+                    match kinds.get_mut(&kind) {
+                        Some(kind) => kind.record(latency)?,
+                        None => {
+                            let mut first = histogram()?;
+                            first.record(latency)?;
+                            kinds.insert(kind, first);
+                        }
+                    }
+                    drop(kinds);
+                    if matches!(answer, Answer::Broken(_)) {
+                        break;
+                    }
+                }
+                anyhow::Ok(())
+            }));
+        }
+        for task in tasks {
+            task.await??;
+        }
+        let mut kinds = shared.3.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::take(&mut *kinds))
+    }
+
+    /// Opens a stream with each shot and listens to all of them until the listeners are dropped. Every stream has had its first
+    /// message when this returns.
+    ///
+    /// # Errors
+    /// If one is refused.
+    pub async fn listen(&self, shots: &[Shot]) -> anyhow::Result<Listeners> {
+        let messages = Arc::new(AtomicUsize::new(0));
+        let mut tasks = JoinSet::new();
+        let (first, mut firsts) = mpsc::unbounded_channel();
+        for (caller, shot) in shots.iter().enumerate() {
+            let mut sender = self.sender(caller).context("a client without connections")?;
+            futures::future::poll_fn(|context| sender.poll_ready(context)).await?;
+            let (answer, mut stream) = sender.send_request(shot.request(), false)?;
+            stream.send_data(shot.body.clone(), true)?;
+            let (messages, first) = (Arc::clone(&messages), first.clone());
+            tasks.spawn(async move {
+                let mut body = answer.await?.into_body();
+                let mut first = Some(first);
+                while let Some(chunk) = body.data().await {
+                    let chunk = chunk?;
+                    body.flow_control().release_capacity(chunk.len())?;
+                    messages.fetch_add(1, Ordering::Relaxed);
+                    if let Some(first) = first.take() {
+                        let _ = first.send(());
+                    }
+                }
+                anyhow::Ok(())
+            });
+        }
+        drop(first);
+        for _ in shots {
+            firsts.recv().await.context("a stream ended before its first message")?;
+        }
+        Ok(Listeners { messages, tasks })
+    }
+}
+
+/// Streams that are listened to.
+#[derive(Debug)]
+pub struct Listeners {
+    messages: Arc<AtomicUsize>,
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+impl Listeners {
+    /// Chunks of messages that have come so far.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    /// Streams that have ended meanwhile.
+    #[must_use]
+    pub fn ended(&mut self) -> usize {
+        std::iter::from_fn(|| self.tasks.try_join_next()).count()
     }
 }
 

@@ -9,6 +9,7 @@ pub mod cpu;
 pub mod database;
 pub mod drive;
 pub mod opening;
+pub mod page;
 pub mod peer;
 pub mod program;
 pub mod table;

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::{
     bench::Bench,
     cpu,
-    database::Engine,
+    database::{Databases, Engine},
     drive::{Client, Volley},
     town::Town,
     verify::{self, Found, Reader},
@@ -24,6 +24,36 @@ pub struct Run {
     pub cpu: cpu::Seconds,
     /// What the independent reader found.
     pub found: Found,
+    /// What the answers cost on the disk, if that is a server's.
+    pub disk: Option<Disk>,
+}
+
+/// Enrollment's database, and what its server has written.
+#[derive(Debug, Clone, Copy)]
+pub struct Disk {
+    /// Bytes of the database.
+    pub bytes: f64,
+    /// Bytes of the write-ahead log.
+    pub log: f64,
+    /// Transactions that wrote changes.
+    pub commits: f64,
+}
+
+impl Disk {
+    fn of(databases: &Databases) -> anyhow::Result<Option<Self>> {
+        let Databases::Postgres(cluster) = databases else { return Ok(None) };
+        let row = cluster.sql_in(
+            "live_enrollment",
+            "SELECT pg_database_size(current_database()), pg_current_wal_lsn() - '0/0', (SELECT position FROM feed)",
+        )?;
+        let numbers = row.split('|').map(str::parse).collect::<Result<Vec<f64>, _>>()?;
+        let [bytes, log, commits] = *numbers.as_slice() else { anyhow::bail!("not three numbers: {row}") };
+        Ok(Some(Self { bytes, log, commits }))
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self { bytes: self.bytes - before.bytes, log: self.log - before.log, commits: self.commits - before.commits }
+    }
 }
 
 /// Everyone submits in a closed loop of `callers`, for at most `within`.
@@ -38,9 +68,25 @@ pub async fn run(
     within: Duration,
 ) -> anyhow::Result<Run> {
     let (client, town, world) = ready(bench, engine).await?;
+    rush(&client, town, world, work, callers, within).await
+}
+
+/// The same of those who are at the door already.
+///
+/// # Errors
+/// As [`run`].
+pub async fn rush(
+    client: &Client,
+    town: &Town,
+    world: &World,
+    work: Work,
+    callers: usize,
+    within: Duration,
+) -> anyhow::Result<Run> {
     let volleys = work.volleys(town, world.gateway()?)?;
     world.databases().checkpoint()?;
     let meter = world.meter()?;
+    let disk = Disk::of(world.databases())?;
     let before = meter.read()?;
     let mut all: Option<Volley> = None;
     for shots in &volleys {
@@ -52,9 +98,10 @@ pub async fn run(
         }
     }
     let cpu = cpu::between(&before, &meter.read()?);
+    let disk = disk.zip(Disk::of(world.databases())?).map(|(before, after)| after.since(before));
     let volley = all.context("nothing was sent")?;
     let found = check(world, work, &volley).await?;
-    Ok(Run { volley, cpu, found })
+    Ok(Run { volley, cpu, found, disk })
 }
 
 /// The system as it was set up, everyone at the door.

@@ -4,11 +4,13 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use shixun::up::SERVICES;
+
+use crate::cpu;
 
 /// How often a process is looked at.
 const POLL: Duration = Duration::from_millis(5);
@@ -51,6 +53,37 @@ impl Programs {
         }
         Ok(Installed(folder.to_owned()))
     }
+
+    /// Rehearses a term with so many teachers in a process of its own, to its end. How long that took, and the most memory
+    /// that it had, in bytes.
+    ///
+    /// # Errors
+    /// If the term did not go as it should.
+    pub async fn rehearse(&self, teachers: u32) -> anyhow::Result<(Duration, u64)> {
+        let folder = self.scratch()?.join(format!("rehearse-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let program = folder.join(REHEARSE);
+        std::os::unix::fs::symlink(&self.binary, &program)?;
+        let outcome = measure(Command::new(&program).arg("--teachers").arg(teachers.to_string())).await;
+        std::fs::remove_dir_all(&folder)?;
+        outcome.context("rehearse")
+    }
+}
+
+/// Runs a command to its end, quietly: how long it took, and its most resident memory in bytes.
+async fn measure(command: &mut Command) -> anyhow::Result<(Duration, u64)> {
+    let began = Instant::now();
+    let mut child = Process(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?);
+    let mut most = 0;
+    loop {
+        // The kernel keeps the greatest figure itself: only what is reached in the last moment is missed.
+        most = most.max(cpu::peak_memory(child.id()).unwrap_or_default());
+        if let Some(status) = child.0.try_wait()? {
+            anyhow::ensure!(status.success(), "it ended with {status}");
+            return Ok((began.elapsed(), most));
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// The command line of the service by whose name this program was called; `None` if it is called by its own.
@@ -63,8 +96,36 @@ pub fn called_as_service() -> Option<ExitCode> {
         "enrollment" => chassis::cli::<enrollment::Enrollment>(),
         "credit" => chassis::cli::<credit::Credit>(),
         "gateway" => chassis::cli::<gateway::Gateway>(),
+        REHEARSE => rehearse(),
         _ => return None,
     })
+}
+
+/// The name by which this program is called to rehearse a term.
+const REHEARSE: &str = "rehearse";
+
+#[derive(Debug, clap::Parser)]
+struct Rehearse {
+    #[command(flatten)]
+    options: shixun::rehearse::RehearseOptions,
+}
+
+/// What `shixun rehearse` does, in a process of its own whose memory can be told.
+#[allow(clippy::print_stderr, reason = "the command's own words")]
+fn rehearse() -> ExitCode {
+    chassis::install_crypto();
+    let options = <Rehearse as clap::Parser>::parse().options;
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(shixun::rehearse::run(options))
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rehearse: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The services' programs under their names.
@@ -82,15 +143,21 @@ impl Installed {
         Ok(())
     }
 
-    /// `NAME serve --config FILE`; what it says goes to `log`.
+    /// `NAME serve --config FILE`, with these variables; what it says goes to `log`.
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn serve(&self, service: &str, config: &Path, log: &Path) -> anyhow::Result<Process> {
+    pub fn serve(
+        &self,
+        service: &str,
+        config: &Path,
+        environment: &[(&str, String)],
+        log: &Path,
+    ) -> anyhow::Result<Process> {
         // Killed with us, however we end. `setpriv` becomes the program itself.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(self.0.join(service));
-        command.arg("serve").arg("--config").arg(config);
+        command.arg("serve").arg("--config").arg(config).envs(environment.iter().map(|(name, value)| (name, value)));
         let log = File::options().create(true).append(true).open(log)?;
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
         Ok(Process(child.with_context(|| format!("starting {service}"))?))

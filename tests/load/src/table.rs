@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_C
 use hdrhistogram::Histogram;
 use serde_json::json;
 
-use crate::cpu::Seconds;
+use crate::{cpu::Seconds, database::Engine};
 
 /// What the ratio has to be.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -73,6 +73,14 @@ pub struct Pair {
     pub peer_cpu: Seconds,
 }
 
+impl Pair {
+    /// Figures whose CPU time tells nothing.
+    #[must_use]
+    pub fn of(peer: f64, ours: f64) -> Self {
+        Self { peer, ours, cpu: Seconds::new(), peer_cpu: Seconds::new() }
+    }
+}
+
 /// What a case found.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -97,6 +105,22 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Nothing found yet.
+    #[must_use]
+    pub fn of(case: impl Into<String>, engine: Engine, unit: &'static str, goal: Goal) -> Self {
+        Self {
+            case: case.into(),
+            engine: engine.name(),
+            unit,
+            pairs: Vec::new(),
+            latency: None,
+            goal,
+            counted: "—".to_owned(),
+            faults: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
     /// Ours to the peer's, from the least to the greatest.
     #[must_use]
     pub fn ratios(&self) -> Vec<f64> {
@@ -159,47 +183,42 @@ fn median(sorted: &[f64]) -> f64 {
     if sorted.len() % 2 == 1 { at(middle) } else { f64::midpoint(at(middle.wrapping_sub(1)), at(middle)) }
 }
 
+/// The columns of a table of outcomes.
+pub const COLUMNS: [&str; 12] =
+    ["case", "engine", "peer", "ours", "unit", "ratio (min – max)", "goal", "met", "p50", "p99", "p99.9", "correct"];
+
+/// An outcome as a table's row.
+#[must_use]
+pub fn row(outcome: &Outcome) -> [String; COLUMNS.len()] {
+    let ratios = outcome.ratios();
+    let (least, most) = (ratios.first().copied().unwrap_or(f64::NAN), ratios.last().copied().unwrap_or(f64::NAN));
+    let latency = |of: fn(&Latency) -> Duration| {
+        outcome.latency.as_ref().map_or_else(|| "—".to_owned(), |latency| millis(of(latency)))
+    };
+    [
+        outcome.case.clone(),
+        outcome.engine.to_owned(),
+        figure(outcome.peer()),
+        figure(outcome.ours()),
+        outcome.unit.to_owned(),
+        format!("{} ({} – {})", figure(outcome.ratio()), figure(least), figure(most)),
+        outcome.goal.text(),
+        if outcome.is_met() { "yes" } else { "no" }.to_owned(),
+        latency(|latency| latency.p50),
+        latency(|latency| latency.p99),
+        latency(|latency| latency.p999),
+        if outcome.is_correct() { outcome.counted.clone() } else { format!("{} faults", outcome.faults.len()) },
+    ]
+}
+
 /// The table of all outcomes.
 #[must_use]
 pub fn table(outcomes: &[Outcome]) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header([
-        "case",
-        "engine",
-        "peer",
-        "ours",
-        "unit",
-        "ratio (min – max)",
-        "goal",
-        "met",
-        "p50",
-        "p99",
-        "p99.9",
-        "correct",
-    ]);
+    table.set_header(COLUMNS);
     for outcome in outcomes {
-        let ratios = outcome.ratios();
-        let (least, most) = (ratios.first().copied().unwrap_or(f64::NAN), ratios.last().copied().unwrap_or(f64::NAN));
-        let latency = |of: fn(&Latency) -> Duration| {
-            outcome.latency.as_ref().map_or_else(|| "—".to_owned(), |latency| millis(of(latency)))
-        };
-        let correct =
-            if outcome.is_correct() { outcome.counted.clone() } else { format!("{} faults", outcome.faults.len()) };
-        table.add_row([
-            outcome.case.clone(),
-            outcome.engine.to_owned(),
-            figure(outcome.peer()),
-            figure(outcome.ours()),
-            outcome.unit.to_owned(),
-            format!("{} ({} – {})", figure(outcome.ratio()), figure(least), figure(most)),
-            outcome.goal.text(),
-            if outcome.is_met() { "yes" } else { "no" }.to_owned(),
-            latency(|latency| latency.p50),
-            latency(|latency| latency.p99),
-            latency(|latency| latency.p999),
-            correct,
-        ]);
+        table.add_row(row(outcome));
     }
     for column in [2, 3, 5, 8, 9, 10] {
         if let Some(column) = table.column_mut(column) {

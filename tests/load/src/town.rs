@@ -11,7 +11,7 @@ use proto::{
         Allocation, Audience, Class, ListProjectsRequest, Project, allocation::Policy, project,
         project_service_client::ProjectServiceClient,
     },
-    common::v1::Credit,
+    common::v1::{Credit, Role},
     enrollment::v1::{SubmitSelectionRequest, selection_service_client::SelectionServiceClient},
     gateway::v1::{LoginRequest, session_service_client::SessionServiceClient},
 };
@@ -129,6 +129,8 @@ pub struct Town {
     pub term: String,
     /// Everyone who has selected nothing yet.
     pub teachers: Vec<Teacher>,
+    /// The bureau's officer.
+    pub officer: Officer,
     /// Names of the projects of each lot.
     projects: BTreeMap<Lot, Vec<String>>,
     /// Places of a project of each lot.
@@ -154,6 +156,15 @@ impl Town {
 pub struct Teacher {
     /// "teachers/…"
     pub name: String,
+    /// The access token.
+    pub token: String,
+}
+
+/// An officer who is logged in.
+#[derive(Debug, Clone)]
+pub struct Officer {
+    /// "organizations/…"
+    pub bureau: String,
     /// The access token.
     pub token: String,
 }
@@ -195,7 +206,9 @@ pub async fn settle(world: &mut World, layout: &Layout) -> anyhow::Result<Town> 
         projects.insert(*lot, (1..=*count).map(|n| named(*lot, n)).collect::<anyhow::Result<Vec<_>>>()?);
     }
     let places = layout.lots.keys().map(|lot| (*lot, lot.places(layout.teachers) as usize)).collect();
-    let mut town = Town { term: folder.name(), teachers: log_in(&reach, &county).await?, projects, places };
+    let officer = officer(&reach, &county).await?;
+    let teachers = log_in(&reach, &county).await?;
+    let mut town = Town { term: folder.name(), teachers, officer, projects, places };
     let full = town.projects(Lot::Full).to_vec();
     let takers = town.teachers.split_off(town.teachers.len().saturating_sub(full.len()));
     fill(&reach, &town.term, &full, &takers).await?;
@@ -222,6 +235,14 @@ async fn projects(reach: &Reach, county: &County, folder: &TermFolder) -> anyhow
             return Ok(found);
         }
     }
+}
+
+async fn officer(reach: &Reach, county: &County) -> anyhow::Result<Officer> {
+    let staff = county.staff_with(Role::BureauOfficer).context("a county without a bureau officer")?;
+    let request = LoginRequest { login: staff.login.clone(), password: county.password.clone() };
+    let reply = SessionServiceClient::new(channel(&reach.gateway())?).login(request).await?.into_inner();
+    let token = reply.session.context("no session")?.access_token;
+    Ok(Officer { bureau: staff.organization.clone(), token })
 }
 
 async fn log_in(reach: &Reach, county: &County) -> anyhow::Result<Vec<Teacher>> {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
+use proto::roster::v1::Teacher;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use sqlx::{FromRow, PgPool, SqlitePool, postgres::PgRow, sqlite::SqliteRow};
@@ -50,6 +51,30 @@ pub async fn verify(world: &World, acknowledged: &[String]) -> anyhow::Result<Fo
     seats(&enrollment, &mut found).await?;
     mirrors(&enrollment, &open("roster").await?, &open("catalog").await?, &mut found).await?;
     chain(&enrollment, &mut found).await?;
+    Ok(found)
+}
+
+/// The roster after an import: every teacher with his school and number, with a change, and what is mirrored equals it.
+///
+/// # Errors
+/// If a database cannot be read.
+pub async fn roster(world: &World, imported: &[&Teacher]) -> anyhow::Result<Found> {
+    let open = async |service: &str| Reader::open(&world.databases().url(service)).await;
+    let roster = open("roster").await?;
+    let mut found = Found::default();
+    let rows: Vec<(String, String, String)> = roster.all("SELECT name, school, teacher_number FROM teacher").await?;
+    let rows: BTreeSet<(String, String, String)> = rows.into_iter().collect();
+    let is_there = |teacher: &&&Teacher| {
+        rows.contains(&(teacher.name.clone(), teacher.school.clone(), teacher.teacher_number.clone()))
+    };
+    found.kept = imported.iter().filter(is_there).count();
+    found.fault(imported.len() - found.kept, "imported teachers who are not there");
+    found.fault(rows.len() - found.kept, "teachers who were not imported");
+    let changes: Vec<(String,)> =
+        roster.all("SELECT DISTINCT resource FROM change WHERE resource LIKE 'teachers/%'").await?;
+    found.fault(imported.len().abs_diff(changes.len()), "teachers without a change");
+    chain(&roster, &mut found).await?;
+    mirrors(&open("enrollment").await?, &roster, &open("catalog").await?, &mut found).await?;
     Ok(found)
 }
 
@@ -109,12 +134,12 @@ async fn seats(enrollment: &Reader, found: &mut Found) -> anyhow::Result<()> {
 }
 
 /// The chain of changes from its beginning to its head: nothing altered, removed, cut or added.
-async fn chain(enrollment: &Reader, found: &mut Found) -> anyhow::Result<()> {
+async fn chain(service: &Reader, found: &mut Found) -> anyhow::Result<()> {
     let batches: Vec<Batch> =
-        enrollment.all("SELECT position, batch, count, digest, chain FROM change_batch ORDER BY position").await?;
+        service.all("SELECT position, batch, count, digest, chain FROM change_batch ORDER BY position").await?;
     let changes: Vec<(String, i64, Vec<u8>)> =
-        enrollment.all("SELECT batch, idx, body FROM change ORDER BY batch, idx").await?;
-    let heads: Vec<(i64, Vec<u8>)> = enrollment.all("SELECT position, chain FROM feed").await?;
+        service.all("SELECT batch, idx, body FROM change ORDER BY batch, idx").await?;
+    let heads: Vec<(i64, Vec<u8>)> = service.all("SELECT position, chain FROM feed").await?;
     let mut bodies: BTreeMap<&str, Vec<(i64, &[u8])>> = BTreeMap::new();
     for (batch, index, body) in &changes {
         bodies.entry(batch).or_default().push((*index, body));

@@ -31,6 +31,9 @@ const LAST_PORT: u16 = 32_700;
 const PORTS: u16 = 16;
 const PLACES: u32 = 700;
 
+/// Names of the processes that may share enrollment's work on PostgreSQL: the service itself, and its replicas.
+const ENROLLMENTS: [&str; 3] = ["enrollment", "enrollment-2", "enrollment-3"];
+
 /// A world: its folder, its databases, its processes.
 #[derive(Debug)]
 pub struct World {
@@ -38,7 +41,10 @@ pub struct World {
     programs: Installed,
     folder: PathBuf,
     databases: Databases,
+    /// Of the services, and of enrollment's replicas.
     ports: BTreeMap<&'static str, SocketAddr>,
+    /// Processes of enrollment that are started.
+    enrollments: usize,
     running: BTreeMap<&'static str, Process>,
 }
 
@@ -57,7 +63,15 @@ impl World {
         };
         databases.create()?;
         let programs = programs.install(&folder.join("bin"))?;
-        let mut world = Self { engine, programs, folder, databases, ports: BTreeMap::new(), running: BTreeMap::new() };
+        let mut world = Self {
+            engine,
+            programs,
+            folder,
+            databases,
+            ports: BTreeMap::new(),
+            enrollments: 1,
+            running: BTreeMap::new(),
+        };
         world.choose_ports()?;
         world.make_keys()?;
         Ok(world)
@@ -66,8 +80,11 @@ impl World {
     fn choose_ports(&mut self) -> anyhow::Result<()> {
         let first = FIRST_PORT + u16::try_from(std::process::id() % PLACES)? * PORTS;
         let free = (first..LAST_PORT).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-        self.ports = SERVICES.into_iter().zip(free.map(|port| SocketAddr::from(([127, 0, 0, 1], port)))).collect();
-        anyhow::ensure!(self.ports.len() == SERVICES.len(), "no free ports");
+        let [_, replicas @ ..] = ENROLLMENTS;
+        let names: Vec<&str> = SERVICES.into_iter().chain(replicas).collect();
+        let wanted = names.len();
+        self.ports = names.into_iter().zip(free.map(|port| SocketAddr::from(([127, 0, 0, 1], port)))).collect();
+        anyhow::ensure!(self.ports.len() == wanted, "no free ports");
         Ok(std::fs::write(self.folder.join("addresses.toml"), toml::to_string(&self.ports)?)?)
     }
 
@@ -96,14 +113,15 @@ impl World {
         let keys = self.folder.join("keys");
         let peers: BTreeMap<&str, String> =
             self.ports.iter().map(|(name, address)| (*name, format!("http://{address}"))).collect();
-        for (service, address) in &self.ports {
+        for service in SERVICES {
+            let address = self.ports.get(service).context("a service without an address")?;
             let mut document = toml::toml! { clock = "rehearsal" };
             let mut put = |section: &str, table: toml::Table| document.insert(section.to_owned(), table.into());
             put("database", table([("url", self.databases.url(service))]));
             let own = keys.join(format!("{service}.key"));
             put("keys", table([("own", own.display().to_string()), ("trusted", keys.display().to_string())]));
             put("peers", table(peers.clone()));
-            match *service {
+            match service {
                 "roster" => {
                     put("bootstrap", table([("login", setup::OPERATOR), ("password", operator_password)]));
                     put("password", table([("profile", "sample")]));
@@ -130,7 +148,20 @@ impl World {
     /// If one does not.
     pub async fn start(&mut self) -> anyhow::Result<Reach> {
         SERVICES.into_iter().try_for_each(|service| self.launch(service))?;
+        let replicas = ENROLLMENTS.into_iter().take(self.enrollments).skip(1);
+        replicas.into_iter().try_for_each(|replica| self.launch(replica))?;
         self.until_ready().await
+    }
+
+    /// How many processes share enrollment's work, from the next start on: one to three, on PostgreSQL.
+    ///
+    /// # Errors
+    /// If so many cannot.
+    pub fn share_enrollment(&mut self, processes: usize) -> anyhow::Result<()> {
+        let possible = if self.engine == Engine::Postgres { ENROLLMENTS.len() } else { 1 };
+        anyhow::ensure!((1..=possible).contains(&processes), "{processes} processes of enrollment");
+        self.enrollments = processes;
+        Ok(())
     }
 
     /// Waits until all services answer.
@@ -145,6 +176,9 @@ impl World {
                 process.check().with_context(|| format!("{service}: see {}", self.folder.join("log").display()))?;
             }
             answered?;
+        }
+        for replica in ENROLLMENTS.into_iter().take(self.enrollments).skip(1) {
+            drive::until_serving(self.ports.get(replica).copied().context("no address")?).await.context(replica)?;
         }
         Ok(reach)
     }
@@ -231,7 +265,10 @@ impl World {
     }
 
     /// Kills everything that runs.
-    fn end(&mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// If something had ended before.
+    pub fn end(&mut self) -> anyhow::Result<()> {
         for (service, process) in std::mem::take(&mut self.running) {
             process.kill().with_context(|| service.to_owned())?;
         }
@@ -240,7 +277,15 @@ impl World {
 
     fn launch(&mut self, service: &'static str) -> anyhow::Result<()> {
         let log = self.folder.join("log").join(format!("{service}.log"));
-        let process = self.programs.serve(service, &self.config(service), &log)?;
+        let addresses = ENROLLMENTS.into_iter().take(self.enrollments).filter_map(|name| self.ports.get(name));
+        let addresses: Vec<_> = addresses.map(|address| format!("http://{address}")).collect();
+        let mut environment = vec![("SHIXUN_PEERS__ENROLLMENT", addresses.join(","))];
+        let program = if ENROLLMENTS.contains(&service) { "enrollment" } else { service };
+        if program != service {
+            let address = self.ports.get(service).context("a replica without an address")?;
+            environment.push(("SHIXUN_LISTEN", address.to_string()));
+        }
+        let process = self.programs.serve(program, &self.config(program), &environment, &log)?;
         self.running.insert(service, process);
         Ok(())
     }

@@ -15,6 +15,7 @@ use proto::{
     },
     roster::v1::{
         Account, CreateAccountRequest, CreateOrganizationRequest, GrantRoleRequest, ImportTeachersRequest, RoleHeld,
+        Teacher,
         account_service_client::AccountServiceClient,
         import_teachers_request::{Frame, Header, Rows},
         organization_service_client::OrganizationServiceClient,
@@ -34,6 +35,8 @@ use crate::{
 const AT_ONCE: usize = 32;
 /// Rows of a frame of the import.
 const FRAME: usize = 500;
+/// Rows of a roster file: as many as the roster takes.
+const FILE: usize = 50_000;
 /// What the operator's login is, before anything else exists.
 pub const OPERATOR: &str = "operator";
 
@@ -48,6 +51,25 @@ pub async fn county(
     folder: &TermFolder,
     progress: &Progress,
 ) -> anyhow::Result<Calendar> {
+    let (officer, calendar) = offices(system, county, folder, progress).await?;
+    let teachers: Vec<&Teacher> = county.teachers.iter().map(|person| &person.teacher).collect();
+    import(&officer, &teachers, Some(&county.password), progress).await?;
+    roles(&officer, county, progress).await?;
+    system.catch_up().await?;
+    Ok(calendar)
+}
+
+/// The county without its teachers, standing at the opening of the window in which the roster is taken. Returns the bureau's
+/// officer and the calendar that was taken.
+///
+/// # Errors
+/// The system's first refusal.
+pub async fn offices(
+    system: &Reach,
+    county: &County,
+    folder: &TermFolder,
+    progress: &Progress,
+) -> anyhow::Result<(Person, Calendar)> {
     let gateway = channel(&system.gateway())?;
     let operator = Person::login(&gateway, OPERATOR, &county.password).await.context("the operator's login")?;
     organizations(&operator, county, progress).await?;
@@ -62,10 +84,7 @@ pub async fn county(
         .and_then(|window| window.opens.as_ref())
         .context("the calendar has no ROSTER_UPDATE window")?;
     reach(system, &officer, &calendar.term, proto::instant(roster_update)).await?;
-    teachers(&officer, county, progress).await?;
-    roles(&officer, county, progress).await?;
-    system.catch_up().await?;
-    Ok(calendar)
+    Ok((officer, calendar))
 }
 
 /// Runs `work` for each item, a bounded number at once, with a bar.
@@ -215,31 +234,40 @@ async fn wait_steps(officer: &Person, term: &str, at: i64) -> anyhow::Result<()>
     }
 }
 
-async fn teachers(officer: &Person, county: &County, progress: &Progress) -> anyhow::Result<()> {
-    let bar = progress.bar("roster", county.teachers.len());
-    let mut digest = Sha256::new();
-    for person in &county.teachers {
-        digest.update(person.teacher.encode_to_vec());
+/// Imports teachers that the roster does not have yet, in as many files as it takes; with accounts if there is a password.
+///
+/// # Errors
+/// The roster's refusal.
+pub async fn import(
+    officer: &Person,
+    teachers: &[&Teacher],
+    initial_password: Option<&str>,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let bar = progress.bar("roster", teachers.len());
+    for (n, file) in teachers.chunks(FILE).enumerate() {
+        let mut digest = Sha256::new();
+        file.iter().for_each(|teacher| digest.update(teacher.encode_to_vec()));
+        let header = Header {
+            request_id: if n == 0 { "setup-roster".to_owned() } else { format!("setup-roster-{}", n + 1) },
+            digest: digest.finalize().to_vec(),
+            row_count: i32::try_from(file.len())?,
+            create_accounts: initial_password.is_some(),
+            initial_password: initial_password.unwrap_or_default().to_owned(),
+            ..Header::default()
+        };
+        let mut frames = vec![ImportTeachersRequest { frame: Some(Frame::Header(header)) }];
+        for chunk in file.chunks(FRAME) {
+            let teachers = chunk.iter().map(|teacher| (*teacher).clone()).collect();
+            frames.push(ImportTeachersRequest { frame: Some(Frame::Rows(Rows { teachers })) });
+        }
+        let counted = bar.clone();
+        let frames = stream::iter(frames).inspect(move |_| counted.inc(FRAME as u64));
+        let reply =
+            TeacherServiceClient::new(officer.wire()).import_teachers(frames).await.context("importing the roster")?;
+        let created = reply.into_inner().created;
+        anyhow::ensure!(usize::try_from(created)? == file.len(), "only {created} teachers were created");
     }
-    let header = Header {
-        request_id: "setup-roster".to_owned(),
-        digest: digest.finalize().to_vec(),
-        row_count: i32::try_from(county.teachers.len())?,
-        create_accounts: true,
-        initial_password: county.password.clone(),
-        ..Header::default()
-    };
-    let mut frames = vec![ImportTeachersRequest { frame: Some(Frame::Header(header)) }];
-    for chunk in county.teachers.chunks(FRAME) {
-        let teachers = chunk.iter().map(|person| person.teacher.clone()).collect();
-        frames.push(ImportTeachersRequest { frame: Some(Frame::Rows(Rows { teachers })) });
-    }
-    let counted = bar.clone();
-    let frames = stream::iter(frames).inspect(move |_| counted.inc(FRAME as u64));
-    let reply =
-        TeacherServiceClient::new(officer.wire()).import_teachers(frames).await.context("importing the roster")?;
-    let created = reply.into_inner().created;
-    anyhow::ensure!(usize::try_from(created)? == county.teachers.len(), "only {created} teachers were created");
     bar.finish_and_clear();
     Ok(())
 }

@@ -10,7 +10,6 @@ use tokio::sync::watch;
 
 use crate::{
     bench::{Bench, say},
-    cpu::Seconds,
     database::Engine,
     drive::{self, Answer, Shot},
     program::Programs,
@@ -47,20 +46,19 @@ pub async fn run(bench: &Bench, engine: Engine) -> anyhow::Result<Outcome> {
     let (rounds, seed) = (bench.options.rounds, bench.options.seed);
     let crashes = crash(bench.programs(), engine, rounds, seed).await?;
     let held = rounds - crashes.broken;
+    let killed = match engine {
+        Engine::Postgres => "PostgreSQL",
+        Engine::Sqlite => "all services, their databases with them,",
+    };
+    let places = TEACHERS * 5 / 6;
     Ok(Outcome {
-        case: "crash".to_owned(),
-        engine: engine.name(),
-        unit: "rounds",
-        pairs: vec![Pair { peer: rounds as f64, ours: held as f64, cpu: Seconds::new(), peer_cpu: Seconds::new() }],
-        latency: None,
-        goal: Goal::AtLeast(1.0),
+        pairs: vec![Pair::of(rounds as f64, held as f64)],
         counted: format!("{} kept", crashes.kept),
         faults: crashes.faults,
         notes: vec![format!(
-            "a round: {TEACHERS} teachers on a project with {} places, enrollment killed; on another one, {} killed",
-            TEACHERS * 5 / 6,
-            if engine == Engine::Postgres { "PostgreSQL" } else { "all services, their databases with them," }
+            "a round: {TEACHERS} teachers on a project with {places} places, enrollment killed; on another one, {killed} killed"
         )],
+        ..Outcome::of("crash", engine, "rounds", Goal::AtLeast(1.0))
     })
 }
 

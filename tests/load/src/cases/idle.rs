@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     bench::{Bench, say},
-    cpu::{self, Seconds},
+    cpu,
     database::Engine,
     table::{Goal, Outcome, Pair},
 };
@@ -36,25 +36,15 @@ pub async fn run(bench: &mut Bench, engine: Engine) -> anyhow::Result<Vec<Outcom
         notes.push(note);
         let slowest = ready.values().max().copied().unwrap_or(Duration::ZERO).as_secs_f64();
         let largest = megabytes.iter().map(|(_, megabytes)| *megabytes).fold(0.0, f64::max);
-        let pair = |bound, ours| Pair { peer: bound, ours, cpu: Seconds::new(), peer_cpu: Seconds::new() };
-        memory.push(pair(MEMORY, largest));
-        start.push(pair(START, slowest));
+        memory.push(Pair::of(MEMORY, largest));
+        start.push(Pair::of(START, slowest));
     }
-    let outcome = |what: &str, unit, pairs, notes| Outcome {
-        case: format!("idle-{what}"),
-        engine: engine.name(),
-        unit,
-        pairs,
-        latency: None,
-        goal: Goal::AtMost(1.0),
-        counted: "—".to_owned(),
-        faults: Vec::new(),
-        notes,
-    };
     let largest = "peer: the bound; ours: the largest service, resident once its mirrors have caught up".to_owned();
     let slowest = "peer: the bound; ours: the slowest service, from its start to SERVING".to_owned();
-    Ok(vec![outcome("memory", "MB", memory, vec![largest]), {
-        notes.insert(0, slowest);
-        outcome("start", "s", start, notes)
-    }])
+    notes.insert(0, slowest);
+    let outcome = |what: &str, unit, pairs, notes| {
+        let empty = Outcome::of(format!("idle-{what}"), engine, unit, Goal::AtMost(1.0));
+        Outcome { pairs, notes, ..empty }
+    };
+    Ok(vec![outcome("memory", "MB", memory, vec![largest]), outcome("start", "s", start, notes)])
 }

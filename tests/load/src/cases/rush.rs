@@ -106,9 +106,18 @@ pub async fn run(bench: &mut Bench, engine: Engine, work: Work) -> anyhow::Resul
     let (mut kept, mut answered, mut faults) = (0, 0, Vec::new());
     for n in 1..=bench.options.runs {
         let (peer, peer_cpu) = peer.run(work, seconds)?;
-        let Run { volley, cpu, found } =
+        let Run { volley, cpu, found, disk } =
             opening::run(bench, engine, work, callers, Duration::from_secs(seconds)).await?;
         say(&format!("{} run {n}: peer {peer:.0}/s, ours {:.0}/s", work.name(), volley.rate()));
+        if let Some(disk) = disk.filter(|_| found.kept > 0) {
+            let each = |sum: f64| sum / found.kept as f64;
+            notes.push(format!(
+                "run {n}: a selection has {:.0} bytes in enrollment's database and {:.0} in the log; {:.0} go into one commit",
+                each(disk.bytes),
+                each(disk.log),
+                found.kept as f64 / disk.commits
+            ));
+        }
         latency.add(&volley.latency)?;
         kept += found.kept;
         answered += volley.answers.len();

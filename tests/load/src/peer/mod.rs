@@ -4,7 +4,7 @@ mod embedded;
 mod pgbench;
 
 pub use embedded::Embedded;
-pub use pgbench::{Best, Pgbench, Style};
+pub use pgbench::{Best, Pgbench, Style, bare};
 
 /// What the peer's requests are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -115,35 +115,12 @@ impl Pgbench {
             ),
         )?;
         self.cluster.sql("CHECKPOINT")?;
-        let script = self.folder.join("peer.sql");
-        std::fs::write(&script, text(aim, setting.style, self.change_bytes))?;
-        let cpu_before = cpu::of_ended_children()?;
-        let mut command = Command::new(self.cluster.program("pgbench"));
-        command.args(["--no-vacuum", "--protocol=prepared", "--define=i=0", "--file"]).arg(&script);
-        command.arg(format!("--client={}", setting.clients));
-        command.arg(format!("--jobs={}", setting.clients.min(THREADS)));
-        command.arg(format!("--time={seconds}")).arg(self.cluster.url(DATABASE));
-        let output = command.stdin(Stdio::null()).output().context("running pgbench")?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        anyhow::ensure!(output.status.success(), "pgbench: {}", String::from_utf8_lossy(&output.stderr));
-        let number = |before: &str| -> anyhow::Result<f64> {
-            let line = said.lines().find_map(|line| line.strip_prefix(before));
-            let line = line.with_context(|| format!("pgbench said no {before:?}: {said}"))?;
-            Ok(line.split_whitespace().next().context("no number")?.parse()?)
-        };
-        let done = number("number of transactions actually processed: ")?;
-        if done == 0.0 {
-            // More clients than could connect in the time.
-            return Ok(Run { rate: 0.0, latency_ms: f64::INFINITY, cpu: cpu::of_ended_children()? - cpu_before });
+        let script = text(aim, setting.style, self.change_bytes);
+        let (run, done) = bare(&self.cluster, &self.folder, DATABASE, &[script], setting.clients, seconds)?;
+        if done > 0.0 {
+            // Whole numbers up to 2^53 are exact.
+            self.check(aim, done as i64)?;
         }
-        anyhow::ensure!(number("number of failed transactions: ")? == 0.0, "requests of pgbench failed: {said}");
-        // Whole numbers up to 2^53 are exact.
-        self.check(aim, done as i64)?;
-        let run = Run {
-            rate: number("tps = ")?,
-            latency_ms: number("latency average = ")?,
-            cpu: cpu::of_ended_children()? - cpu_before,
-        };
         Ok(run)
     }
 
@@ -159,6 +136,47 @@ impl Pgbench {
         anyhow::ensure!(counts == expected, "the peer's tables hold {counts} instead of {expected}");
         Ok(())
     }
+}
+
+/// Runs scripts, one drawn by chance each time, with prepared statements, on a database as it is. With how many were done.
+///
+/// # Errors
+/// If pgbench fails, or one of its requests.
+pub fn bare(
+    cluster: &Cluster,
+    folder: &Path,
+    database: &str,
+    scripts: &[String],
+    clients: usize,
+    seconds: u64,
+) -> anyhow::Result<(Run, f64)> {
+    let cpu_before = cpu::of_ended_children()?;
+    let mut command = Command::new(cluster.program("pgbench"));
+    command.args(["--no-vacuum", "--protocol=prepared", "--define=i=0"]);
+    for (n, text) in scripts.iter().enumerate() {
+        let script = folder.join(format!("peer-{n}.sql"));
+        std::fs::write(&script, text)?;
+        command.arg("--file").arg(&script);
+    }
+    command.arg(format!("--client={clients}")).arg(format!("--jobs={}", clients.min(THREADS)));
+    command.arg(format!("--time={seconds}")).arg(cluster.url(database));
+    let output = command.stdin(Stdio::null()).output().context("running pgbench")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    anyhow::ensure!(output.status.success(), "pgbench: {}", String::from_utf8_lossy(&output.stderr));
+    let number = |before: &str| -> anyhow::Result<f64> {
+        let line = said.lines().find_map(|line| line.strip_prefix(before));
+        let line = line.with_context(|| format!("pgbench said no {before:?}: {said}"))?;
+        Ok(line.split_whitespace().next().context("no number")?.parse()?)
+    };
+    let spent = || anyhow::Ok(cpu::of_ended_children()? - cpu_before);
+    let done = number("number of transactions actually processed: ")?;
+    if done == 0.0 {
+        // More clients than could connect in the time.
+        return Ok((Run { rate: 0.0, latency_ms: f64::INFINITY, cpu: spent()? }, done));
+    }
+    anyhow::ensure!(number("number of failed transactions: ")? == 0.0, "requests of pgbench failed: {said}");
+    let run = Run { rate: number("tps = ")?, latency_ms: number("latency average = ")?, cpu: spent()? };
+    Ok((run, done))
 }
 
 /// The keys that a good hand-written version would have.
