@@ -188,9 +188,10 @@ async fn open_postgres(service: &str, config: &DatabaseConfig) -> anyhow::Result
         .acquire_timeout(Duration::from_secs(30))
         .after_connect(|connection, _| {
             // A lost client must not hold the fence or the feed's head until TCP notices.
-            // And a plan made while a table was empty must not scan it when it has filled: what can walk an index does.
+            // And a plan made while a table was empty must not scan it when it has filled: what can walk an index does. Where
+            // nothing can, the price of that would have each statement compiled, which takes longer than the statement.
             let bound = "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s';
-                         SET enable_seqscan = off";
+                         SET enable_seqscan = off; SET jit = off";
             Box::pin(async move { connection.execute(bound).await.map(|_| ()) })
         })
         .connect_with(options)
