@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Teachers of the county: a round is short, so that there can be many.
-const TEACHERS: u32 = 240;
+const TEACHERS: u32 = 120;
 /// Rounds on one state of the databases, a project for each of their two volleys; then the kept state again.
 const ROUNDS_A_STATE: usize = 40;
 /// Live selections of a teacher in a round of the term: more than one for each volley.
