@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
-    db::{Queries, Row, Rows, Tx, args, row},
+    db::{Queries, Row, Rows, Tx, args, insert, keyed, row},
 };
 use jiff::civil::Date;
 use proto::{Credit, credit::v1::CreditPosition};
 
-use super::day;
+use super::{count, day};
 
 /// Where a teacher stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,21 +38,16 @@ pub async fn put(tx: &mut Tx, positions: impl IntoIterator<Item = &CreditPositio
             position.teacher.as_str(),
             proto::date_text(position.cycle_ends_on.as_ref()),
             position.cycle_awarded.unwrap_or_default().hundredths,
-            i64::from(position.has_intensive)
+            position.has_intensive
         ]);
     }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    tx.execute(
-        "INSERT INTO credit_position (teacher, cycle_ends_on, cycle_awarded, has_intensive)
-         SELECT value ->> 0, value ->> 1, CAST(value ->> 2 AS BIGINT), CAST(value ->> 3 AS BIGINT) = 1
-         FROM json_each($1) WHERE TRUE
-         ON CONFLICT (teacher) DO UPDATE SET cycle_ends_on = excluded.cycle_ends_on,
-            cycle_awarded = excluded.cycle_awarded, has_intensive = excluded.has_intensive",
-        args![rows.json()],
-    )
-    .await?;
+    let insert = insert!(
+        "credit_position",
+        [teacher TEXT, cycle_ends_on TEXT, cycle_awarded BIGINT, has_intensive BOOLEAN],
+        "ON CONFLICT (teacher) DO UPDATE SET cycle_ends_on = excluded.cycle_ends_on,
+            cycle_awarded = excluded.cycle_awarded, has_intensive = excluded.has_intensive"
+    );
+    tx.insert(insert, rows).await?;
     Ok(())
 }
 
@@ -62,20 +57,38 @@ pub async fn current(db: &mut impl Queries, teacher: &str) -> Result<Option<Posi
     db.one(sql, args![teacher]).await?.as_ref().map(read).transpose()
 }
 
-/// Fixes positions for a round, at most `limit` of those not fixed yet, by name. Returns them by teacher.
-pub async fn fix(tx: &mut Tx, term: &str, round: i32, limit: i64) -> Result<BTreeMap<String, Position>, Failure> {
-    let rows = tx
-        .all(
+macro_rules! fix {
+    ($which:literal) => {
+        concat!(
             "INSERT INTO credit_position_fixed (term, round, teacher, cycle_ends_on, cycle_awarded, has_intensive)
-         SELECT $1, CAST($2 AS BIGINT), p.teacher, p.cycle_ends_on, p.cycle_awarded, p.has_intensive
-         FROM credit_position p
-         WHERE NOT EXISTS (SELECT 1 FROM credit_position_fixed f
-                           WHERE f.term = $1 AND f.round = CAST($2 AS BIGINT) AND f.teacher = p.teacher)
-         ORDER BY p.teacher LIMIT $3
-         ON CONFLICT DO NOTHING RETURNING teacher, cycle_ends_on, cycle_awarded, has_intensive",
-            args![term, round, limit],
+             SELECT $1, CAST($2 AS BIGINT), p.teacher, p.cycle_ends_on, p.cycle_awarded, p.has_intensive
+             FROM credit_position p WHERE ",
+            $which,
+            " ORDER BY p.teacher LIMIT $3
+             ON CONFLICT DO NOTHING RETURNING teacher, cycle_ends_on, cycle_awarded, has_intensive"
         )
-        .await?;
+    };
+}
+
+/// Those behind the last one fixed: a page costs the same wherever it lies.
+const BEHIND: &str = fix!(
+    "p.teacher > COALESCE((SELECT MAX(f.teacher) FROM credit_position_fixed f
+                           WHERE f.term = $1 AND f.round = CAST($2 AS BIGINT)), '')"
+);
+/// Those before it who were told of since. Not as an anti-join: PostgreSQL, which may think the table empty, would go through
+/// the whole round for each of them.
+const MISSED: &str = fix!(
+    "COALESCE((SELECT 1 FROM credit_position_fixed f
+               WHERE f.term = $1 AND f.round = CAST($2 AS BIGINT) AND f.teacher = p.teacher LIMIT 1), 0) = 0"
+);
+
+/// Fixes positions for a round, at most `limit` of those not fixed yet. Returns them by teacher; none: all are fixed.
+pub async fn fix(tx: &mut Tx, term: &str, round: i32, limit: i64) -> Result<BTreeMap<String, Position>, Failure> {
+    let mut rows = tx.all(BEHIND, args![term, round, limit]).await?;
+    let left = limit.saturating_sub(count(rows.len()));
+    if left > 0 {
+        rows.extend(tx.all(MISSED, args![term, round, left]).await?);
+    }
     rows.iter().map(|row| Ok((row.get("teacher")?, read(row)?))).collect()
 }
 
@@ -86,12 +99,13 @@ pub async fn fixed(
     round: i32,
     teachers: &BTreeSet<String>,
 ) -> Result<BTreeMap<String, Position>, Failure> {
-    let rows = db
-        .all(
-            "SELECT teacher, cycle_ends_on, cycle_awarded, has_intensive FROM credit_position_fixed
-             WHERE term = $1 AND round = CAST($2 AS BIGINT) AND teacher IN (SELECT value ->> 0 FROM json_each($3))",
-            args![term, round, Rows::texts(teachers).json()],
-        )
-        .await?;
+    let sql = keyed!(
+        "SELECT teacher, cycle_ends_on, cycle_awarded, has_intensive FROM credit_position_fixed
+         WHERE term = $1 AND round = CAST($2 AS BIGINT) AND ",
+        "teacher",
+        "$3",
+        ""
+    );
+    let rows = db.all(sql, args![term, round, Rows::texts(teachers)]).await?;
     rows.iter().map(|row| Ok((row.get("teacher")?, read(row)?))).collect()
 }
