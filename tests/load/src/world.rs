@@ -111,8 +111,9 @@ impl World {
         let env = Env::system();
         let secret = || anyhow::Ok(STANDARD.encode(env.random::<32>()?));
         let keys = self.folder.join("keys");
+        let services = self.ports.iter().filter(|(name, _)| SERVICES.contains(name));
         let peers: BTreeMap<&str, String> =
-            self.ports.iter().map(|(name, address)| (*name, format!("http://{address}"))).collect();
+            services.map(|(name, address)| (*name, format!("http://{address}"))).collect();
         for service in SERVICES {
             let address = self.ports.get(service).context("a service without an address")?;
             let mut document = toml::toml! { clock = "rehearsal" };
