@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -55,7 +55,7 @@ impl World {
     /// If the folder or the database server cannot be made.
     pub fn new(engine: Engine, programs: &Programs) -> anyhow::Result<Self> {
         let scratch = programs.scratch()?;
-        let folder = scratch.join(format!("{}-{}", engine.name(), std::process::id()));
+        let folder = own_folder(&scratch, engine)?;
         std::fs::create_dir_all(folder.join("log"))?;
         let databases = match engine {
             Engine::Sqlite => Databases::Sqlite(folder.clone()),
@@ -349,6 +349,19 @@ impl Drop for World {
         // A folder that cannot be removed is only in the way of the next `cargo clean`.
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// A new folder: a process may have several worlds of an engine.
+fn own_folder(scratch: &Path, engine: Engine) -> anyhow::Result<PathBuf> {
+    for n in 1..=99 {
+        let folder = scratch.join(format!("{}-{}-{n}", engine.name(), std::process::id()));
+        match std::fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).context("a folder for a world"),
+        }
+    }
+    anyhow::bail!("too many worlds in {}", scratch.display())
 }
 
 fn table<K: Into<String>, V: Into<toml::Value>>(entries: impl IntoIterator<Item = (K, V)>) -> toml::Table {
