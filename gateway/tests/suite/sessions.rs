@@ -28,7 +28,7 @@ async fn a_session_from_login_to_logout() -> anyhow::Result<()> {
         let house = House::new(&database.url).await?;
         let gateway = house.gateway().await?;
         let first = login(&gateway, "wang", PASSWORD).await??;
-        let claims = gateway.identity()?.person(&first.access_token)?;
+        let claims = gateway.identity()?.person(&first.access_token)?.claims;
         assert_eq!((claims.sub.as_str(), claims.teacher.as_str()), ("accounts/wang", "teachers/t1"));
         assert_eq!(claims.roles, [(Role::Teacher as i32, "organizations/s1".to_owned())]);
         let expiry = first.access_expires_at.as_ref().map(proto::instant);

@@ -1,6 +1,6 @@
 //! A call as handlers see it, and how its answer leaves.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use prost::Message;
 use proto::{
@@ -24,7 +24,7 @@ pub struct Admission {
     /// The method.
     pub method: &'static Method,
     /// Who calls, with the roles that the method's rule names.
-    pub actor: Actor,
+    pub actor: Arc<Actor>,
     /// The instant of arrival by the business clock, in microseconds since the epoch.
     pub at: i64,
     /// When the caller stops waiting.

@@ -141,7 +141,7 @@ pub fn is_open(window: &Window, at: i64) -> bool {
 #[derive(Debug, Clone)]
 pub struct Admitted {
     /// With the roles that allow the call now.
-    pub actor: Actor,
+    pub actor: Arc<Actor>,
     /// The open windows that it may use.
     pub windows: Vec<Arc<Window>>,
 }
@@ -207,7 +207,9 @@ pub fn admit(
     roles.sort();
     roles.dedup();
     windows.dedup_by(|a, b| a.id == b.id);
-    Ok(Admitted { actor: Actor { roles, ..admission.actor.clone() }, windows })
+    let all = admission.actor.roles == roles;
+    let actor = || Arc::new(Actor { roles, ..Actor::clone(&admission.actor) });
+    Ok(Admitted { actor: if all { Arc::clone(&admission.actor) } else { actor() }, windows })
 }
 
 fn held_by(grant: &Grant, actor: &Actor) -> Vec<Held> {

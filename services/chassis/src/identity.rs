@@ -11,11 +11,11 @@ use anyhow::Context as _;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use http::HeaderValue;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
-use moka::sync::Cache;
 use proto::{
-    Held,
+    Actor, Held,
     common::v1::{Reason, Role},
 };
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -25,6 +25,11 @@ use crate::{env::Env, failure::Failure};
 pub const ISSUER: &str = "gateway";
 /// Seconds for which a service's own token is good.
 const SERVICE_TOKEN_SECONDS: i64 = 300;
+/// The type of tokens of persons, and of services.
+const PERSON: &str = "person";
+const SERVICE: &str = "service";
+/// Verified tokens that are kept.
+const VERIFIED: usize = 100_000;
 
 /// What a token says.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -69,8 +74,33 @@ struct Inner {
     key: EncodingKey,
     key_id: String,
     trusted: BTreeMap<String, Trusted>,
-    verified: Cache<[u8; 32], Arc<Claims>>,
+    verified: Cache<[u8; 32], Verified>,
     own: Mutex<Option<(i64, HeaderValue)>>,
+}
+
+/// What a token that was verified says, and who brings it.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// What it says.
+    pub claims: Arc<Claims>,
+    /// A person with every role that the token carries, or a service.
+    pub actor: Arc<Actor>,
+}
+
+impl Verified {
+    fn new(claims: Claims) -> Self {
+        let actor = if claims.typ == SERVICE {
+            Actor { service: claims.sub.clone(), ..Actor::default() }
+        } else {
+            Actor {
+                account: claims.sub.clone(),
+                teacher: claims.teacher.clone(),
+                roles: claims.held(),
+                service: String::new(),
+            }
+        };
+        Self { claims: Arc::new(claims), actor: Arc::new(actor) }
+    }
 }
 
 struct Trusted {
@@ -146,7 +176,7 @@ impl Identity {
             key: EncodingKey::from_ed_der(&document),
             key_id: key_id(pair.public_key().as_ref()),
             trusted: keys,
-            verified: Cache::new(100_000),
+            verified: Cache::new(VERIFIED),
             own: Mutex::new(None),
         })))
     }
@@ -168,7 +198,7 @@ impl Identity {
             sub: account.to_owned(),
             exp: now + seconds,
             iat: now,
-            typ: "person".to_owned(),
+            typ: PERSON.to_owned(),
             teacher: teacher.to_owned(),
             roles,
         };
@@ -199,7 +229,7 @@ impl Identity {
             sub: self.0.name.to_owned(),
             exp: now + SERVICE_TOKEN_SECONDS,
             iat: now,
-            typ: "service".to_owned(),
+            typ: SERVICE.to_owned(),
             teacher: String::new(),
             roles: Vec::new(),
         };
@@ -213,36 +243,38 @@ impl Identity {
         encode(&header, claims, &self.0.key).map_err(Failure::internal)
     }
 
-    /// The claims of a person's token.
+    /// The person whose token this is.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` if it is not signed by the gateway, or has ended.
-    pub fn person(&self, token: &str) -> Result<Arc<Claims>, Failure> {
-        let claims = self.verify(token)?;
-        if claims.typ != "person" || claims.iss != ISSUER {
+    pub fn person(&self, token: &str) -> Result<Verified, Failure> {
+        let verified = self.verify(token)?;
+        let claims = &verified.claims;
+        if claims.typ != PERSON || claims.iss != ISSUER {
             return Err(Failure::new(Reason::Unauthenticated));
         }
-        Ok(claims)
+        Ok(verified)
     }
 
-    /// The name of the service whose token this is.
+    /// The service whose token this is.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` if no trusted key signed it for itself, or it has ended.
-    pub fn service(&self, token: &str) -> Result<String, Failure> {
-        let claims = self.verify(token)?;
-        if claims.typ != "service" || claims.iss != claims.sub {
+    pub fn service(&self, token: &str) -> Result<Verified, Failure> {
+        let verified = self.verify(token)?;
+        let claims = &verified.claims;
+        if claims.typ != SERVICE || claims.iss != claims.sub {
             return Err(Failure::new(Reason::Unauthenticated));
         }
-        Ok(claims.sub.clone())
+        Ok(verified)
     }
 
-    fn verify(&self, token: &str) -> Result<Arc<Claims>, Failure> {
+    fn verify(&self, token: &str) -> Result<Verified, Failure> {
         let refused = || Failure::new(Reason::Unauthenticated);
         let now = self.0.env.wall_seconds();
         let digest: [u8; 32] = Sha256::digest(token).into();
-        if let Some(claims) = self.0.verified.get(&digest) {
-            return if claims.exp > now { Ok(claims) } else { Err(refused()) };
+        if let Some(verified) = self.0.verified.get(&digest) {
+            return if verified.claims.exp > now { Ok(verified) } else { Err(refused()) };
         }
         let header = decode_header(token).map_err(|_| refused())?;
         let trusted = header.kid.and_then(|kid| self.0.trusted.get(&kid)).ok_or_else(refused)?;
@@ -256,9 +288,9 @@ impl Identity {
         if claims.iss != trusted.service || claims.exp <= now {
             return Err(refused());
         }
-        let claims = Arc::new(claims);
-        self.0.verified.insert(digest, Arc::clone(&claims));
-        Ok(claims)
+        let verified = Verified::new(claims);
+        self.0.verified.insert(digest, verified.clone());
+        Ok(verified)
     }
 }
 

@@ -174,14 +174,19 @@ where
         // Only our contracts' methods become label values: a stranger's path must not.
         let method =
             crate::contract::method(request.uri().path()).map_or("other", |method| method.path.trim_start_matches('/'));
-        let span = tracing::info_span!(
-            "rpc",
-            otel.name = method,
-            otel.kind = "server",
-            rpc.system = "grpc",
-            rpc.grpc.status_code = tracing::field::Empty
-        );
         let exporting = EXPORTING.load(Ordering::Relaxed);
+        // Nobody sees it otherwise but the logs of a call, and they are few.
+        let span = if exporting {
+            tracing::info_span!(
+                "rpc",
+                otel.name = method,
+                otel.kind = "server",
+                rpc.system = "grpc",
+                rpc.grpc.status_code = tracing::field::Empty
+            )
+        } else {
+            tracing::debug_span!("rpc", otel.name = method)
+        };
         if exporting {
             let parent = global::get_text_map_propagator(|propagator| propagator.extract(&From(request.headers())));
             let _ = span.set_parent(parent);

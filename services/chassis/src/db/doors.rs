@@ -1,6 +1,6 @@
 //! The doors to a database: `Db::begin` to writing, admitted at the fence; `Db::read` to reading on a caller's behalf.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use prost::Message;
 use proto::{Actor, RequestId, common::v1::RunStepRequest};
@@ -76,7 +76,10 @@ impl Db {
     /// # Errors
     /// An unknown term.
     pub async fn batch(&self, term: &str) -> Result<Tx, Failure> {
-        self.open_tx(Scope::Term(term), self.env().clock.now(), None, Lock::Shared).await
+        let (scope, at) = (Scope::Term(term), self.env().clock.now());
+        let mut tx = Tx::open(self, scope, at, None, true).await?;
+        tx.gates = gates::load_on_fence(&mut tx, self, scope, false).await?;
+        Ok(tx)
     }
 
     /// Begins a transaction of the service's own: a mirror's batch, a housekeeping act. No gate decides on it.
@@ -127,7 +130,7 @@ impl Db {
     #[must_use]
     pub fn reader(&self) -> Reader {
         let actor = Actor { service: self.service().to_owned(), ..Actor::default() };
-        let admitted = Admitted { actor, windows: Vec::new() };
+        let admitted = Admitted { actor: Arc::new(actor), windows: Vec::new() };
         Reader {
             db: self.clone(),
             admitted,
@@ -139,7 +142,7 @@ impl Db {
     }
 
     async fn open_tx(&self, scope: Scope<'_>, at: i64, claim: Option<Claim>, lock: Lock) -> Result<Tx, Failure> {
-        let mut tx = Tx::open(self, scope, at, claim).await?;
+        let mut tx = Tx::open(self, scope, at, claim, false).await?;
         tx.gates = match lock {
             Lock::None => Vec::new(),
             Lock::Shared => gates::load_on_fence(&mut tx, self, scope, false).await?,

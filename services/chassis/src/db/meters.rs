@@ -12,13 +12,13 @@ type Connections = (&'static str, u32, u32, usize);
 
 fn connections(inner: &Inner) -> Vec<Connections> {
     match &inner.pool {
-        Pool::Sqlite { writer, readers } => [("writer", writer), ("readers", readers)]
-            .map(|(name, pool)| (name, pool.options().get_max_connections(), pool.size(), pool.num_idle()))
-            .into(),
-        Pool::Postgres { pool } => {
-            vec![("postgres", pool.options().get_max_connections(), pool.size(), pool.num_idle())]
-        }
+        Pool::Sqlite { writer, readers } => [("writer", writer), ("readers", readers)].map(counts).into(),
+        Pool::Postgres { pool, batches } => [("postgres", pool), ("batches", batches)].map(counts).into(),
     }
+}
+
+fn counts<DB: sqlx::Database>((name, pool): (&'static str, &sqlx::Pool<DB>)) -> Connections {
+    (name, pool.options().get_max_connections(), pool.size(), pool.num_idle())
 }
 
 fn label(inner: &Inner, pool: &str) -> KeyValue {

@@ -72,9 +72,19 @@ pub(crate) struct Inner {
 
 #[derive(Debug)]
 pub(crate) enum Pool {
-    Sqlite { writer: SqlitePool, readers: SqlitePool },
-    Postgres { pool: PgPool },
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+    /// `batches`: the hot path keeps to one connection, so that the server has its plans and pages at hand.
+    Postgres {
+        pool: PgPool,
+        batches: PgPool,
+    },
 }
+
+/// One for the batch under way, one for whoever does not wait for it.
+const BATCH_CONNECTIONS: u32 = 2;
 
 /// Which engine a database runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +157,10 @@ impl Db {
                 readers.close().await;
                 writer.close().await;
             }
-            Pool::Postgres { pool } => pool.close().await,
+            Pool::Postgres { pool, batches } => {
+                batches.close().await;
+                pool.close().await;
+            }
         }
         self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -183,19 +196,20 @@ async fn open_postgres(service: &str, config: &DatabaseConfig) -> anyhow::Result
         .context("database.url")?
         .application_name(&format!("shixun-{service}"))
         .statement_cache_capacity(500);
-    let pool = PgPoolOptions::new()
-        .max_connections(config.connections)
-        .acquire_timeout(Duration::from_secs(30))
-        .after_connect(|connection, _| {
-            // A lost client must not hold the fence or the feed's head until TCP notices.
-            // And a plan made while a table was empty must not scan it when it has filled: what can walk an index does. Where
-            // nothing can, the price of that would have each statement compiled, which takes longer than the statement.
-            let bound = "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s';
+    let pool = |connections| {
+        PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(30)).after_connect(
+            |connection, _| {
+                // A lost client must not hold the fence or the feed's head until TCP notices.
+                // And a plan made while a table was empty must not scan it when it has filled: what can walk an index does. Where
+                // nothing can, the price of that would have each statement compiled, which takes longer than the statement.
+                let bound = "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s';
                          SET enable_seqscan = off; SET jit = off";
-            Box::pin(async move { connection.execute(bound).await.map(|_| ()) })
-        })
-        .connect_with(options)
-        .await
-        .context("connecting to PostgreSQL")?;
-    Ok(Pool::Postgres { pool })
+                Box::pin(async move { connection.execute(bound).await.map(|_| ()) })
+            },
+        )
+    };
+    // Opened when the first batch comes: most services have none.
+    let batches = pool(BATCH_CONNECTIONS).connect_lazy_with(options.clone());
+    let pool = pool(config.connections).connect_with(options).await.context("connecting to PostgreSQL")?;
+    Ok(Pool::Postgres { pool, batches })
 }

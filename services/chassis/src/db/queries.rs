@@ -10,7 +10,10 @@ use proto::{
 use sqlx::{
     Postgres, Sqlite,
     query::Query,
-    {postgres::PgArguments, sqlite::SqliteArguments},
+    {
+        postgres::{PgArguments, PgBindIterExt as _},
+        sqlite::SqliteArguments,
+    },
 };
 
 use super::{Column, Db, Pool, Row, Sql, Value};
@@ -48,8 +51,8 @@ pub(super) fn postgres(sql: Sql, args: Vec<Value>) -> Query<'static, Postgres, P
         Value::Rows(rows) => rows.into_columns().into_iter().fold(query, |query, column| match column {
             Column::Int(values) => query.bind(values),
             Column::Bool(values) => query.bind(values),
-            Column::Text(values) => query.bind(values),
-            Column::Bytes(values) => query.bind(values),
+            Column::Text(values) => query.bind(values.texts().bind_iter()),
+            Column::Bytes(values) => query.bind(values.iter().bind_iter()),
         }),
     })
 }
@@ -126,7 +129,7 @@ impl Queries for Reader {
                 Pool::Sqlite { readers, .. } => {
                     sqlite(sql, args).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
                 }
-                Pool::Postgres { pool } => {
+                Pool::Postgres { pool, .. } => {
                     postgres(sql, args).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
                 }
             })
@@ -138,7 +141,7 @@ impl Queries for Reader {
         Box::pin(async move {
             Ok(match &self.db.inner().pool {
                 Pool::Sqlite { readers, .. } => sqlite(sql, args).fetch_optional(readers).await?.map(Row::Sqlite),
-                Pool::Postgres { pool } => postgres(sql, args).fetch_optional(pool).await?.map(Row::Postgres),
+                Pool::Postgres { pool, .. } => postgres(sql, args).fetch_optional(pool).await?.map(Row::Postgres),
             })
         })
     }

@@ -109,12 +109,7 @@ impl Tx {
         if self.execute(CLAIM, args).await? == 1 {
             return Ok(Claimed::Fresh);
         }
-        Ok(self
-            .recall(std::slice::from_ref(claim))
-            .await?
-            .pop()
-            .filter(|old| *old != Claimed::Fresh)
-            .unwrap_or(Claimed::Reused))
+        Ok(self.recall(&[claim]).await?.pop().filter(|old| *old != Claimed::Fresh).unwrap_or(Claimed::Reused))
     }
 
     /// Tells the requests of a batch apart, in the order given. Nothing is claimed yet: the ids are taken with the replies, and
@@ -122,7 +117,7 @@ impl Tx {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn recall(&mut self, claims: &[Claim]) -> Result<Vec<Claimed>, Failure> {
+    pub async fn recall(&mut self, claims: &[&Claim]) -> Result<Vec<Claimed>, Failure> {
         if claims.is_empty() {
             return Ok(Vec::new());
         }

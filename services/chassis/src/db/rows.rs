@@ -1,23 +1,25 @@
 //! Many rows as one argument of a statement: typed arrays on PostgreSQL, one JSON text on SQLite.
 
+use std::borrow::Cow;
+
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
 
-/// A value of a row.
+/// A value of a row; it is copied into its column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cell {
+pub enum Cell<'a> {
     /// BIGINT
     Int(i64),
     /// BOOLEAN
     Bool(bool),
     /// TEXT
-    Text(String),
+    Text(Cow<'a, str>),
     /// BYTEA
-    Bytes(Vec<u8>),
+    Bytes(Cow<'a, [u8]>),
 }
 
 macro_rules! cell_from {
     ($($from:ty => $variant:ident $convert:expr;)*) => {$(
-        impl From<$from> for Cell {
+        impl<'a> From<$from> for Cell<'a> {
             fn from(value: $from) -> Self {
                 let convert: fn($from) -> _ = $convert;
                 Self::$variant(convert(value))
@@ -32,10 +34,40 @@ cell_from! {
     u32 => Int i64::from;
     usize => Int |value| i64::try_from(value).unwrap_or(i64::MAX);
     bool => Bool |value| value;
-    &str => Text str::to_owned;
-    String => Text |value| value;
-    &String => Text String::clone;
-    Vec<u8> => Bytes |value| value;
+    &'a str => Text Cow::Borrowed;
+    String => Text Cow::Owned;
+    &'a String => Text |value| Cow::Borrowed(value.as_str());
+    Vec<u8> => Bytes Cow::Owned;
+    &'a [u8] => Bytes Cow::Borrowed;
+}
+
+/// Texts or bytes, one after the other in one piece of memory: a rush writes thousands a second.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pieces {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Pieces {
+    fn push(&mut self, piece: &[u8]) {
+        self.bytes.extend_from_slice(piece);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn get(&self, index: usize) -> Option<&[u8]> {
+        let begin = index.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
+        self.bytes.get(begin..*self.ends.get(index)?)
+    }
+
+    /// Each of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.ends.len()).filter_map(|index| self.get(index))
+    }
+
+    /// Each of them; only texts were put in.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|piece| str::from_utf8(piece).unwrap_or_default())
+    }
 }
 
 /// The values of one place of every row.
@@ -46,30 +78,30 @@ pub enum Column {
     /// BOOLEAN[]
     Bool(Vec<bool>),
     /// TEXT[]
-    Text(Vec<String>),
+    Text(Pieces),
     /// BYTEA[]
-    Bytes(Vec<Vec<u8>>),
+    Bytes(Pieces),
 }
 
 impl Column {
-    fn beginning_with(cell: Cell) -> Self {
+    fn like(cell: &Cell<'_>) -> Self {
         match cell {
-            Cell::Int(value) => Self::Int(vec![value]),
-            Cell::Bool(value) => Self::Bool(vec![value]),
-            Cell::Text(value) => Self::Text(vec![value]),
-            Cell::Bytes(value) => Self::Bytes(vec![value]),
+            Cell::Int(_) => Self::Int(Vec::new()),
+            Cell::Bool(_) => Self::Bool(Vec::new()),
+            Cell::Text(_) => Self::Text(Pieces::default()),
+            Cell::Bytes(_) => Self::Bytes(Pieces::default()),
         }
     }
 
     /// A cell of another type than the column's is a fault of the code that made it: the column stays short, and the database
     /// refuses the statement.
-    fn push(&mut self, cell: Cell) {
+    fn push(&mut self, cell: &Cell<'_>) {
         match (self, cell) {
-            (Self::Int(values), Cell::Int(value)) => values.push(value),
-            (Self::Bool(values), Cell::Bool(value)) => values.push(value),
-            (Self::Text(values), Cell::Text(value)) => values.push(value),
+            (Self::Int(values), Cell::Int(value)) => values.push(*value),
+            (Self::Bool(values), Cell::Bool(value)) => values.push(*value),
+            (Self::Text(values), Cell::Text(value)) => values.push(value.as_bytes()),
             (Self::Bytes(values), Cell::Bytes(value)) => values.push(value),
-            (column, cell) => tracing::error!(?column, ?cell, "a row's value is not of its column's type"),
+            _ => tracing::error!("a row's value is not of its column's type"),
         }
     }
 }
@@ -92,18 +124,18 @@ impl Rows {
 
     /// One column of texts: the keys of [`keyed!`](crate::db::keyed), or for `IN (SELECT value ->> 0 FROM json_each($n))`.
     pub fn texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Self {
-        let texts: Vec<_> = texts.into_iter().map(|text| text.as_ref().to_owned()).collect();
-        Self { count: texts.len(), columns: vec![Column::Text(texts)] }
+        let mut column = Pieces::default();
+        texts.into_iter().for_each(|text| column.push(text.as_ref().as_bytes()));
+        Self { count: column.ends.len(), columns: vec![Column::Text(column)] }
     }
 
     /// Adds a row, of as many values and of the same types as the others: `rows.push(row![name, 5])`.
-    pub fn push(&mut self, row: Vec<Cell>) {
+    pub fn push<const N: usize>(&mut self, row: [Cell<'_>; N]) {
         if self.count == 0 {
-            self.columns = row.into_iter().map(Column::beginning_with).collect();
-        } else {
-            for (column, cell) in self.columns.iter_mut().zip(row) {
-                column.push(cell);
-            }
+            self.columns = row.iter().map(Column::like).collect();
+        }
+        for (column, cell) in self.columns.iter_mut().zip(&row) {
+            column.push(cell);
         }
         self.count += 1;
     }
@@ -156,7 +188,9 @@ impl Serialize for RowAt<'_> {
             match column {
                 Column::Int(values) => row.serialize_element(&values.get(self.index))?,
                 Column::Bool(values) => row.serialize_element(&values.get(self.index).map(|value| u8::from(*value)))?,
-                Column::Text(values) => row.serialize_element(&values.get(self.index))?,
+                Column::Text(values) => {
+                    row.serialize_element(&values.get(self.index).and_then(|text| str::from_utf8(text).ok()))?;
+                }
                 Column::Bytes(values) => row.serialize_element(&values.get(self.index).map(hex::encode))?,
             }
         }
@@ -167,7 +201,7 @@ impl Serialize for RowAt<'_> {
 /// A row for [`Rows`](crate::db::Rows): `row![name, 5, "x"]`.
 #[macro_export]
 macro_rules! row {
-    ($($value:expr),+ $(,)?) => { vec![$($crate::db::Cell::from($value)),+] };
+    ($($value:expr),+ $(,)?) => { [$($crate::db::Cell::from($value)),+] };
 }
 
 /// A statement about the rows of one table whose key is among many: `keyed!("SELECT … WHERE ", "name", "$1", " ORDER BY …")`,
@@ -273,8 +307,10 @@ mod tests {
         assert_eq!(rows.len(), 2);
         assert_eq!(rows.json(), r#"[["一",1,1,"00ff"],["\"",-2,0,""]]"#);
         let columns = rows.into_columns();
-        assert_eq!(columns.first(), Some(&Column::Text(vec!["一".to_owned(), "\"".to_owned()])));
-        assert_eq!(columns.last(), Some(&Column::Bytes(vec![vec![0, 255], Vec::new()])));
-        assert_eq!(Rows::texts(Vec::<String>::new()).into_columns(), [Column::Text(Vec::new())]);
+        let Some(Column::Text(texts)) = columns.first() else { panic!("texts") };
+        assert_eq!(texts.texts().collect::<Vec<_>>(), ["一", "\""]);
+        let Some(Column::Bytes(bytes)) = columns.last() else { panic!("bytes") };
+        assert_eq!(bytes.iter().collect::<Vec<_>>(), [&[0, 255][..], &[]]);
+        assert_eq!(Rows::texts(Vec::<String>::new()).into_columns(), [Column::Text(Pieces::default())]);
     }
 }

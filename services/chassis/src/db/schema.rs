@@ -36,7 +36,7 @@ impl Db {
                 common.run(writer).await?;
                 migrations.sqlite.run(writer).await?;
             }
-            Pool::Postgres { pool } => {
+            Pool::Postgres { pool, .. } => {
                 common.run(pool).await?;
                 migrations.postgres.run(pool).await?;
             }

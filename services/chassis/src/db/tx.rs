@@ -43,15 +43,21 @@ pub struct Tx {
     counter: u64,
     changes: Vec<Change>,
     pub(super) replies: Vec<(Claim, Vec<u8>)>,
-    positions: BTreeMap<String, i64>,
+    positions: Option<BTreeMap<String, i64>>,
 }
 
 impl Tx {
     /// Begins, without having looked at any gate.
-    pub(super) async fn open(db: &Db, scope: Scope<'_>, at: i64, claim: Option<Claim>) -> Result<Self, Failure> {
+    pub(super) async fn open(
+        db: &Db,
+        scope: Scope<'_>,
+        at: i64,
+        claim: Option<Claim>,
+        batch: bool,
+    ) -> Result<Self, Failure> {
         let engine = match &db.inner().pool {
             Pool::Sqlite { writer, .. } => Engine::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Pool::Postgres { pool } => Engine::Postgres(pool.begin().await?),
+            Pool::Postgres { pool, batches } => Engine::Postgres(if batch { batches } else { pool }.begin().await?),
         };
         let seed = claim.as_ref().map_or([0; 32], |claim| {
             Sha256::digest(format!("{}\n{}\n{}", claim.caller, claim.method, claim.request_id)).into()
@@ -61,7 +67,7 @@ impl Tx {
             engine,
             db: db.clone(),
             at,
-            admitted: Admitted { actor, windows: Vec::new() },
+            admitted: Admitted { actor: Arc::new(actor), windows: Vec::new() },
             gates: Vec::new(),
             scoped: scope != Scope::AnyTerm,
             claim,
@@ -70,7 +76,7 @@ impl Tx {
             counter: 0,
             changes: Vec::new(),
             replies: Vec::new(),
-            positions: BTreeMap::new(),
+            positions: None,
         })
     }
 
@@ -103,8 +109,16 @@ impl Tx {
     /// A closed or settled window, or one that still waits.
     pub async fn admit(&mut self, admission: &Admission) -> Result<Admitted, Failure> {
         let gates = self.gates.clone();
-        self.positions = gates::mirror_positions(self, &gates).await?;
-        gates::admit(admission, &gates, &self.positions)
+        // Once a transaction: who comes a moment later than a mirror's next step is asked to come again.
+        if self.positions.is_none() {
+            self.positions = Some(gates::mirror_positions(self, &gates).await?);
+        }
+        gates::admit(admission, &gates, self.positions())
+    }
+
+    fn positions(&self) -> &BTreeMap<String, i64> {
+        const NONE: &BTreeMap<String, i64> = &BTreeMap::new();
+        self.positions.as_ref().unwrap_or(NONE)
     }
 
     /// The engine that it runs on.
@@ -181,7 +195,7 @@ impl Tx {
         self.admitted
             .window(phase, round, organizations)
             .cloned()
-            .ok_or_else(|| gates::refusal(&self.gates, self.at, &[phase], Some(round), &self.positions))
+            .ok_or_else(|| gates::refusal(&self.gates, self.at, &[phase], Some(round), self.positions()))
     }
 
     /// A fresh id, the same whenever the same request is carried out: "«kind»/«id»".

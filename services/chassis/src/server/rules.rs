@@ -4,6 +4,7 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,7 +22,7 @@ use crate::{
     env::Env,
     failure::{Failure, Faults},
     gates,
-    identity::Identity,
+    identity::{Identity, Verified},
     peer::SERVICE_HEADER,
 };
 
@@ -74,9 +75,9 @@ impl RuleLayer {
     }
 
     /// The caller with those of his roles that the rule names. A person's token decides before the service's that brings it.
-    fn actor(&self, request: &http::Request<Body>, method: &Method, rule: &Rule) -> Result<Actor, Failure> {
+    fn actor(&self, request: &http::Request<Body>, method: &Method, rule: &Rule) -> Result<Arc<Actor>, Failure> {
         if rule.public {
-            return Ok(Actor::default());
+            return Ok(Arc::default());
         }
         let person = header(request, "authorization").map(|value| {
             let token = value.strip_prefix("Bearer ").ok_or_else(|| Failure::new(Reason::Unauthenticated))?;
@@ -85,25 +86,30 @@ impl RuleLayer {
         let service = header(request, SERVICE_HEADER).map(|token| self.identity.service(token));
         // Whoever vouches for a call must be who it says, also where a person's token decides.
         let service = service.transpose()?;
-        if let Some(claims) = person.transpose()? {
+        if let Some(Verified { actor: person, .. }) = person.transpose()? {
             let named = |role: Role| rule.grants.iter().any(|grant| grant.roles.contains(&role));
-            let roles: Vec<_> = claims.held().into_iter().filter(|held| named(held.role)).collect();
-            if !roles.is_empty() {
-                let (account, teacher) = (claims.sub.clone(), claims.teacher.clone());
-                return Ok(Actor { account, teacher, roles, service: String::new() });
+            let roles = person.roles.iter().filter(|held| named(held.role)).count();
+            if roles > 0 {
+                return Ok(if roles == person.roles.len() { person } else { acting(&person, named) });
             }
             // Not as the service that brings him: what services alone may do, no person does through one.
             return Err(not_allowed(method, rule));
         }
-        let Some(service) = service else {
+        let Some(Verified { actor, .. }) = service else {
             return Err(Failure::new(Reason::Unauthenticated));
         };
-        let actor = Actor { service, ..Actor::default() };
         if rule.grants.iter().any(|grant| gates::serves(grant, &actor)) {
             return Ok(actor);
         }
         Err(not_allowed(method, rule))
     }
+}
+
+/// The person with those of his roles that are `named`.
+fn acting(person: &Actor, named: impl Fn(Role) -> bool) -> Arc<Actor> {
+    let roles = person.roles.iter().filter(|held| named(held.role)).cloned().collect();
+    let (account, teacher) = (person.account.clone(), person.teacher.clone());
+    Arc::new(Actor { account, teacher, roles, service: String::new() })
 }
 
 fn not_allowed(method: &Method, rule: &Rule) -> Failure {

@@ -174,7 +174,7 @@ proptest! {
             }
         }
         match decided {
-            Ok(admitted) => prop_assert_eq!(admitted.actor.roles.into_iter().collect::<BTreeSet<_>>(), roles),
+            Ok(admitted) => prop_assert_eq!(admitted.actor.roles.iter().cloned().collect::<BTreeSet<_>>(), roles),
             Err(failure) => {
                 prop_assert!(roles.is_empty());
                 let known = [Reason::WindowClosed, Reason::WindowSettled, Reason::WindowNotReady];

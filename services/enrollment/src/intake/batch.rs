@@ -80,13 +80,13 @@ pub(super) async fn run(db: &Db, term: &str, jobs: &[Job]) -> Result<Vec<Option<
     }
 
     store::write(&mut tx, term, &desk).await?;
-    for fresh in &fresh {
+    for fresh in fresh {
         let Some(done) = taken.get(&fresh.index) else { continue };
         let Some(selection) = desk.selections.get(&done.name) else { continue };
         let record = Record::of(&done.name, "submitted", &wire::facts(selection)).term(term);
         tx.record(record.by(&fresh.admitted.actor, Some(&done.held)).at(fresh.job.admission.at));
         let reply = SubmitSelectionResponse { selection: Some(wire::selection(selection)) };
-        tx.reply(fresh.claim.clone(), &reply);
+        tx.reply(fresh.claim, &reply);
         set(&mut verdicts, fresh.index, Ok(reply));
     }
     let messages = taken.values().filter_map(|done| told(done, desk.selections.get(&done.name)?)).collect();
@@ -127,7 +127,7 @@ async fn recognise<'a>(
     let admitted = waiting.iter().filter_map(|(_, job, _, admitted)| Some(teacher(job, admitted.as_ref().ok()?)));
     let teachers: BTreeSet<String> = admitted.cloned().collect();
     let roster = roster::lock_and_read(tx, &teachers).await?;
-    let claims: Vec<Claim> = waiting.iter().map(|(_, _, claim, _)| claim.clone()).collect();
+    let claims: Vec<&Claim> = waiting.iter().map(|(_, _, claim, _)| claim).collect();
     let recalled = tx.recall(&claims).await?;
     let mut fresh = Vec::with_capacity(waiting.len());
     for ((index, job, claim, admitted), recalled) in waiting.into_iter().zip(recalled) {
@@ -202,7 +202,7 @@ fn decide(
     let actor = &fresh.admitted.actor;
     let held = judge::submitting_as(actor, teacher)?;
     let round = judge::round(&fresh.admitted, teacher)?;
-    let by = (actor, fresh.job.admission.at);
+    let by = (actor.as_ref(), fresh.job.admission.at);
     let accepted = judge::judge(bench, desk, teacher, &fresh.message.project, round, name, by)?;
     desk.submit(accepted.selection, accepted.hold)?;
     let for_account = (teacher.account != actor.account).then(|| teacher.account.clone());

@@ -131,10 +131,10 @@ pub async fn to_non_selectors(tx: &mut Tx, message: &WindowMessage<'_>) -> Resul
         "SELECT t.account AS account FROM teacher t WHERE ",
         roster::active_on!("$9"),
         " AND t.account <> ''
-           AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.term = $3
+           AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.term || '' = $3
                            AND s.round = CAST($7 AS BIGINT) AND s.state <> 'withdrawn')
            AND (CAST($7 AS BIGINT) <= 1
-                OR EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.term = $3
+                OR EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.term || '' = $3
                            AND s.round < CAST($7 AS BIGINT) AND s.state IN ('declined', 'expired', 'cancelled')))
            AND ($8 = '[]' OR t.school IN (SELECT u.organization FROM organization_under u
                                           WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($8))))"

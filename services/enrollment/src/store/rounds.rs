@@ -96,7 +96,7 @@ pub async fn fix_non_selectors(
              WHERE ",
                 active_on!("$5"),
                 "
-               AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.term = $1
+               AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.term || '' = $1
                                AND s.round = CAST($2 AS BIGINT) AND s.state <> 'withdrawn')
                AND ($3 = '[]' OR t.school IN (SELECT u.organization FROM organization_under u
                                               WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($3))))
@@ -139,7 +139,7 @@ pub async fn non_selectors(
         both!(
             "FROM non_selector t WHERE t.term = $1 AND t.round = CAST($2 AS BIGINT) AND $4 <> ''
              AND t.school IN (SELECT organization FROM organization_under WHERE ancestor = $3)
-             AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.teacher AND s.term = $1
+             AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.teacher AND s.term || '' = $1
                              AND s.round = CAST($2 AS BIGINT) AND s.submitted_at >= t.fixed_at)"
         )
     } else {
@@ -148,7 +148,7 @@ pub async fn non_selectors(
             active_on!("$4"),
             "
              AND t.school IN (SELECT organization FROM organization_under WHERE ancestor = $3)
-             AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.teacher AND s.term = $1
+             AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.teacher AND s.term || '' = $1
                              AND s.round = CAST($2 AS BIGINT) AND s.state <> 'withdrawn')"
         ))
     };

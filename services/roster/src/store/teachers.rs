@@ -268,7 +268,7 @@ pub async fn put_leaves(tx: &mut Tx, teacher: &str, leaves: &[Leave]) -> Result<
 fn rows_of(teachers: &[Teacher]) -> Result<Rows, Failure> {
     let mut rows = Rows::new();
     for teacher in teachers {
-        rows.push(cells(teacher)?);
+        push(&mut rows, teacher)?;
     }
     Ok(rows)
 }
@@ -279,14 +279,14 @@ pub(super) fn pending_text(pending: &Entry) -> Result<String, Failure> {
     serde_json::to_string(&pending).map_err(Failure::internal)
 }
 
-fn cells(teacher: &Teacher) -> Result<Vec<chassis::db::Cell>, Failure> {
+fn push(rows: &mut Rows, teacher: &Teacher) -> Result<(), Failure> {
     let field = |field| teacher.entry.get(field);
-    Ok(row![
+    rows.push(row![
         teacher.name.as_str(),
         field(Field::DisplayName),
         field(Field::Sex),
         teacher.identity.key.as_str(),
-        teacher.identity.sealed.clone(),
+        teacher.identity.sealed.as_slice(),
         teacher.identity.index.as_str(),
         teacher.birth_year,
         field(Field::Phone),
@@ -308,7 +308,8 @@ fn cells(teacher: &Teacher) -> Result<Vec<chassis::db::Cell>, Failure> {
         teacher.account.as_str(),
         teacher.version,
         field(Field::PrincipalAppointedOn),
-    ])
+    ]);
+    Ok(())
 }
 
 async fn with_leaves(db: &mut impl Queries, rows: &[Row]) -> Result<Vec<Teacher>, Failure> {
