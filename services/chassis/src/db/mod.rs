@@ -201,9 +201,10 @@ async fn open_postgres(service: &str, config: &DatabaseConfig) -> anyhow::Result
             |connection, _| {
                 // A lost client must not hold the fence or the feed's head until TCP notices.
                 // And a plan made while a table was empty must not scan it when it has filled: what can walk an index does. Where
-                // nothing can, the price of that would have each statement compiled, which takes longer than the statement.
+                // nothing can, the price of that would have each statement compiled, which takes longer than the statement; or given
+                // to workers, whose start takes longer, too.
                 let bound = "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s';
-                         SET enable_seqscan = off; SET jit = off";
+                         SET enable_seqscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0";
                 Box::pin(async move { connection.execute(bound).await.map(|_| ()) })
             },
         )

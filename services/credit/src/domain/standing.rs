@@ -46,6 +46,8 @@ pub struct Member {
     pub cycle_from_year: i16,
     /// The cycle that ended in the year, if one did.
     pub ended: Option<EndedCycle>,
+    /// In which years' means over the elapsed years of his cycle this year counts: bit 0 for this year, bit 1 for the next.
+    pub counts_in: i64,
 }
 
 /// A cycle that is due for judgement.
@@ -66,7 +68,19 @@ pub fn standings(teacher: &Teacher, entries: &[Entry], through: i16, policy: &Po
     let begun = teacher.entered_on.or(teacher.joined_on).or(teacher.employed_on).map(Date::year);
     let Some(first) = years().chain(begun).min() else { return Vec::new() };
     let first = first.max(last.saturating_sub(MOST_YEARS));
-    (first..=last).flat_map(|year| of_year(teacher, &counted, year, policy)).collect()
+    let mut standings: Vec<_> = (first..=last).flat_map(|year| of_year(teacher, &counted, year, policy)).collect();
+    let cycles: Vec<(i16, i16)> = standings
+        .iter()
+        .filter_map(|standing| standing.member.as_ref().map(|member| (standing.year, member.cycle_from_year)))
+        .collect();
+    for standing in &mut standings {
+        let year = standing.year;
+        let Some(member) = &mut standing.member else { continue };
+        let counting = cycles.iter().filter(|(later, from)| *from <= year && year <= *later);
+        // No more than `MOST_YEARS` apart: there is a bit for each.
+        member.counts_in = counting.fold(0, |years, (later, _)| years | 1_i64 << (later - year));
+    }
+    standings
 }
 
 fn of_year(teacher: &Teacher, counted: &[Counted<'_>], year: i16, policy: &Policy) -> Vec<Standing> {
@@ -112,5 +126,6 @@ fn member(teacher: &Teacher, counted: &[Counted<'_>], in_year: &[&Counted<'_>], 
         electives: electives(in_year.iter().copied()),
         cycle_from_year: running.map_or(year, |cycle| cycle.first_on.year()),
         ended,
+        counts_in: 0,
     }
 }

@@ -31,7 +31,8 @@ pub async fn replace(tx: &mut Tx, teachers: &Rows, standings: &[(&str, Standing)
             member.cycle_from_year,
             i64::from(member.ended.is_some()),
             ended.awarded.0,
-            ended.intensive
+            ended.intensive,
+            member.counts_in
         ]);
     }
     let insert = insert!(
@@ -39,7 +40,7 @@ pub async fn replace(tx: &mut Tx, teachers: &Rows, standings: &[(&str, Standing)
         [
             teacher TEXT, year BIGINT, school TEXT, months BIGINT, awarded BIGINT, participations BIGINT,
             matched BIGINT, member BIGINT, year_awarded BIGINT, electives BIGINT, cycle_from_year BIGINT,
-            cycle_ended BIGINT, cycle_awarded BIGINT, intensive BIGINT
+            cycle_ended BIGINT, cycle_awarded BIGINT, intensive BIGINT, counts_in BIGINT
         ],
         ""
     );
@@ -115,12 +116,11 @@ pub async fn tallies(
     }
     // The elapsed years of each teacher's cycle, each at the school where he was then.
     let (one, all) = of_area!(
-        "SELECT past.school AS school, CAST(COUNT(*) AS BIGINT) AS elapsed,
-                CAST(SUM(CASE WHEN past.electives > 0 THEN 1 ELSE 0 END) AS BIGINT) AS elapsed_elective
-         FROM standing past JOIN standing now ON now.teacher = past.teacher AND now.year = $1 AND now.member = 1
-         WHERE past.member = 1 AND past.year BETWEEN now.cycle_from_year AND $1",
-        "past.school",
-        " GROUP BY past.school ORDER BY past.school"
+        "SELECT school, CAST(COUNT(*) AS BIGINT) AS elapsed,
+                CAST(SUM(CASE WHEN electives > 0 THEN 1 ELSE 0 END) AS BIGINT) AS elapsed_elective
+         FROM standing WHERE year BETWEEN $1 - 60 AND $1 AND (counts_in >> CAST($1 - year AS INTEGER)) & 1 = 1",
+        "school",
+        " GROUP BY school ORDER BY school"
     );
     let sql = if organization.is_empty() { all } else { one };
     let rows = db.all(sql, args![i64::from(year), organization]).await?;

@@ -186,7 +186,8 @@ fn fill(cluster: &Cluster, town: &Town, first: u32, last: u32) -> anyhow::Result
                 'accounts/load', 0, '{bureau}', '', '', '', 1, school
                 FROM person, generate_series(0, {ENTRIES} - 1) AS e;
              INSERT INTO standing SELECT teacher, year, MIN(school), 12, SUM(awarded), SUM(intensive), 0, 1, SUM(awarded),
-                SUM(restricted_elective), 2015, (year = 2019)::int, SUM(SUM(awarded)) OVER (PARTITION BY teacher), 0
+                SUM(restricted_elective), 2015, (year = 2019)::int, SUM(SUM(awarded)) OVER (PARTITION BY teacher), 0,
+                (1 << (2020 - year)::int) - 1
                 FROM (SELECT e.*, left(effective_on, 4)::bigint AS year FROM entry e, person p WHERE e.teacher = p.name) AS of
                 GROUP BY teacher, year",
             bureau = town.officer.bureau

@@ -116,6 +116,33 @@ fn a_school_matches_by_what_it_is_under() {
     assert!(!fits(&["county", "district-2", "school"]));
 }
 
+/// The years that count in the mean of `year`, as the rule says it: those of the cycle that ran when the year began.
+fn elapsed(rows: &[Standing], year: i16) -> Vec<(i16, String)> {
+    let now = rows.iter().filter(|row| row.year == year).find_map(|row| row.member.as_ref());
+    let Some(now) = now else { return Vec::new() };
+    let counts = |row: &&Standing| row.member.is_some() && (now.cycle_from_year..=year).contains(&row.year);
+    rows.iter().filter(counts).map(|row| (row.year, row.school.clone())).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_year_counts_in_the_means_of_its_own_cycle(entered_on in day(), moved_on in day(), leaves in leaves()) {
+        let mut teacher = teacher(entered_on);
+        teacher.stays.push(Stay { from_on: moved_on, school: "organizations/school-2".to_owned() });
+        teacher.stays.sort_by_key(|stay| stay.from_on);
+        teacher.leaves = leaves;
+        let rows = standings(&teacher, &[], 2030, &Policy::default());
+        for year in 2000..=2035 {
+            let told = |row: &&Standing| {
+                let bits = row.member.as_ref().map_or(0, |member| member.counts_in);
+                row.year <= year && bits >> (year - row.year) & 1 == 1
+            };
+            let told: Vec<_> = rows.iter().filter(told).map(|row| (row.year, row.school.clone())).collect();
+            prop_assert_eq!(told, elapsed(&rows, year));
+        }
+    }
+}
+
 /// Months by the definition, day by day.
 fn months(teacher: &Teacher, year: i16, policy: &Policy) -> i64 {
     let counts = |month: i8| {
