@@ -115,14 +115,26 @@ impl Db {
     /// # Errors
     /// A closed window, an unknown term.
     pub async fn read<M>(&self, call: &Call<M>, scope: Scope<'_>) -> Result<Reader, Failure> {
-        let mut reader = self.reader();
-        let gates = gates::load_for_reading(&mut reader, self, scope).await?;
-        let positions = gates::mirror_positions(&mut reader, &gates).await?;
-        reader.admitted = gates::admit(&call.admission, &gates, &positions)?;
-        reader.scoped = scope != Scope::AnyTerm;
-        reader.gates = gates;
-        reader.positions = positions;
+        let mut reader = self.reader_of(scope).await?;
+        reader.admitted = reader.admit(&call.admission)?;
         reader.at = call.admission.at;
+        Ok(reader)
+    }
+
+    /// Opens reading for a batch of calls of one term: admit and recall each by itself.
+    ///
+    /// # Errors
+    /// An unknown term.
+    pub async fn read_batch(&self, term: &str) -> Result<Reader, Failure> {
+        self.reader_of(Scope::Term(term)).await
+    }
+
+    async fn reader_of(&self, scope: Scope<'_>) -> Result<Reader, Failure> {
+        let mut reader = self.reader();
+        reader.gates = gates::load_for_reading(&mut reader, self, scope).await?;
+        let gates = reader.gates.clone();
+        reader.positions = gates::mirror_positions(&mut reader, &gates).await?;
+        reader.scoped = scope != Scope::AnyTerm;
         Ok(reader)
     }
 

@@ -32,7 +32,7 @@ use tokio::sync::watch;
 
 pub use queries::{Queries, Reader};
 pub use record::Record;
-pub use request::{Claim, Claimed};
+pub use request::{Claim, Claimed, recall};
 pub(crate) use rows::Column;
 pub use rows::{Cell, Rows};
 pub use schema::Migrations;

@@ -18,6 +18,7 @@ use sqlx::{
 
 use super::{Column, Db, Pool, Row, Sql, Value};
 use crate::{
+    call::Admission,
     failure::Failure,
     gates::{self, Admitted, TermGates},
     policy::Policy,
@@ -69,6 +70,14 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Decides on one call of a batch: whether a window that its rule names is open for it.
+    ///
+    /// # Errors
+    /// A closed or settled window, or one that still waits.
+    pub fn admit(&self, admission: &Admission) -> Result<Admitted, Failure> {
+        gates::admit(admission, &self.gates, &self.positions)
+    }
+
     /// Who reads, with the roles that allow it now.
     #[must_use]
     pub fn actor(&self) -> &Actor {

@@ -109,41 +109,7 @@ impl Tx {
         if self.execute(CLAIM, args).await? == 1 {
             return Ok(Claimed::Fresh);
         }
-        Ok(self.recall(&[claim]).await?.pop().filter(|old| *old != Claimed::Fresh).unwrap_or(Claimed::Reused))
-    }
-
-    /// Tells the requests of a batch apart, in the order given. Nothing is claimed yet: the ids are taken with the replies, and
-    /// whoever took one meanwhile makes that a conflict.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn recall(&mut self, claims: &[&Claim]) -> Result<Vec<Claimed>, Failure> {
-        if claims.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut rows = Rows::new();
-        for claim in claims {
-            rows.push(row![claim.caller.as_str(), claim.method.as_str(), claim.request_id.as_str()]);
-        }
-        let mut old = BTreeMap::new();
-        for row in &self.all(ANSWERED_AMONG, args![rows]).await? {
-            let key: Key = (row.get("caller")?, row.get("method")?, row.get("request_id")?);
-            old.insert(key, (row.get::<String>("body_digest")?, row.get::<Option<Vec<u8>>>("reply")?));
-        }
-        let mut first: BTreeMap<(&str, &str, &str), (usize, &str)> = BTreeMap::new();
-        let mut recalled = Vec::with_capacity(claims.len());
-        for (index, claim) in claims.iter().enumerate() {
-            let answered = if old.is_empty() { None } else { old.get(&owned_key(claim)) };
-            let (twin, digest) = *first.entry(key(claim)).or_insert((index, &claim.body_digest));
-            recalled.push(match answered {
-                Some((digest, Some(reply))) if *digest == claim.body_digest => Claimed::Replay(reply.clone()),
-                Some(_) => Claimed::Reused,
-                None if twin == index => Claimed::Fresh,
-                None if digest == claim.body_digest => Claimed::Twin(twin),
-                None => Claimed::Reused,
-            });
-        }
-        Ok(recalled)
+        Ok(recall(self, &[claim]).await?.pop().filter(|old| *old != Claimed::Fresh).unwrap_or(Claimed::Reused))
     }
 
     /// The first reply of a request that was answered before, whatever has closed since.
@@ -187,6 +153,40 @@ impl Tx {
         // Another process has answered one of them since they were recalled: it has to be replayed.
         if usize::try_from(taken).is_ok_and(|taken| taken == noted) { Ok(()) } else { Err(Failure::conflict()) }
     }
+}
+
+/// Tells the requests of a batch apart, in the order given. Nothing is claimed yet: the ids are taken with the replies, and
+/// whoever took one meanwhile makes that a conflict.
+///
+/// # Errors
+/// Those of the database.
+pub async fn recall(queries: &mut impl Queries, claims: &[&Claim]) -> Result<Vec<Claimed>, Failure> {
+    if claims.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut rows = Rows::new();
+    for claim in claims {
+        rows.push(row![claim.caller.as_str(), claim.method.as_str(), claim.request_id.as_str()]);
+    }
+    let mut old = BTreeMap::new();
+    for row in &queries.all(ANSWERED_AMONG, args![rows]).await? {
+        let key: Key = (row.get("caller")?, row.get("method")?, row.get("request_id")?);
+        old.insert(key, (row.get::<String>("body_digest")?, row.get::<Option<Vec<u8>>>("reply")?));
+    }
+    let mut first: BTreeMap<(&str, &str, &str), (usize, &str)> = BTreeMap::new();
+    let mut recalled = Vec::with_capacity(claims.len());
+    for (index, claim) in claims.iter().enumerate() {
+        let answered = if old.is_empty() { None } else { old.get(&owned_key(claim)) };
+        let (twin, digest) = *first.entry(key(claim)).or_insert((index, &claim.body_digest));
+        recalled.push(match answered {
+            Some((digest, Some(reply))) if *digest == claim.body_digest => Claimed::Replay(reply.clone()),
+            Some(_) => Claimed::Reused,
+            None if twin == index => Claimed::Fresh,
+            None if digest == claim.body_digest => Claimed::Twin(twin),
+            None => Claimed::Reused,
+        });
+    }
+    Ok(recalled)
 }
 
 /// The failure of an id that was used for another body.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chassis::{
     Failure,
     call::Call,
-    db::{Claim, Claimed, Db, Scope, args},
+    db::{Claim, Claimed, Db, Scope, args, recall},
     testing::{self, call, gate_service, person, put_gates, request},
 };
 use proto::{
@@ -246,7 +246,7 @@ async fn a_batch_tells_fresh_twin_reused_and_replayed_apart() -> anyhow::Result<
     for database in opened().await? {
         let db = &database.db;
         let mut tx = db.batch(TERM).await?;
-        assert_eq!(tx.recall(&[&claim("p", "old")?]).await?, [Claimed::Fresh]);
+        assert_eq!(recall(&mut tx, &[&claim("p", "old")?]).await?, [Claimed::Fresh]);
         tx.reply(claim("p", "old")?, &reply("selections/old"));
         tx.finish().await?;
 
@@ -263,7 +263,7 @@ async fn a_batch_tells_fresh_twin_reused_and_replayed_apart() -> anyhow::Result<
             claim("p", "1")?,
         ];
         let mut tx = db.batch(TERM).await?;
-        let claimed = tx.recall(&batch.each_ref()).await?;
+        let claimed = recall(&mut tx, &batch.each_ref()).await?;
         let replayed = Claimed::Replay(prost::Message::encode_to_vec(&reply("selections/old")));
         let expected = [
             Claimed::Fresh,
@@ -280,7 +280,7 @@ async fn a_batch_tells_fresh_twin_reused_and_replayed_apart() -> anyhow::Result<
         tx.finish().await?;
 
         let mut tx = db.batch(TERM).await?;
-        let again = tx.recall(&[&other, &first, &claim("p", "1")?]).await?;
+        let again = recall(&mut tx, &[&other, &first, &claim("p", "1")?]).await?;
         let replayed = Claimed::Replay(prost::Message::encode_to_vec(&reply("selections/first")));
         assert_eq!(again, [Claimed::Reused, replayed, Claimed::Fresh]);
         tx.abandon().await;
@@ -291,7 +291,7 @@ async fn a_batch_tells_fresh_twin_reused_and_replayed_apart() -> anyhow::Result<
 /// Counts up once for each request that was not answered before.
 async fn carry_out(db: &Db, claims: &[Claim]) -> Result<(), Failure> {
     let mut tx = db.batch(TERM).await?;
-    for (claim, claimed) in claims.iter().zip(tx.recall(&claims.iter().collect::<Vec<_>>()).await?) {
+    for (claim, claimed) in claims.iter().zip(recall(&mut tx, &claims.iter().collect::<Vec<_>>()).await?) {
         match claimed {
             Claimed::Fresh => {
                 count_up(&mut tx, &claim.request_id).await?;

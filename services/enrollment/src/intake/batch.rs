@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
-    db::{Claim, Claimed, Db, Record, Tx},
+    db::{Claim, Claimed, Db, Record, Tx, recall},
     gates::Admitted,
 };
 use prost::Message as _;
@@ -15,13 +15,16 @@ use proto::{
     enrollment::v1::{SubmitSelectionRequest, SubmitSelectionResponse},
 };
 
+use tokio::time::Instant;
+
 use super::{
     Answer, Job,
+    full::Full,
     judge::{self, Bench},
 };
 use crate::{
     domain::{
-        Desk, Policy, Selection, Teacher,
+        Desk, Policy, Projects, Selection, Teacher,
         allocation::{Allocation, allocation},
         notification::Kind,
     },
@@ -46,7 +49,7 @@ struct Taken {
 }
 
 /// Carries the submissions out; a verdict for each, in their order. `None`: it repeats another one of the same batch.
-pub(super) async fn run(db: &Db, term: &str, jobs: &[Job]) -> Result<Vec<Option<Answer>>, Failure> {
+pub(super) async fn run(db: &Db, term: &str, jobs: &[Job], full: &Full) -> Result<Vec<Option<Answer>>, Failure> {
     let mut verdicts: Vec<Option<Answer>> = jobs.iter().map(|_| None).collect();
     let mut tx = db.batch(term).await?;
     let (fresh, (teachers, roster_position)) = recognise(&mut tx, jobs, &mut verdicts).await?;
@@ -79,6 +82,10 @@ pub(super) async fn run(db: &Db, term: &str, jobs: &[Job]) -> Result<Vec<Option<
         }
     }
 
+    let now = Instant::now();
+    for (project, book) in &desk.books {
+        full.see(project, book.free(), now);
+    }
     store::write(&mut tx, term, &desk).await?;
     for fresh in fresh {
         let Some(done) = taken.get(&fresh.index) else { continue };
@@ -128,7 +135,7 @@ async fn recognise<'a>(
     let teachers: BTreeSet<String> = admitted.cloned().collect();
     let roster = roster::lock_and_read(tx, &teachers).await?;
     let claims: Vec<&Claim> = waiting.iter().map(|(_, _, claim, _)| claim).collect();
-    let recalled = tx.recall(&claims).await?;
+    let recalled = recall(tx, &claims).await?;
     let mut fresh = Vec::with_capacity(waiting.len());
     for ((index, job, claim, admitted), recalled) in waiting.into_iter().zip(recalled) {
         match recalled {
@@ -152,7 +159,7 @@ async fn recognise<'a>(
 }
 
 /// For whom a submission is: the teacher named, else the caller himself.
-fn teacher<'a>(job: &'a Job, admitted: &'a Admitted) -> &'a String {
+pub(super) fn teacher<'a>(job: &'a Job, admitted: &'a Admitted) -> &'a String {
     let named = &job.message.teacher;
     if named.is_empty() { &admitted.actor.teacher } else { named }
 }
@@ -176,19 +183,30 @@ async fn lay(
         projects.extend(catalog::projects(tx, &others).await?);
     }
     projects.retain(|_, project| project.term == term);
-    let held_at_once = |fresh: &&Fresh<'_>| {
-        let (Some(teacher), Some(project)) = (teachers.get(&fresh.teacher), projects.get(&fresh.message.project))
-        else {
-            return false;
-        };
-        judge::round(&fresh.admitted, teacher)
-            .is_ok_and(|round| allocation(project, &policy.allocation, round) == Allocation::FirstCome)
-    };
-    let first_come: BTreeSet<String> =
-        fresh.iter().filter(held_at_once).map(|fresh| fresh.message.project.clone()).collect();
+    let first_come: BTreeSet<String> = fresh
+        .iter()
+        .filter(|fresh| held_at_once(fresh.job, &fresh.admitted, teachers, &projects, policy))
+        .map(|fresh| fresh.message.project.clone())
+        .collect();
     catalog::lock(tx, &first_come).await?;
     let books = store::books(tx, &first_come, &projects).await?;
     Ok(Desk::new(selections, projects, books, 0))
+}
+
+/// Whether a seat is held for a submission as soon as it is made.
+pub(super) fn held_at_once(
+    job: &Job,
+    admitted: &Admitted,
+    teachers: &BTreeMap<String, Teacher>,
+    projects: &Projects,
+    policy: &Policy,
+) -> bool {
+    let (Some(teacher), Some(project)) = (teachers.get(teacher(job, admitted)), projects.get(&job.message.project))
+    else {
+        return false;
+    };
+    judge::round(admitted, teacher)
+        .is_ok_and(|round| allocation(project, &policy.allocation, round) == Allocation::FirstCome)
 }
 
 fn decide(

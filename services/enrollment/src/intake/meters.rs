@@ -1,6 +1,6 @@
 //! What the intake measures of itself: how many wait, how many go together, how long they waited, how many were turned away.
 
-use chassis::telemetry::{Counter, Histogram, meter};
+use chassis::telemetry::{Counter, Histogram, KeyValue, meter};
 use tokio::sync::mpsc;
 
 use super::Job;
@@ -14,26 +14,28 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    /// Instruments of a queue.
-    pub fn new(queue: &mpsc::Sender<Job>) -> Self {
+    /// Instruments of queues with a name each, all of one limit.
+    pub fn new<const N: usize>(queues: [(&'static str, &mpsc::Sender<Job>); N]) -> Self {
         let meter = meter();
-        // The queue ends with its last handler, not with its gauge.
-        let weak = queue.downgrade();
+        let limit = queues.first().map_or(0, |(_, queue)| count(queue.max_capacity()));
+        // A queue ends with its last handler, not with its gauge.
+        let weak = queues.map(|(name, queue)| (KeyValue::new("queue", name), queue.downgrade()));
         meter
             .u64_observable_gauge("shixun.intake.queue.depth")
             .with_unit("{submission}")
             .with_description("Submissions that wait")
             .with_callback(move |observer| {
-                if let Some(queue) = weak.upgrade() {
-                    observer.observe(count(queue.max_capacity().saturating_sub(queue.capacity())), &[]);
+                for (name, queue) in &weak {
+                    let Some(queue) = queue.upgrade() else { continue };
+                    let waiting = queue.max_capacity().saturating_sub(queue.capacity());
+                    observer.observe(count(waiting), std::slice::from_ref(name));
                 }
             })
             .build();
-        let limit = count(queue.max_capacity());
         meter
             .u64_observable_gauge("shixun.intake.queue.limit")
             .with_unit("{submission}")
-            .with_description("Submissions that may wait (intake.queue)")
+            .with_description("Submissions that may wait in each queue (intake.queue)")
             .with_callback(move |observer| observer.observe(limit, &[]))
             .build();
         Self {

@@ -1,9 +1,11 @@
 //! The hot path: submissions wait in a bounded queue; one writer a process drains all that wait into one transaction, and
-//! answers after its commit.
+//! answers after its commit. What goes to a project that was seen full a moment ago is looked at before it joins them.
 
 mod batch;
+mod full;
 mod judge;
 mod meters;
+mod refusals;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,11 +16,14 @@ use proto::{
 };
 use serde::Deserialize;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     time::Instant,
 };
 
-use self::meters::Meters;
+use self::{full::Full, meters::Meters};
 
 pub(crate) use judge::{first_round_ends_on, open_selection_window};
 
@@ -26,7 +31,7 @@ pub(crate) use judge::{first_round_ends_on, open_selection_window};
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IntakeConfig {
-    /// Submissions that may wait; one more is refused at once.
+    /// Submissions that may wait, and as many to projects seen full; one more is refused at once.
     pub queue: usize,
     /// Most submissions of one transaction.
     pub batch: usize,
@@ -55,20 +60,29 @@ struct Job {
 
 type Answer = Result<SubmitSelectionResponse, Failure>;
 
-/// The queue's entrance. Cheap to clone; the writer ends with the last one.
+/// The queues' entrance. Cheap to clone; what empties them ends with the last one.
 #[derive(Debug, Clone)]
 pub struct Intake {
     queue: mpsc::Sender<Job>,
+    /// Submissions to projects that were seen full.
+    doubtful: mpsc::Sender<Job>,
+    full: Full,
     meters: Meters,
 }
 
 impl Intake {
-    /// A queue, and the writer that empties it: to be spawned.
+    /// The queues, and what empties them: to be spawned.
     pub fn new(db: Db, config: IntakeConfig) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(config.queue.max(1));
-        let meters = Meters::new(&queue);
-        let writer = write(db, waiting, config.batch.max(1), meters.clone());
-        (Self { queue, meters }, writer)
+        let (doubtful, asking) = mpsc::channel(config.queue.max(1));
+        let (full, limit) = (Full::default(), config.batch.max(1));
+        let meters = Meters::new([("batch", &queue), ("full", &doubtful)]);
+        let writer = write(db.clone(), waiting, limit, full.clone(), meters.clone());
+        let reader = refuse(db, asking, queue.clone(), limit, full.clone());
+        let work = async {
+            tokio::join!(writer, reader);
+        };
+        (Self { queue, doubtful, full, meters }, work)
     }
 
     /// Waits in the queue and for the commit.
@@ -78,7 +92,15 @@ impl Intake {
     pub async fn submit(&self, call: Call<SubmitSelectionRequest>) -> Answer {
         let (answer, answered) = oneshot::channel();
         let job = Job { admission: call.admission, message: call.message, answer, queued: Instant::now() };
-        if self.queue.try_send(job).is_err() {
+        let joined = if self.full.join(&job.message.project, job.queued) {
+            self.doubtful.try_send(job).inspect_err(|refused| {
+                let (TrySendError::Full(job) | TrySendError::Closed(job)) = refused;
+                self.full.leave(&job.message.project);
+            })
+        } else {
+            self.queue.try_send(job)
+        };
+        if joined.is_err() {
             self.meters.refused();
             return Err(Failure::new(Reason::Overloaded).retry_after(RETRY_AFTER));
         }
@@ -86,17 +108,44 @@ impl Intake {
     }
 }
 
-async fn write(db: Db, mut waiting: mpsc::Receiver<Job>, limit: usize, meters: Meters) {
+/// Refuses who can be refused; the others join the queue, and those after them wait until they have.
+async fn refuse(db: Db, mut asking: mpsc::Receiver<Job>, queue: mpsc::Sender<Job>, limit: usize, full: Full) {
+    let mut jobs = Vec::with_capacity(limit);
+    while asking.recv_many(&mut jobs, limit).await > 0 {
+        for (term, jobs) in by_term(&mut jobs) {
+            let mut refusals = refusals::run(&db, &term, &jobs, &full)
+                .await
+                .inspect_err(|failure| tracing::debug!(%failure, "nobody could be refused on a reading"))
+                .unwrap_or_default()
+                .into_iter();
+            for job in jobs {
+                let project = job.message.project.clone();
+                match refusals.next().flatten() {
+                    Some(refusal) => job.answer(refusal),
+                    // The writer lives as long as this sender.
+                    None => drop(queue.send(job).await),
+                }
+                full.leave(&project);
+            }
+        }
+    }
+}
+
+fn by_term(jobs: &mut Vec<Job>) -> BTreeMap<String, Vec<Job>> {
+    let mut by_term: BTreeMap<String, Vec<Job>> = BTreeMap::new();
+    for job in jobs.drain(..) {
+        by_term.entry(job.message.parent.clone()).or_default().push(job);
+    }
+    by_term
+}
+
+async fn write(db: Db, mut waiting: mpsc::Receiver<Job>, limit: usize, full: Full, meters: Meters) {
     let mut jobs = Vec::with_capacity(limit);
     while waiting.recv_many(&mut jobs, limit).await > 0 {
         meters.batch(&jobs);
-        let mut by_term: BTreeMap<String, Vec<Job>> = BTreeMap::new();
-        for job in jobs.drain(..) {
-            by_term.entry(job.message.parent.clone()).or_default().push(job);
-        }
-        for (term, mut jobs) in by_term {
+        for (term, mut jobs) in by_term(&mut jobs) {
             while !jobs.is_empty() {
-                jobs = take(&db, &term, jobs).await;
+                jobs = take(&db, &term, jobs, &full).await;
             }
         }
     }
@@ -104,11 +153,11 @@ async fn write(db: Db, mut waiting: mpsc::Receiver<Job>, limit: usize, meters: M
 
 /// Carries a run of submissions of one term out and answers them. Returns those that repeat another of the same run: they
 /// find its reply in the next one.
-async fn take(db: &Db, term: &str, jobs: Vec<Job>) -> Vec<Job> {
-    let mut outcome = batch::run(db, term, &jobs).await;
+async fn take(db: &Db, term: &str, jobs: Vec<Job>, full: &Full) -> Vec<Job> {
+    let mut outcome = batch::run(db, term, &jobs, full).await;
     for _ in 1..RUNS {
         match &outcome {
-            Err(failure) if failure.is_conflict() => outcome = batch::run(db, term, &jobs).await,
+            Err(failure) if failure.is_conflict() => outcome = batch::run(db, term, &jobs, full).await,
             _ => break,
         }
     }
@@ -128,7 +177,7 @@ async fn take(db: &Db, term: &str, jobs: Vec<Job>) -> Vec<Job> {
             // `answer`.
             tracing::debug!(%failure, size = jobs.len(), "a batch failed; running its submissions one by one");
             for job in jobs {
-                let verdicts = batch::run(db, term, std::slice::from_ref(&job)).await;
+                let verdicts = batch::run(db, term, std::slice::from_ref(&job), full).await;
                 let alone = || Err(Failure::internal("a submission without a verdict"));
                 job.answer(verdicts.and_then(|mut verdicts| verdicts.pop().flatten().unwrap_or_else(alone)));
             }

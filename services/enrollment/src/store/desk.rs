@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
-    db::{Record, Tx},
+    db::{Queries, Record, Tx},
 };
 use proto::Held;
 
@@ -40,14 +40,14 @@ pub async fn load(
 
 /// The books of locked projects.
 pub async fn books(
-    tx: &mut Tx,
+    db: &mut impl Queries,
     names: &BTreeSet<String>,
     projects: &crate::domain::Projects,
 ) -> Result<BTreeMap<String, Book>, Failure> {
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let counts = seats::counts(tx, names).await?;
+    let counts = seats::counts(db, names).await?;
     let open = |(name, (held, granted)): (&String, &(i32, BTreeMap<String, i32>))| {
         projects.get(name).map(|project| (name.clone(), Book::open(project, *held, granted)))
     };

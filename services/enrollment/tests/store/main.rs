@@ -66,6 +66,7 @@ on_both_engines!(
     selecting::a_round_opens_once_it_is_ready,
     selecting::one_request_once,
     selecting::the_last_places_under_many_replicas,
+    selecting::who_comes_too_late_does_not_wait_for_the_writer,
     reviewing::reviewing,
     reviewing::the_bureau_corrects,
     reviewing::transferred_from_a_supplementary_review,

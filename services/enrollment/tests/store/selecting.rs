@@ -1,5 +1,8 @@
 //! Selecting: every reason, one request once, the last places.
 
+use std::time::Duration;
+
+use chassis::db::Engine;
 use tonic_types::StatusExt as _;
 
 use super::*;
@@ -223,4 +226,62 @@ pub async fn the_last_places_under_many_replicas(db: &Db, term: &str) {
             .is_empty(),
     );
     assert_eq!(accepted, 3 - before);
+}
+
+pub async fn who_comes_too_late_does_not_wait_for_the_writer(db: &Db, term: &str) {
+    let menu = [Menu { id: "hot", places: 1, credits: 30, day: 40, sessions: 3 }];
+    let world = World::new(db, term, &["t1", "t2"], &menu).await;
+    let mut facts = world.facts(&menu[0]);
+    facts.allocations = vec![proto::catalog::v1::Allocation {
+        round: 1,
+        policy: proto::catalog::v1::allocation::Policy::FirstCome.into(),
+    }];
+    world.publish(&facts).await;
+    let (first, late) = (as_teacher("t1"), as_teacher("t2"));
+    let request = world.submission("hot");
+    let taken = world.submit_as(&world.api, &first, request.clone(), at(SELECTION_1)).await.expect("the place");
+    let told = |outcome: Result<Selection, tonic::Status>| {
+        let status = outcome.expect_err("full");
+        (status.code(), status.message().to_owned(), status.details().to_vec())
+    };
+    let by_batch = told(world.submit("t2", "hot", at(SELECTION_1)).await);
+    assert_eq!(reason(world.submit("t2", "hot", at(SELECTION_1)).await), Reason::Full);
+
+    // What was seen full is believed for a moment; on a slow machine that may pass before the next one comes.
+    let mut without_writer = None;
+    for _ in 0..50 {
+        assert_eq!(told(world.submit("t2", "hot", at(SELECTION_1)).await), by_batch);
+        // Nobody else writes to the project now.
+        let mut writer = db.batch(term).await.expect("a transaction");
+        if db.engine() == Engine::Postgres {
+            let sql = "SELECT project FROM seat_count WHERE project = $1 FOR UPDATE";
+            writer.all(sql, args![world.project("hot")]).await.expect("locked");
+        }
+        let next = world.submit("t2", "hot", at(SELECTION_1));
+        tokio::pin!(next);
+        let answered = tokio::time::timeout(Duration::from_millis(150), &mut next).await.ok();
+        writer.abandon().await;
+        match answered {
+            Some(answer) => without_writer = Some(told(answer)),
+            None => drop(next.await),
+        }
+        if without_writer.is_some() {
+            break;
+        }
+    }
+    assert_eq!(without_writer, Some(by_batch.clone()), "the same refusal");
+
+    // Whoever was answered before gets his answer again, and a used id is told.
+    told(world.submit("t2", "hot", at(SELECTION_1)).await);
+    let again = world.submit_as(&world.api, &first, request.clone(), at(SELECTION_1)).await.expect("a replay");
+    assert_eq!(again, taken);
+    let mut other = request;
+    other.teacher = "teachers/t1".to_owned();
+    assert_eq!(reason(world.submit_as(&world.api, &first, other, at(SELECTION_1)).await), Reason::RequestIdReused);
+
+    // A place that was freed is had at once.
+    told(world.submit("t2", "hot", at(SELECTION_1)).await);
+    world.withdraw(&first, &taken.name, at(SELECTION_1)).await.expect("withdrawn");
+    world.submit_as(&world.api, &late, world.submission("hot"), at(SELECTION_1)).await.expect("the place");
+    world.check_seats().await;
 }
