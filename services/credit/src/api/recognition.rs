@@ -14,7 +14,7 @@ use crate::{
     domain::{
         entry::{Entry, Kind},
         matching::matches,
-        recognition::{Act, Earned, Outcome, decide},
+        recognition::{Act, Earned, Outcome, decide, is_intensive},
     },
     rules::Rules,
     store::{
@@ -90,7 +90,7 @@ fn entry(
         recorded_at: tx.at(),
         source: outcome.selection.clone(),
         revision: outcome.revision,
-        intensive: earned.base >= rules.policy.intensive_base,
+        intensive: is_intensive(project.intensive_form, earned.base, &rules.policy),
         restricted_elective: project.restricted_elective,
         matched: matches(&rules.policy.dimensions, &project.audience, &teacher.profile, &book.kept.path),
         project: outcome.project.clone(),

@@ -31,7 +31,7 @@ pub struct Tally {
     pub elapsed: i64,
     /// Of these, those with a restricted elective.
     pub elapsed_elective: i64,
-    /// Intensive projects completed.
+    /// Projects of the regulation's base credits completed, whatever their form.
     pub participations: i64,
     /// Of these, those that matched tier and category.
     pub matched: i64,

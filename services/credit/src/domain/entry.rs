@@ -51,7 +51,7 @@ pub struct Entry {
     pub source: String,
     /// From 1: how often this source was entered anew; for a selection the revision of its result.
     pub revision: i64,
-    /// Intensive training of the regulation's base credits or more.
+    /// Intensive training (集中培训): held as such, of the regulation's base credits or more.
     pub intensive: bool,
     /// 限定选修
     pub restricted_elective: bool,

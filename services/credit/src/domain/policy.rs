@@ -17,7 +17,8 @@ pub struct Policy {
     pub year_mean: Credit,
     /// `requirements.year_each`: of each teacher in a year.
     pub year_each: Credit,
-    /// `requirements.intensive_base`: base credits from which a training is intensive.
+    /// `requirements.intensive_base`: base credits from which an intensive training counts as one, and from which any
+    /// participation counts in the share that matches.
     pub intensive_base: Credit,
     /// `requirements.restricted_elective_percent`
     pub restricted_elective_percent: i64,
@@ -55,8 +56,10 @@ impl Policy {
     /// What stored standings depend on: once it differs, they are drawn up anew.
     #[must_use]
     pub fn basis(&self) -> String {
-        let Self { cycle_years, principal_years, school_based_cap: Credit(cap), .. } = self;
-        format!("{cycle_years} years, new {principal_years}, cap {cap}, full-time {}", self.full_time.join(" "))
+        let Self { cycle_years, principal_years, school_based_cap: Credit(cap), intensive_base: Credit(base), .. } =
+            self;
+        let full_time = self.full_time.join(" ");
+        format!("{cycle_years} years, new {principal_years}, cap {cap}, base {base}, full-time {full_time}")
     }
 }
 

@@ -3,12 +3,19 @@
 use jiff::civil::Date;
 use proto::Credit;
 
-use super::entry::Entry;
+use super::{entry::Entry, policy::Policy};
 
 /// base × difficulty × result, each coefficient in percent.
 #[must_use]
 pub const fn award(base: Credit, difficulty_percent: i64, coefficient_percent: i64) -> Credit {
     base.times_percent(difficulty_percent).times_percent(coefficient_percent)
+}
+
+/// Whether a training is the intensive one (集中培训) of a cycle: held as such, and of the regulation's base credits (DESIGN §5,
+/// policy `requirements.intensive_base`).
+#[must_use]
+pub fn is_intensive(held_as_such: bool, base: Credit, policy: &Policy) -> bool {
+    held_as_such && base >= policy.intensive_base
 }
 
 /// A result as enrollment last told it.

@@ -27,7 +27,7 @@ pub struct Standing {
     pub months: i64,
     /// Counted credit of full-time teachers that became effective there.
     pub awarded: Credit,
-    /// Intensive projects completed there.
+    /// Projects of the regulation's base credits completed there, whatever their form.
     pub participations: i64,
     /// Of these, those that matched.
     pub matched: i64,
@@ -100,7 +100,7 @@ fn of_year(teacher: &Teacher, counted: &[Counted<'_>], year: i16, policy: &Polic
         if policy.is_full_time(&teacher.employment) {
             row.awarded = row.awarded + counted.counted;
         }
-        if counted.entry.kind == Kind::Project && counted.entry.intensive {
+        if counted.entry.kind == Kind::Project && counted.entry.base >= policy.intensive_base {
             row.participations += 1;
             row.matched += i64::from(counted.entry.matched);
         }

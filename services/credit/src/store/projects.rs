@@ -6,7 +6,10 @@ use chassis::{
     Failure,
     db::{Queries, Rows, Tx, args},
 };
-use proto::{Credit, catalog::v1::ProjectFacts};
+use proto::{
+    Credit,
+    catalog::v1::{ProjectFacts, project::Form},
+};
 
 use super::{flag, from_list, list};
 use crate::domain::matching::Audience;
@@ -16,6 +19,8 @@ use crate::domain::matching::Audience;
 pub struct Project {
     /// Base credit as published.
     pub base: Credit,
+    /// Its form is intensive training (集中培训).
+    pub intensive_form: bool,
     /// 限定选修
     pub restricted_elective: bool,
     /// Whom it is for.
@@ -55,7 +60,7 @@ pub async fn put(tx: &mut Tx, facts: &ProjectFacts) -> Result<(), Failure> {
 pub async fn load(db: &mut impl Queries, names: &Rows) -> Result<BTreeMap<String, Project>, Failure> {
     let rows = db
         .all(
-            "SELECT name, base, restricted_elective, tiers, categories, stages, subjects, organizations
+            "SELECT name, form, base, restricted_elective, tiers, categories, stages, subjects, organizations
              FROM project
              WHERE name IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY name",
             args![names.json()],
@@ -65,6 +70,7 @@ pub async fn load(db: &mut impl Queries, names: &Rows) -> Result<BTreeMap<String
         .map(|row| {
             let project = Project {
                 base: Credit(row.get("base")?),
+                intensive_form: row.get::<i64>("form")? == Form::Intensive as i64,
                 restricted_elective: flag(row, "restricted_elective")?,
                 audience: Audience {
                     tiers: from_list(row, "tiers")?,

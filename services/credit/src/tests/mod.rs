@@ -15,7 +15,7 @@ use jiff::civil::Date;
 use prost::{Message, Name};
 use proto::{
     Actor, Credit,
-    catalog::v1::{Audience, ProjectFacts},
+    catalog::v1::{Audience, ProjectFacts, project::Form},
     common::v1::{Action, Change, Gates, Phase, Reason, Role, RunStepRequest, RunStepResponse, Window},
     credit::v1::{
         Entry, GetStatementRequest, OpenBalanceRequest, OpenBalanceResponse, RecordSchoolBasedRequest,
@@ -106,6 +106,7 @@ fn project(number: u32, base: i64, tiers: &[&str], restricted_elective: bool) ->
         name: format!("{TERM}/projects/{number}"),
         term: TERM.to_owned(),
         audience: Some(Audience { tiers, ..Audience::default() }),
+        form: Form::Intensive.into(),
         base_credit: Some(Credit::whole(base).into()),
         difficulty_percent: 100,
         restricted_elective,

@@ -49,6 +49,28 @@ async fn passed_results_become_credit_once() {
 }
 
 #[tokio::test]
+async fn ninety_credits_are_intensive_only_in_intensive_form() {
+    for county in counties().await {
+        let blended = ProjectFacts { form: Form::Blended.into(), ..project(1, 96, &["novice"], false) };
+        county.told(&CatalogMirror, &[change("2019-07-13", &blended)]).await;
+        county.results(&[result(1, 1, 1, 96, State::Passed)], 1).await;
+        county.recognise().await;
+        let (_, entry) = county.feed::<Entry>().await.pop().unwrap();
+        assert_eq!((entry.intensive, hundredths(&entry.base)), (false, 9_600));
+        let (_, position) = county.feed::<CreditPosition>().await.pop().unwrap();
+        assert!(!position.has_intensive, "a ranking still puts him first");
+        let statement = county.statement_on(1, "2019-12-31").await;
+        let of = |key: &str| statement.requirements.iter().find(|one| one.key == key).unwrap().clone();
+        assert!(of("intensive_90").applicable && !of("intensive_90").met);
+        // The share that matches is of all projects of 90 credits.
+        let mut reader = county.db().reader();
+        let row = reader.one("SELECT participations, matched FROM standing WHERE participations > 0", args![]);
+        let row = row.await.unwrap().unwrap();
+        assert_eq!((row.get::<i64>("participations").unwrap(), row.get::<i64>("matched").unwrap()), (1, 1));
+    }
+}
+
+#[tokio::test]
 async fn a_corrected_result_is_reversed_and_entered_anew() {
     for county in counties().await {
         let mut passed = result(1, 1, 1, 96, State::Passed);

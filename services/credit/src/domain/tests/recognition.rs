@@ -4,7 +4,8 @@ use proto::Credit;
 
 use super::super::{
     entry::{Entry, Kind},
-    recognition::{Act, Earned, Outcome, award, decide},
+    policy::Policy,
+    recognition::{Act, Earned, Outcome, award, decide, is_intensive},
 };
 use super::{entry, reverse};
 
@@ -54,6 +55,14 @@ fn what_the_bureau_reversed_stays_reversed_until_there_is_a_new_result() {
     reverse(&mut entries, 0);
     assert_eq!(carry_out(&mut entries, &outcome(1, Some(3_000))), Act::Keep);
     assert!(matches!(carry_out(&mut entries, &outcome(2, Some(2_000))), Act::Enter(_)));
+}
+
+#[test]
+fn intensive_is_a_form_and_an_amount() {
+    let policy = Policy::default();
+    for (held_as_such, credits, intensive) in [(true, 90, true), (true, 89, false), (false, 120, false)] {
+        assert_eq!(is_intensive(held_as_such, Credit::whole(credits), &policy), intensive);
+    }
 }
 
 proptest! {
