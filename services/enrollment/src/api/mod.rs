@@ -1,5 +1,6 @@
 //! One file per gRPC service: decode, ask the domain, store, reply.
 
+mod advice;
 mod confirmation;
 mod inbox;
 mod notice;

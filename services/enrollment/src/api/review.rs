@@ -18,7 +18,7 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Api, scope, term_of};
+use super::{Api, advice::Advice, scope, term_of};
 use crate::{
     domain::{
         Desk, Event, Ground, Policy, Projects, Selection, State,
@@ -140,10 +140,13 @@ async fn decide(api: &Api, call: Call<ReviewSelectionsRequest>) -> Result<Review
     }
     let mut tx = api.db.begin(&call, Scope::Term(term)).await?;
     faults.check()?;
-    let (policy, policy_version) = (tx.policy::<Policy>()?, tx.gates()?.policy_version());
-    let mut desk = store::load_named(&mut tx, term, &names, policy_version).await?;
+    let (policy, gates) = (tx.policy::<Policy>()?, tx.gates()?);
+    let mut desk = store::load_named(&mut tx, term, &names, gates.policy_version()).await?;
     let reviewers = Reviewers::load(&mut tx, &desk, &names).await?;
     let roster_position = roster::position(&mut tx).await?;
+    let reviewed = names.iter().filter_map(|name| desk.selections.get(name));
+    let teachers = reviewed.map(|selection| selection.teacher.clone()).collect();
+    let advice = Advice::load(&mut tx, &gates, &policy, &teachers).await?;
     let (mut first_held, mut unmatched) = (None, Vec::new());
     for decision in decisions {
         let name = &decision.selection;
@@ -152,6 +155,9 @@ async fn decide(api: &Api, call: Call<ReviewSelectionsRequest>) -> Result<Review
         first_held.get_or_insert(held);
         if let (true, Some(project)) = (decision.approved, desk.projects.get(&selection.project)) {
             review::may_approve(&selection, project, &policy, &decision.reason)?;
+            let selected: Vec<_> = desk.of_teacher(&selection.teacher).collect();
+            let deviations = advice.deviations(&selection, &selected, &desk.projects);
+            review::may_approve_structure(&deviations, &policy, &decision.reason)?;
             if review::is_unmatched_intensive(&selection, project, &policy) {
                 unmatched.push(selection.clone());
             }
@@ -164,8 +170,11 @@ async fn decide(api: &Api, call: Call<ReviewSelectionsRequest>) -> Result<Review
     }
     store::finish(&mut tx, term, &mut desk, first_held.as_ref()).await?;
     report_unmatched(&mut tx, term, &unmatched).await?;
-    let reviewed = decisions.iter().filter_map(|decision| desk.selections.get(&decision.selection));
-    let reply = ReviewSelectionsResponse { selections: reviewed.map(wire::selection).collect() };
+    let reviewed = decisions.iter().filter_map(|decision| desk.selections.get(&decision.selection)).map(|selection| {
+        let selected: Vec<_> = desk.of_teacher(&selection.teacher).collect();
+        advice.told(selection, &selected, &desk.projects)
+    });
+    let reply = ReviewSelectionsResponse { selections: reviewed.collect() };
     tx.commit(reply).await
 }
 

@@ -43,10 +43,15 @@ pub async fn may_see(
     if project.is_some_and(|project| view.providers.contains(&project.provider)) {
         return Ok(true);
     }
+    is_over_school(db, view, &selection.school).await
+}
+
+/// Whether a caller is over a school.
+pub async fn is_over_school(db: &mut impl Queries, view: &View, school: &str) -> Result<bool, Failure> {
     if view.organizations.is_empty() {
         return Ok(false);
     }
-    let path = roster::path(db, &selection.school).await?;
+    let path = roster::path(db, school).await?;
     Ok(path.iter().any(|organization| view.organizations.contains(organization)))
 }
 

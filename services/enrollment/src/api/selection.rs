@@ -19,7 +19,7 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Api, refusal, scope, seats, term_of};
+use super::{Api, advice, refusal, scope, seats, term_of};
 use crate::{
     domain::{
         Event, Policy, Selection,
@@ -284,7 +284,10 @@ async fn get(api: &Api, call: Call<GetSelectionRequest>) -> Result<GetSelectionR
     if !scope::may_see(&mut db, &view, &selection, project.as_ref()).await? {
         return Err(Failure::out_of_scope(name));
     }
-    Ok(GetSelectionResponse { selection: Some(wire::selection(&selection)) })
+    let (gates, policy) = (db.gates()?, db.policy::<Policy>()?);
+    let found = std::slice::from_ref(&selection);
+    let told = advice::selections(&mut db, term_of(name), (&gates, &policy), &view, found).await?;
+    Ok(GetSelectionResponse { selection: told.into_iter().next() })
 }
 
 async fn list(api: &Api, call: Call<ListSelectionsRequest>) -> Result<ListSelectionsResponse, Failure> {
@@ -318,7 +321,9 @@ async fn list(api: &Api, call: Call<ListSelectionsRequest>) -> Result<ListSelect
     let last = page.limit().checked_sub(1).and_then(|last| found.get(last)).map(|last| last.name.clone());
     let next_page_token = page.next(found.len(), || last.unwrap_or_default());
     found.truncate(page.limit());
-    Ok(ListSelectionsResponse { selections: found.iter().map(wire::selection).collect(), next_page_token, total_size })
+    let (gates, policy) = (db.gates()?, db.policy::<Policy>()?);
+    let selections = advice::selections(&mut db, filter.term, (&gates, &policy), &view, &found).await?;
+    Ok(ListSelectionsResponse { selections, next_page_token, total_size })
 }
 
 async fn list_non_selectors(

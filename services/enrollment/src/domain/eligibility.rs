@@ -6,10 +6,12 @@ use proto::common::v1::Reason;
 use super::{
     Ground, Policy, Projects,
     audience::{Dimension, differences},
+    policy::Consequence,
     project::{Class, Project},
     round2::{History, Outcome, may_select},
     selection::Selection,
     state::State,
+    structure,
     teacher::{Status, Teacher},
 };
 
@@ -79,10 +81,24 @@ pub fn refusals(case: &Case<'_>) -> Vec<Ground> {
     if project.active().next().is_some() && !can_attend_beside_leave(teacher, project, "", case.zone) {
         grounds.push(Ground::new(Reason::OnLeave));
     }
+    if policy.structure.consequence == Consequence::Block {
+        grounds.extend(deviations(case));
+    }
     if case.free.is_some_and(|free| free <= 0) {
         grounds.push(Ground::full(&project.name));
     }
     grounds
+}
+
+/// Where the selection moves the structure of what the teacher has selected in the term further from the policy's table.
+#[must_use]
+pub fn deviations(case: &Case<'_>) -> Vec<Ground> {
+    let others = case
+        .selections
+        .iter()
+        .filter(|other| other.state.is_live() && other.project != case.project.name)
+        .filter_map(|other| case.projects.get(&other.project));
+    structure::deviations(case.teacher, case.project, others, &case.policy.structure)
 }
 
 /// What does not refuse but should be known: to the teacher at submission, to the reviewer after it.
@@ -102,6 +118,9 @@ pub fn warnings(case: &Case<'_>) -> Vec<Ground> {
         if ends.peek().is_some() && ends.all(|last| last > end) {
             grounds.push(Ground::new(Reason::CycleEnds).with("cycle_ends_on", end));
         }
+    }
+    if case.policy.structure.consequence != Consequence::Block {
+        grounds.extend(deviations(case));
     }
     grounds
 }
@@ -339,6 +358,29 @@ mod tests {
         });
         assert_eq!(warned, [Reason::MatchDiffers, Reason::CycleEnds]);
         assert!(world.reasons("a", 1).is_empty(), "tier is a match dimension: it warns");
+    }
+
+    #[test]
+    fn a_deviating_structure_warns_or_is_refused() {
+        let mut world = World::new();
+        for name in ["a", "e", "f"] {
+            world.projects.get_mut(name).expect("there").kinds = vec![structure::Kind::Online];
+        }
+        let table = "[structure]\n[[structure.shares]]\nkind = \"online\"\npercent = 30\ndeviation = 20";
+        world.policy = Policy::read(&table.parse().expect("TOML")).expect("a policy");
+        let warned = |world: &World| {
+            world.case("a", 1, |case| warnings(case).into_iter().map(|ground| ground.reason).collect::<Vec<_>>())
+        };
+        world.selections = vec![selection("d", 1, State::Submitted), selection("e", 1, State::Withdrawn)];
+        assert!(warned(&world).is_empty(), "30 of 150; what was withdrawn does not count");
+        world.selections = vec![selection("e", 1, State::Submitted), selection("a", 1, State::Submitted)];
+        assert_eq!(warned(&world), [Reason::StructureDeviates], "also of what is selected already");
+        world.selections.pop();
+        assert_eq!(warned(&world), [Reason::StructureDeviates]);
+        assert!(world.reasons("a", 1).is_empty());
+        world.policy.structure.consequence = Consequence::Block;
+        assert_eq!(world.reasons("a", 1), [Reason::StructureDeviates]);
+        assert!(warned(&world).is_empty(), "told once");
     }
 
     #[test]

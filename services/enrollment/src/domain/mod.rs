@@ -19,6 +19,7 @@ pub mod selection;
 pub mod selections;
 pub mod settlement;
 pub mod state;
+pub mod structure;
 pub mod teacher;
 
 pub use desk::Desk;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{allocation::Allocation, audience::Dimension};
+use super::{allocation::Allocation, audience::Dimension, structure::Structure};
 
 /// Something wrong with the policy, with its remedy in both languages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Policy {
     pub class: ClassSize,
     /// `[match]`
     pub matching: Matching,
+    /// `[structure]`
+    pub structure: Structure,
     /// `[attendance]`
     pub attendance: Attendance,
     /// `[notice]`
@@ -112,15 +114,15 @@ impl Default for Matching {
     }
 }
 
-/// What approving an unmatched intensive selection takes.
+/// What follows where a selection is not as it should be: `match.consequence` of approving one, `structure.consequence`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consequence {
     /// It is shown.
     Warn,
-    /// It needs a reason, and is told to the bureau.
+    /// Approving it needs a reason; a mismatch is told to the bureau.
     Reason,
-    /// It is refused.
+    /// It is refused: a mismatch by the reviewer, a deviating structure at submission.
     Block,
 }
 
@@ -165,6 +167,7 @@ impl Policy {
             allocation: section(document, "allocation", &mut faults),
             class: section(document, "class", &mut faults),
             matching: section(document, "match", &mut faults),
+            structure: section(document, "structure", &mut faults),
             attendance: section(document, "attendance", &mut faults),
             notice: section(document, "notice", &mut faults),
         };
@@ -176,6 +179,7 @@ impl Policy {
             ("class.min_people", policy.class.min_people, 0, 10_000),
             ("attendance.min_percent", policy.attendance.min_percent, 0, 100),
             ("notice.min_days", policy.notice.min_days, 0, 365),
+            ("structure.from_selections", policy.structure.from_selections, 1, 100),
         ] {
             if value < low || value > high {
                 let (zh, en) = (format!("须在 {low} 与 {high} 之间"), format!("must be between {low} and {high}"));
@@ -189,7 +193,34 @@ impl Policy {
             let (zh, en) = ("轮次须为 1、2、…".to_owned(), "a round is 1, 2, …".to_owned());
             faults.push(Fault { key: format!("allocation.rounds.{round}"), zh, en });
         }
+        share_faults(document, &policy.structure, &mut faults);
         if faults.is_empty() { Ok(policy) } else { Err(faults) }
+    }
+}
+
+/// A line of the table whose codes nobody has would never be heard of; nor would a share that is none.
+fn share_faults(document: &toml::Table, structure: &Structure, faults: &mut Vec<Fault>) {
+    let codes = |list: &str| document.get("codes")?.get(list)?.as_array().cloned();
+    for (index, share) in structure.shares.iter().enumerate() {
+        let mut fault = |key: &str, zh: String, en: String| {
+            faults.push(Fault { key: format!("structure.shares[{index}].{key}"), zh, en });
+        };
+        for (key, given) in [
+            ("tiers", &share.tiers),
+            ("categories", &share.categories),
+            ("subjects", &share.subjects),
+            ("stages", &share.stages),
+        ] {
+            let Some(known) = codes(key) else { continue };
+            for code in given.iter().filter(|code| !known.iter().any(|known| known.as_str() == Some(code))) {
+                fault(key, format!("“{code}”不在 codes.{key} 中"), format!("{code:?} is not in codes.{key}"));
+            }
+        }
+        for (key, value) in [("percent", share.percent), ("deviation", share.deviation)] {
+            if !(0..=100).contains(&value) {
+                fault(key, "须在 0 与 100 之间".to_owned(), "must be between 0 and 100".to_owned());
+            }
+        }
     }
 }
 
@@ -205,6 +236,7 @@ fn section<T: Default + for<'de> Deserialize<'de>>(document: &toml::Table, name:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::structure::Kind;
 
     fn read(text: &str) -> Result<Policy, Vec<Fault>> {
         Policy::read(&text.parse().expect("TOML"))
@@ -224,6 +256,21 @@ mod tests {
         assert_eq!(policy.allocation.rounds.get("1"), Some(&Allocation::FirstCome));
         assert_eq!(policy.matching.dimensions, [Dimension::Stage]);
         assert_eq!(policy.matching.consequence, Consequence::Block);
+    }
+
+    #[test]
+    fn the_table_of_shares_is_checked_against_the_codes() {
+        let table = "[codes]\ntiers = [\"novice\"]\n[structure]\nconsequence = \"block\"\n[[structure.shares]]\n";
+        let policy = read(&format!("{table}tiers = [\"novice\"]\nkind = \"online\"\npercent = 20\ndeviation = 30"))
+            .expect("a table");
+        assert_eq!((policy.structure.consequence, policy.structure.from_selections), (Consequence::Block, 2));
+        assert_eq!(policy.structure.shares[0].kind, Kind::Online);
+        let faults = read(&format!("{table}tiers = [\"novise\"]\nkind = \"online\"\npercent = 101\ndeviation = -1"));
+        let keys: Vec<_> = faults.expect_err("faults").into_iter().map(|fault| fault.key).collect();
+        assert_eq!(keys, ["tiers", "percent", "deviation"].map(|key| format!("structure.shares[0].{key}")));
+        let unknown =
+            read(&format!("{table}kind = \"weekend\"\npercent = 1\ndeviation = 1")).expect_err("no such kind");
+        assert_eq!(unknown[0].key, "structure");
     }
 
     #[test]

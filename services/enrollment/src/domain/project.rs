@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{civil::Date, tz::TimeZone};
 use proto::Credit;
 
-use super::{allocation::Allocation, audience::Audience, policy::Limits};
+use super::{allocation::Allocation, audience::Audience, policy::Limits, structure::Kind};
 
 /// A project.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,6 +24,8 @@ pub struct Project {
     pub cancelled: bool,
     /// Whom it is for.
     pub audience: Audience,
+    /// What it counts as in the structure of a teacher's selections.
+    pub kinds: Vec<Kind>,
     /// Base credit: decides the 90 rule.
     pub base_credit: Credit,
     /// Difficulty in percent.

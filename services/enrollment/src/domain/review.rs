@@ -89,6 +89,20 @@ pub fn may_approve(selection: &Selection, project: &Project, policy: &Policy, re
     }
 }
 
+/// What approving a selection with these deviations from the wanted structure takes: policy `structure.consequence`. What it
+/// blocks, it blocks at submission: a reviewer need not answer for what the teacher withdraws later.
+///
+/// # Errors
+/// `STRUCTURE_REASON_REQUIRED`.
+pub fn may_approve_structure(deviations: &[Ground], policy: &Policy, reason: &str) -> Result<(), Ground> {
+    if deviations.is_empty() || policy.structure.consequence != Consequence::Reason || !reason.trim().is_empty() {
+        return Ok(());
+    }
+    let kinds: Vec<&str> =
+        deviations.iter().filter_map(|ground| ground.metadata.get("kind")).map(String::as_str).collect();
+    Err(Ground::new(Reason::StructureReasonRequired).with("kinds", kinds.join(", ")))
+}
+
 /// Whether it counts against the 75 % of matching intensive participations.
 #[must_use]
 pub fn is_unmatched_intensive(selection: &Selection, project: &Project, policy: &Policy) -> bool {
@@ -166,6 +180,13 @@ mod tests {
         assert_eq!(judge(&policy, ""), Ok(()));
         policy.matching.consequence = Consequence::Block;
         assert_eq!(judge(&policy, "教研组需要"), Err(Reason::MatchBlocked));
+        let deviations = [Ground::new(Reason::StructureDeviates).with("kind", "online")];
+        assert_eq!(may_approve_structure(&deviations, &policy, ""), Ok(()), "it warns");
+        policy.structure.consequence = Consequence::Reason;
+        let refused = may_approve_structure(&deviations, &policy, " ").expect_err("a reason is needed");
+        assert_eq!((refused.reason, refused.metadata["kinds"].as_str()), (Reason::StructureReasonRequired, "online"));
+        assert_eq!(may_approve_structure(&deviations, &policy, "教研组需要"), Ok(()));
+        assert_eq!(may_approve_structure(&[], &policy, ""), Ok(()));
         let small = Project { base_credit: Credit::whole(89), ..Project::default() };
         assert_eq!(may_approve(&selection, &small, &policy, ""), Ok(()));
     }

@@ -130,6 +130,12 @@ impl State {
     pub const fn is_live(self) -> bool {
         matches!(self, Self::Submitted | Self::SchoolApproved | Self::Waitlisted | Self::Confirmed | Self::Attended)
     }
+
+    /// Somebody has still to decide on it: what it warns of is worth telling.
+    #[must_use]
+    pub const fn is_undecided(self) -> bool {
+        matches!(self, Self::Submitted | Self::SchoolApproved | Self::Waitlisted)
+    }
 }
 
 impl Event {

@@ -12,7 +12,7 @@ use prost::Message as _;
 use proto::{
     Held,
     common::v1::Reason,
-    enrollment::v1::{SubmitSelectionRequest, SubmitSelectionResponse},
+    enrollment::v1::{self as pb, SubmitSelectionRequest, SubmitSelectionResponse},
 };
 
 use tokio::time::Instant;
@@ -24,11 +24,16 @@ use super::{
 };
 use crate::{
     domain::{
-        Desk, Policy, Projects, Selection, Teacher,
+        Desk, Ground, Policy, Projects, Selection, Teacher,
         allocation::{Allocation, allocation},
         notification::Kind,
     },
-    store::{catalog, desk as store, notifications, notifications::Message, roster, rounds, selections, wire},
+    store::{
+        catalog, desk as store, notifications,
+        notifications::Message,
+        roster::{self, Roster},
+        rounds, selections, wire,
+    },
 };
 
 /// A submission that is to be judged.
@@ -46,13 +51,15 @@ struct Taken {
     held: Held,
     name: String,
     for_account: Option<String>,
+    warnings: Vec<Ground>,
 }
 
 /// Carries the submissions out; a verdict for each, in their order. `None`: it repeats another one of the same batch.
 pub(super) async fn run(db: &Db, term: &str, jobs: &[Job], full: &Full) -> Result<Vec<Option<Answer>>, Failure> {
     let mut verdicts: Vec<Option<Answer>> = jobs.iter().map(|_| None).collect();
     let mut tx = db.batch(term).await?;
-    let (fresh, (teachers, roster_position)) = recognise(&mut tx, jobs, &mut verdicts).await?;
+    let (fresh, Roster { teachers, cycle_ends, position: roster_position }) =
+        recognise(&mut tx, jobs, &mut verdicts).await?;
     if fresh.is_empty() {
         tx.abandon().await;
         return Ok(verdicts);
@@ -65,7 +72,14 @@ pub(super) async fn run(db: &Db, term: &str, jobs: &[Job], full: &Full) -> Resul
     let later = fresh.iter().any(|fresh| fresh.admitted.windows.iter().any(|window| window.round > 1));
     let overridden = if later { rounds::overridden(&mut tx, term, &teachers_named).await? } else { BTreeSet::new() };
     let first_round_ends_on = judge::first_round_ends_on(&gates);
-    let bench = Bench { gates: &gates, policy: &policy, overridden: &overridden, roster_position, first_round_ends_on };
+    let bench = Bench {
+        gates: &gates,
+        policy: &policy,
+        overridden: &overridden,
+        roster_position,
+        cycle_ends: &cycle_ends,
+        first_round_ends_on,
+    };
 
     let mut desk = lay(&mut tx, term, &fresh, &teachers, &teachers_named, &policy).await?;
     desk.policy_version = gates.policy_version();
@@ -88,11 +102,13 @@ pub(super) async fn run(db: &Db, term: &str, jobs: &[Job], full: &Full) -> Resul
     }
     store::write(&mut tx, term, &desk).await?;
     for fresh in fresh {
-        let Some(done) = taken.get(&fresh.index) else { continue };
+        let Some(done) = taken.get_mut(&fresh.index) else { continue };
         let Some(selection) = desk.selections.get(&done.name) else { continue };
         let record = Record::of(&done.name, "submitted", &wire::facts(selection)).term(term);
         tx.record(record.by(&fresh.admitted.actor, Some(&done.held)).at(fresh.job.admission.at));
-        let reply = SubmitSelectionResponse { selection: Some(wire::selection(selection)) };
+        let warnings = std::mem::take(&mut done.warnings).into_iter().map(wire::ineligibility).collect();
+        let told = pb::Selection { warnings, ..wire::selection(selection) };
+        let reply = SubmitSelectionResponse { selection: Some(told) };
         tx.reply(fresh.claim, &reply);
         set(&mut verdicts, fresh.index, Ok(reply));
     }
@@ -107,9 +123,6 @@ fn set(verdicts: &mut [Option<Answer>], index: usize, verdict: Answer) {
         *place = Some(verdict);
     }
 }
-
-/// The teachers of a batch as they are under their locks, and the position up to which the roster is mirrored.
-type Roster = (BTreeMap<String, Teacher>, i64);
 
 /// Admits and recalls each by itself: the fresh ones are left to be judged. A replay is answered whatever has closed since.
 ///
@@ -224,7 +237,7 @@ fn decide(
     let accepted = judge::judge(bench, desk, teacher, &fresh.message.project, round, name, by)?;
     desk.submit(accepted.selection, accepted.hold)?;
     let for_account = (teacher.account != actor.account).then(|| teacher.account.clone());
-    Ok(Taken { held, name: name.to_owned(), for_account })
+    Ok(Taken { held, name: name.to_owned(), for_account, warnings: accepted.warnings })
 }
 
 /// What a teacher is told of a selection that another made for him.

@@ -1,6 +1,9 @@
 //! One submission against the rules, by what the batch has read under its locks.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use chassis::{
     Failure,
@@ -15,7 +18,7 @@ use proto::{
 use crate::{
     api::refusal,
     domain::{
-        Desk, Policy, Selection, Teacher,
+        Desk, Ground, Policy, Selection, Teacher,
         allocation::{Allocation, allocation},
         audience, eligibility,
         eligibility::Case,
@@ -51,6 +54,8 @@ pub(super) struct Bench<'a> {
     pub policy: &'a Policy,
     pub overridden: &'a BTreeSet<(String, i32)>,
     pub roster_position: i64,
+    /// By teacher, where it is known.
+    pub cycle_ends: &'a BTreeMap<String, Date>,
     /// Last day of the first round's selection window.
     pub first_round_ends_on: Option<Date>,
 }
@@ -61,6 +66,8 @@ pub(super) struct Accepted {
     pub selection: Selection,
     /// A seat is held for it.
     pub hold: bool,
+    /// What should be known of it.
+    pub warnings: Vec<Ground>,
 }
 
 /// The round of a submission.
@@ -98,7 +105,7 @@ pub(super) fn judge(
         first_round_ends_on: bench.first_round_ends_on,
         free: hold.then_some(free),
         today: bench.gates.day(at),
-        cycle_ends_on: None,
+        cycle_ends_on: bench.cycle_ends.get(&teacher.name).copied(),
         policy: bench.policy,
         zone: bench.gates.zone(),
     };
@@ -112,5 +119,5 @@ pub(super) fn judge(
     selection.submitted_by.clone_from(&actor.account);
     selection.matched = audience::matches(teacher, &project.audience, &bench.policy.matching);
     selection.roster_position = bench.roster_position;
-    Ok(Accepted { selection, hold })
+    Ok(Accepted { selection, hold, warnings: eligibility::warnings(&case) })
 }

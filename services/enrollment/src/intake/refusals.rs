@@ -2,7 +2,7 @@
 //! writer. Only refusals come of it, each for reasons that held after it arrived: whoever would get anything else gets it from
 //! the batch, in which he then waits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
@@ -77,11 +77,14 @@ pub(super) async fn run(db: &Db, term: &str, jobs: &[Job], full: &Full) -> Resul
     }
 
     let desk = Desk::new(selections, projects, books, 0);
+    // It only warns.
+    let cycle_ends = BTreeMap::new();
     let bench = Bench {
         gates: &gates,
         policy: &policy,
         overridden: &overridden,
         roster_position: 0,
+        cycle_ends: &cycle_ends,
         first_round_ends_on: judge::first_round_ends_on(&gates),
     };
     for Asked { index, job, admitted, .. } in &asked {

@@ -57,6 +57,19 @@ pub async fn current(db: &mut impl Queries, teacher: &str) -> Result<Option<Posi
     db.one(sql, args![teacher]).await?.as_ref().map(read).transpose()
 }
 
+/// The ends of these teachers' cycles, where they are known.
+pub async fn cycle_ends(db: &mut impl Queries, teachers: &BTreeSet<String>) -> Result<BTreeMap<String, Date>, Failure> {
+    let sql = keyed!("SELECT teacher, cycle_ends_on FROM credit_position WHERE ", "teacher", "$1", "");
+    let rows = db.all(sql, args![Rows::texts(teachers)]).await?;
+    let mut ends = BTreeMap::new();
+    for row in &rows {
+        if let Some(end) = day(row, "cycle_ends_on")? {
+            ends.insert(row.get("teacher")?, end);
+        }
+    }
+    Ok(ends)
+}
+
 macro_rules! fix {
     ($which:literal) => {
         concat!(

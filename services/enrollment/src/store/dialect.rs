@@ -6,7 +6,8 @@ const NOTHING: &str = "SELECT 1 AS locked WHERE 1 = 0 AND $1 = ''";
 
 macro_rules! read_teachers {
     () => {
-        "SELECT t.facts AS facts, (SELECT position FROM mirror_cursor WHERE source = 'roster') AS position
+        "SELECT t.facts AS facts, (SELECT position FROM mirror_cursor WHERE source = 'roster') AS position,
+                COALESCE((SELECT p.cycle_ends_on FROM credit_position p WHERE p.teacher = t.name), '') AS cycle_ends_on
          FROM teacher t WHERE "
     };
 }
@@ -17,7 +18,7 @@ pub const LOCK_TEACHERS: Sql = Sql {
     postgres: keyed!("SELECT name FROM teacher WHERE ", "name", "$1", " ORDER BY name FOR UPDATE").postgres,
 };
 
-/// Locks teachers, in the order of their names, and reads them with the position of their mirror. $1: names.
+/// Locks teachers, in the order of their names, and reads them with the position of their mirror and the ends of their cycles. $1: names.
 pub const LOCK_AND_READ_TEACHERS: Sql = Sql {
     sqlite: keyed!(read_teachers!(), "t.name", "$1", "").sqlite,
     postgres: keyed!(read_teachers!(), "t.name", "$1", " ORDER BY t.name FOR UPDATE OF t").postgres,

@@ -6,7 +6,9 @@ use proto::{
     roster::v1::{TeacherFacts, teacher},
 };
 
-use crate::domain::{Class, Project, Teacher, allocation::Allocation, audience::Audience, teacher::Status};
+use crate::domain::{
+    Class, Project, Teacher, allocation::Allocation, audience::Audience, structure::Kind, teacher::Status,
+};
 
 /// A teacher out of the roster's facts.
 pub fn teacher(facts: TeacherFacts) -> Result<Teacher, Failure> {
@@ -59,8 +61,10 @@ pub fn project(facts: ProjectFacts) -> Result<Project, Failure> {
         };
         Some((own.round, policy))
     });
+    let kinds = kinds(&facts);
     let audience = facts.audience.clone().unwrap_or_default();
     Ok(Project {
+        kinds,
         open: matches!(state, project::State::Published | project::State::Running),
         cancelled: state == project::State::Cancelled,
         audience: Audience {
@@ -79,6 +83,25 @@ pub fn project(facts: ProjectFacts) -> Result<Project, Failure> {
         provider: facts.provider,
         accepting_bureau: facts.accepting_bureau,
     })
+}
+
+/// What a project counts as in the structure of a teacher's selections.
+fn kinds(facts: &ProjectFacts) -> Vec<Kind> {
+    let form = match facts.form() {
+        project::Form::Intensive => Some(Kind::Intensive),
+        project::Form::Online => Some(Kind::Online),
+        project::Form::Blended => Some(Kind::Blended),
+        project::Form::Unspecified => None,
+    };
+    let level = match facts.level() {
+        project::Level::Province => Some(Kind::Province),
+        project::Level::City => Some(Kind::City),
+        project::Level::County => Some(Kind::County),
+        project::Level::Unspecified => None,
+    };
+    let of_subjects = facts.audience.as_ref().is_some_and(|audience| !audience.subjects.is_empty());
+    let elective = facts.restricted_elective.then_some(Kind::RestrictedElective);
+    [form, level, elective, of_subjects.then_some(Kind::Subject)].into_iter().flatten().collect()
 }
 
 fn day(wire: Option<proto::google::r#type::Date>) -> Result<Option<jiff::civil::Date>, Failure> {

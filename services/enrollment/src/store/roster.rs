@@ -6,10 +6,11 @@ use chassis::{
     Failure,
     db::{Queries, Row, Rows, Tx, args, insert, keyed, row},
 };
+use jiff::civil::Date;
 use prost::Message as _;
 use proto::roster::v1::{AccountFacts, OrganizationFacts, TeacherFacts, account};
 
-use super::{count, dialect, facts};
+use super::{count, day, dialect, facts};
 use crate::domain::{Teacher, calendar, teacher::Status};
 
 fn read(row: &Row) -> Result<Teacher, Failure> {
@@ -67,13 +68,29 @@ pub async fn active_under(
     rows.iter().map(read).collect()
 }
 
-/// Locks teachers and reads them: what else is read of them after it stands until the transaction ends. With the position up
-/// to which the roster is mirrored.
-pub async fn lock_and_read(tx: &mut Tx, names: &BTreeSet<String>) -> Result<(BTreeMap<String, Teacher>, i64), Failure> {
-    let rows = tx.all(dialect::LOCK_AND_READ_TEACHERS, args![Rows::texts(names)]).await?;
-    let position = rows.first().map_or(Ok(None), |row| row.get::<Option<i64>>("position"))?;
-    let teachers = rows.iter().map(|row| read(row).map(|teacher| (teacher.name.clone(), teacher)));
-    Ok((teachers.collect::<Result<_, _>>()?, position.unwrap_or_default()))
+/// Teachers as they are under their locks.
+#[derive(Debug, Default)]
+pub struct Roster {
+    /// By name.
+    pub teachers: BTreeMap<String, Teacher>,
+    /// The ends of their cycles, where credit has told them.
+    pub cycle_ends: BTreeMap<String, Date>,
+    /// How far the roster is mirrored.
+    pub position: i64,
+}
+
+/// Locks teachers and reads them: what else is read of them after it stands until the transaction ends.
+pub async fn lock_and_read(tx: &mut Tx, names: &BTreeSet<String>) -> Result<Roster, Failure> {
+    let mut roster = Roster::default();
+    for row in tx.all(dialect::LOCK_AND_READ_TEACHERS, args![Rows::texts(names)]).await? {
+        let teacher = read(&row)?;
+        roster.position = row.get::<Option<i64>>("position")?.unwrap_or_default();
+        if let Some(end) = day(&row, "cycle_ends_on")? {
+            roster.cycle_ends.insert(teacher.name.clone(), end);
+        }
+        roster.teachers.insert(teacher.name.clone(), teacher);
+    }
+    Ok(roster)
 }
 
 /// Locks teachers: what is read of them after it stands until the transaction ends.

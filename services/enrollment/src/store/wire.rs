@@ -34,6 +34,7 @@ pub fn facts(selection: &Selection) -> pb::Selection {
         roster_position: selection.roster_position,
         policy_version: selection.policy_version,
         etag: selection.revision.to_string(),
+        warnings: Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "tests say what they expect by failing")]
 
+mod advising;
 mod leaving;
 mod places;
 mod reviewing;
@@ -67,6 +68,8 @@ on_both_engines!(
     selecting::one_request_once,
     selecting::the_last_places_under_many_replicas,
     selecting::who_comes_too_late_does_not_wait_for_the_writer,
+    advising::what_should_be_known,
+    advising::a_structure_that_takes_a_reason_or_is_refused,
     reviewing::reviewing,
     reviewing::the_bureau_corrects,
     reviewing::transferred_from_a_supplementary_review,

@@ -94,7 +94,7 @@ pub async fn selecting(db: &Db, term: &str) {
     world.check_seats().await;
 }
 
-async fn listed(world: &World, actor: &proto::Actor, message: ListSelectionsRequest) -> Vec<Selection> {
+pub async fn listed(world: &World, actor: &proto::Actor, message: ListSelectionsRequest) -> Vec<Selection> {
     let path = "/shixun.enrollment.v1.SelectionService/ListSelections";
     let (mut all, mut token) = (Vec::new(), String::new());
     loop {

@@ -112,13 +112,18 @@ impl World {
     }
 
     pub async fn put_gates(&self, version: i64, windows: Vec<Window>) {
+        self.put_policy(version, windows, "").await;
+    }
+
+    /// Windows with a policy; the policy's version is the gates' and two.
+    pub async fn put_policy(&self, version: i64, windows: Vec<Window>, policy: &str) {
         let gates = Gates {
             term: self.term.clone(),
             version,
             zone: "Asia/Shanghai".to_owned(),
             windows,
-            policy_version: 3,
-            policy: String::new(),
+            policy_version: if policy.is_empty() { 3 } else { version + 2 },
+            policy: policy.to_owned(),
         };
         testing::put_gates(&self.db, gates).await.expect("gates");
     }
