@@ -37,6 +37,7 @@ pub fn entry(entry: &Entry) -> pb::Entry {
         reason: if entry.reason_text.is_empty() { entry.reason.clone() } else { entry.reason_text.clone() },
         policy_version: entry.policy_version,
         school: entry.school.clone(),
+        practice: Some(entry.practice.into()),
     }
 }
 

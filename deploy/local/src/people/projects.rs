@@ -172,6 +172,7 @@ fn project(
         difficulty_percent: draw.one(&template.difficulty).copied().unwrap_or(100),
         restricted_elective: credits < 90 && draw.percent(common.restricted_elective_percent),
         ethics_hours: total_hours.saturating_mul(common.ethics_percent).div_euclid(100).max(1),
+        practice_hours: total_hours.saturating_mul(template.practice_percent).div_euclid(100),
         total_hours,
         classes,
         ..Project::default()

@@ -215,6 +215,8 @@ pub struct Template {
     pub categories: Vec<String>,
     pub subject: bool,
     pub difficulty: Vec<i32>,
+    #[serde(default)]
+    pub practice_percent: i32,
 }
 
 /// `[common]`
@@ -269,6 +271,7 @@ impl ProjectSettings {
         for template in &self.template {
             let known = proto::catalog::v1::project::Form::from_str_name(&template.form).is_some();
             ensure!(known, "template.form: {:?} is no form", template.form);
+            ensure!((0..=100).contains(&template.practice_percent), "template.practice_percent: 0 to 100");
             ensure!(
                 !template.credits.is_empty() && !template.themes.is_empty() && !template.difficulty.is_empty(),
                 "template: credits, themes and difficulty need at least one entry each"

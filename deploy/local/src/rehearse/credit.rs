@@ -26,6 +26,7 @@ pub async fn open_balances(stage: &Stage<'_>) -> Option<()> {
                 intensive: opening.intensive,
                 evidence: format!("示例档案-{number}"),
                 request_id: format!("open-{number}"),
+                practice: None,
             };
             stage.books.must("enter an opening balance", call!(officer, LedgerServiceClient.open_balance(request)))
         }))
@@ -63,6 +64,7 @@ pub async fn school_based(stage: &Stage<'_>) {
                 effective_on: Some(today.into()),
                 source: format!("示例校本研修-{number}"),
                 request_id: format!("school-based-{number}"),
+                practice: None,
             };
             // Who has gone to another school, or left, is not this school's any more.
             let gone = [Reason::OutOfScope, Reason::TeacherNotActive, Reason::StateConflict];

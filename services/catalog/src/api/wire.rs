@@ -35,6 +35,7 @@ pub fn project(project: &Project, assignments: &[Assignment], view: View, accoun
         difficulty_percent: project.difficulty_percent,
         restricted_elective: project.restricted_elective,
         ethics_hours: project.ethics_hours,
+        practice_hours: project.practice_hours,
         total_hours: project.total_hours,
         classes: project.classes.iter().map(class).collect(),
         state: project.state.wire(),
@@ -65,6 +66,8 @@ pub fn facts(project: &Project) -> pb::ProjectFacts {
         classes: project.classes.iter().map(bare).collect(),
         state: project.state.wire(),
         allocations: allocations(&project.allocations),
+        total_hours: project.total_hours,
+        practice_hours: project.practice_hours,
     }
 }
 
@@ -165,6 +168,7 @@ const WRITABLE: &[&str] = &[
     "difficulty_percent",
     "restricted_elective",
     "ethics_hours",
+    "practice_hours",
     "total_hours",
     "classes",
     "allocations",
@@ -182,6 +186,7 @@ fn write_field(project: &mut Project, given: &pb::Project, field: &str, faults: 
         "difficulty_percent" => project.difficulty_percent = given.difficulty_percent,
         "restricted_elective" => project.restricted_elective = given.restricted_elective,
         "ethics_hours" => project.ethics_hours = given.ethics_hours,
+        "practice_hours" => project.practice_hours = given.practice_hours,
         "total_hours" => project.total_hours = given.total_hours,
         "classes" => write_classes(project, &given.classes, faults),
         "allocations" => project.allocations = read_allocations(&given.allocations, faults),

@@ -110,6 +110,7 @@ pub fn faults(project: &Project, terms: &Terms<'_>, known: impl Fn(&str) -> Know
     in_range(&mut faults, "difficulty_percent", project.difficulty_percent.into(), 1, MAX_DIFFICULTY_PERCENT.into());
     in_range(&mut faults, "total_hours", project.total_hours.into(), 1, 10_000);
     in_range(&mut faults, "ethics_hours", project.ethics_hours.into(), 0, project.total_hours.max(0).into());
+    in_range(&mut faults, "practice_hours", project.practice_hours.into(), 0, project.total_hours.max(0).into());
     audience_faults(&mut faults, &project.audience, terms.codes, known);
     for round in project.allocations.keys() {
         if !terms.rounds.contains(round) {
@@ -258,6 +259,7 @@ mod tests {
                 "difficulty_percent",
                 "total_hours",
                 "ethics_hours",
+                "practice_hours",
                 "audience.organizations",
                 "allocations[3]",
                 "classes"

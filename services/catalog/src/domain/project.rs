@@ -81,6 +81,8 @@ pub struct Project {
     pub restricted_elective: bool,
     /// Hours of teacher-ethics and core-values content.
     pub ethics_hours: i32,
+    /// Hours of practice (实践培训).
+    pub practice_hours: i32,
     /// All hours.
     pub total_hours: i32,
     /// In the order in which the provider listed them.
@@ -207,6 +209,7 @@ pub(crate) mod tests {
             difficulty_percent: 100,
             restricted_elective: false,
             ethics_hours: 4,
+            practice_hours: 20,
             total_hours: 90,
             classes: vec![class],
             allocations: BTreeMap::new(),

@@ -18,7 +18,7 @@ macro_rules! columns {
         "p.name, p.term, p.provider, p.accepting_bureau, p.title, p.description, p.level, p.form, p.audience,
          p.base_credit, p.difficulty_percent, p.restricted_elective, p.ethics_hours, p.total_hours, p.classes,
          p.allocations, p.state, p.decision_reason, p.cancellation_requested, p.cancellation_reason, p.published_at,
-         p.revision"
+         p.revision, p.practice_hours"
     };
 }
 
@@ -42,6 +42,7 @@ fn read(row: &Row) -> Result<Project, Failure> {
         difficulty_percent: narrow(row, "difficulty_percent")?,
         restricted_elective: row.get("restricted_elective")?,
         ethics_hours: narrow(row, "ethics_hours")?,
+        practice_hours: narrow(row, "practice_hours")?,
         total_hours: narrow(row, "total_hours")?,
         classes: from_json(row, "classes")?,
         allocations: from_json(row, "allocations")?,
@@ -54,7 +55,7 @@ fn read(row: &Row) -> Result<Project, Failure> {
     })
 }
 
-/// Name to menu date, in the order of the columns of `INSERT` and `UPDATE` below.
+/// Name to hours of practice, in the order of the columns of `INSERT` and `UPDATE` below.
 fn values(project: &Project) -> Result<Vec<Value>, Failure> {
     Ok(args![
         &project.name,
@@ -76,6 +77,7 @@ fn values(project: &Project) -> Result<Vec<Value>, Failure> {
         project.cancellation_requested,
         &project.cancellation_reason,
         project.published_at,
+        project.practice_hours,
     ])
 }
 
@@ -98,8 +100,9 @@ pub async fn insert(tx: &mut Tx, project: &Project) -> Result<(), Failure> {
         "INSERT INTO project (name, accepting_bureau, title, description, level, form, audience, base_credit,
                               difficulty_percent, restricted_elective, ethics_hours, total_hours, classes, allocations,
                               state, decision_reason, cancellation_requested, cancellation_reason, published_at,
-                              term, provider, revision)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
+                              practice_hours, term, provider, revision)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+                 $23)",
         values,
     )
     .await?;
@@ -113,7 +116,8 @@ pub async fn save(tx: &mut Tx, project: &Project) -> Result<(), Failure> {
          SET accepting_bureau = $2, title = $3, description = $4, level = $5, form = $6, audience = $7,
              base_credit = $8, difficulty_percent = $9, restricted_elective = $10, ethics_hours = $11,
              total_hours = $12, classes = $13, allocations = $14, state = $15, decision_reason = $16,
-             cancellation_requested = $17, cancellation_reason = $18, published_at = $19
+             cancellation_requested = $17, cancellation_reason = $18, published_at = $19,
+             practice_hours = $20
          WHERE name = $1",
         values(project)?,
     )

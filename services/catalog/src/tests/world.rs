@@ -266,6 +266,7 @@ pub fn project(title: &str) -> pb::Project {
         base_credit: Some(proto::Credit::whole(90).into()),
         difficulty_percent: 100,
         ethics_hours: 2,
+        practice_hours: 10,
         total_hours: 40,
         classes: vec![class(40, 52), class(30, 55)],
         ..pb::Project::default()

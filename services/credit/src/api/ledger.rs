@@ -130,6 +130,7 @@ struct ByHand {
     kind: Kind,
     base: Credit,
     awarded: Credit,
+    practice: Credit,
     effective_on: Option<Date>,
     intensive: bool,
     /// The field that names the source, and what it says.
@@ -145,6 +146,7 @@ pub(crate) async fn open_balance(api: &Api, call: Call<OpenBalanceRequest>) -> R
         kind: Kind::OpeningBalance,
         base: request.base.unwrap_or_default().into(),
         awarded: request.awarded.unwrap_or_default().into(),
+        practice: request.practice.unwrap_or_default().into(),
         effective_on: day(&mut faults, "effective_on", request.effective_on),
         intensive: request.intensive,
         source: ("evidence", request.evidence),
@@ -166,6 +168,7 @@ pub(crate) async fn record_school_based(
         kind: Kind::SchoolBased,
         base: awarded,
         awarded,
+        practice: request.practice.unwrap_or_default().into(),
         effective_on: day(&mut faults, "effective_on", request.effective_on),
         intensive: false,
         source: ("source", request.source),
@@ -188,6 +191,7 @@ async fn enter(tx: &mut Tx, mut faults: Faults, by_hand: ByHand) -> Result<Entry
         kind: by_hand.kind,
         base: by_hand.base,
         awarded: by_hand.awarded,
+        practice: by_hand.practice,
         effective_on,
         recorded_at: tx.at(),
         source: by_hand.source.1,
@@ -229,6 +233,9 @@ fn check(faults: &mut Faults, by_hand: &ByHand, rules: &Rules, at: i64) {
         amount("base", by_hand.base);
     }
     amount("awarded", by_hand.awarded);
+    if by_hand.practice < Credit::ZERO || by_hand.practice > by_hand.awarded {
+        faults.add("practice", "应在 0 与认定学分之间", "must lie between 0 and what is awarded");
+    }
     if by_hand.intensive && by_hand.base < rules.policy.intensive_base {
         let need = rules.policy.intensive_base.0 / 100;
         faults.add(

@@ -14,7 +14,7 @@ use crate::{
     domain::{
         entry::{Entry, Kind},
         matching::matches,
-        recognition::{Act, Earned, Outcome, decide, is_intensive},
+        recognition::{Act, Earned, Outcome, decide, is_intensive, practice},
     },
     rules::Rules,
     store::{
@@ -86,6 +86,7 @@ fn entry(
         kind: Kind::Project,
         base: earned.base,
         awarded: earned.awarded,
+        practice: practice(earned.awarded, project.practice_hours, project.total_hours),
         effective_on: earned.effective_on,
         recorded_at: tx.at(),
         source: outcome.selection.clone(),

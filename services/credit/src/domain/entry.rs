@@ -43,6 +43,8 @@ pub struct Entry {
     pub base: Credit,
     /// Counts toward the totals; negative on a reversal.
     pub awarded: Credit,
+    /// What of it was earned by practice (实践培训).
+    pub practice: Credit,
     /// Decides year and cycle.
     pub effective_on: Date,
     /// When the ledger learned of it, in microseconds since the epoch.
@@ -90,6 +92,7 @@ impl Entry {
             kind: Kind::Reversal,
             base: -self.base,
             awarded: -self.awarded,
+            practice: -self.practice,
             recorded_at,
             reverses: self.name.clone(),
             reversed_by: String::new(),

@@ -28,6 +28,8 @@ pub struct Policy {
     pub school_based_cap: Credit,
     /// `requirements.probation_credits`: of a new teacher in the probation year.
     pub probation_credits: Credit,
+    /// `requirements.probation_practice`: of these, by practice.
+    pub probation_practice: Credit,
     /// `requirements.principal_credits`: of a new principal.
     pub principal_credits: Credit,
     /// `requirements.principal_intensive`: of a new principal, base credit of intensive training.
@@ -86,6 +88,7 @@ struct RequirementsSection {
     match_percent: i64,
     school_based_cap: i64,
     probation_credits: i64,
+    probation_practice: i64,
     principal_credits: i64,
     principal_intensive: i64,
     principal_years: i16,
@@ -103,6 +106,7 @@ impl Default for RequirementsSection {
             match_percent: 75,
             school_based_cap: 120,
             probation_credits: 180,
+            probation_practice: 80,
             principal_credits: 300,
             principal_intensive: 90,
             principal_years: 1,
@@ -137,6 +141,7 @@ fn from_sections(cycle: &CycleSection, requirements: RequirementsSection, matchi
         match_percent: requirements.match_percent,
         school_based_cap: Credit::whole(requirements.school_based_cap),
         probation_credits: Credit::whole(requirements.probation_credits),
+        probation_practice: Credit::whole(requirements.probation_practice),
         principal_credits: Credit::whole(requirements.principal_credits),
         principal_intensive: Credit::whole(requirements.principal_intensive),
         principal_years: requirements.principal_years,
@@ -169,6 +174,7 @@ impl Read for Policy {
             ("requirements.intensive_base", requirements.intensive_base),
             ("requirements.school_based_cap", requirements.school_based_cap),
             ("requirements.probation_credits", requirements.probation_credits),
+            ("requirements.probation_practice", requirements.probation_practice),
             ("requirements.principal_credits", requirements.principal_credits),
             ("requirements.principal_intensive", requirements.principal_intensive),
         ] {

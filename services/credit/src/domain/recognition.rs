@@ -18,6 +18,13 @@ pub fn is_intensive(held_as_such: bool, base: Credit, policy: &Policy) -> bool {
     held_as_such && base >= policy.intensive_base
 }
 
+/// What of a project's credit was earned by practice (实践培训): as many parts of it as of its hours are practice.
+#[must_use]
+pub fn practice(awarded: Credit, practice_hours: i64, total_hours: i64) -> Credit {
+    let hours = practice_hours.clamp(0, total_hours.max(0));
+    Credit(awarded.0.saturating_mul(hours).checked_div(total_hours).unwrap_or_default())
+}
+
 /// A result as enrollment last told it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {

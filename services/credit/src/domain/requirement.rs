@@ -16,6 +16,8 @@ pub const RESTRICTED_ELECTIVE_YEAR: &str = "restricted_elective_year";
 pub const MATCH_75: &str = "match_75";
 /// The probation year of a new teacher.
 pub const PROBATION_180: &str = "probation_180";
+/// Of that, practice.
+pub const PROBATION_PRACTICE_80: &str = "probation_practice_80";
 /// A new principal, all in all.
 pub const NEW_PRINCIPAL_300: &str = "new_principal_300";
 /// A new principal, intensive training.

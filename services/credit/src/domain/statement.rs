@@ -9,7 +9,7 @@ use super::{
     ledger::{Counted, count},
     policy::Policy,
     requirement::{
-        CYCLE_360, INTENSIVE_90, NEW_PRINCIPAL_300, NEW_PRINCIPAL_INTENSIVE_90, PROBATION_180,
+        CYCLE_360, INTENSIVE_90, NEW_PRINCIPAL_300, NEW_PRINCIPAL_INTENSIVE_90, PROBATION_180, PROBATION_PRACTICE_80,
         RESTRICTED_ELECTIVE_YEAR, Requirement, YEAR_24,
     },
     teacher::Teacher,
@@ -44,13 +44,15 @@ pub fn draw_up(teacher: &Teacher, entries: &[Entry], on: Date, policy: &Policy) 
     let school_based = || in_cycle.iter().filter(|counted| counted.entry.kind == Kind::SchoolBased);
     let cycle_awarded: Credit = in_cycle.iter().map(|counted| counted.counted).sum();
     let year_awarded: Credit = in_year.iter().map(|counted| counted.counted).sum();
+    let [probation, probation_practice] = probation(teacher, entries, on, policy);
     let [principal, principal_intensive] = new_principal(teacher, entries, on, policy);
     let requirements = vec![
         if_there(cycle.is_some(), Requirement::credits(CYCLE_360, cycle_awarded.0, policy.cycle_credits.0)),
         if_there(!teacher.on_probation(on), Requirement::credits(YEAR_24, year_awarded.0, policy.year_each.0)),
         if_there(cycle.is_some(), Requirement::times(INTENSIVE_90, intensive(in_cycle.iter().copied()), 1)),
         Requirement::times(RESTRICTED_ELECTIVE_YEAR, electives(in_year.iter().copied()), 1),
-        probation(teacher, entries, on, policy),
+        probation,
+        probation_practice,
         principal,
         principal_intensive,
     ];
@@ -74,14 +76,20 @@ pub fn electives<'a>(counted: impl Iterator<Item = &'a Counted<'a>>) -> i64 {
     counted.filter(|counted| counted.entry.restricted_elective).fold(0, |count, _| count + 1)
 }
 
-/// Judged while it lasts: earlier probation years may lie before the platform. Hours of practice are not recorded.
-fn probation(teacher: &Teacher, entries: &[Entry], on: Date, policy: &Policy) -> Requirement {
-    let earned: Credit = entries
-        .iter()
-        .filter(|entry| entry.is_live() && entry.effective_on <= on && teacher.on_probation(entry.effective_on))
-        .map(|entry| entry.awarded)
-        .sum();
-    if_there(teacher.on_probation(on), Requirement::credits(PROBATION_180, earned.0, policy.probation_credits.0))
+/// Judged while it lasts: earlier probation years may lie before the platform.
+fn probation(teacher: &Teacher, entries: &[Entry], on: Date, policy: &Policy) -> [Requirement; 2] {
+    let earned = || {
+        entries
+            .iter()
+            .filter(|entry| entry.is_live() && entry.effective_on <= on && teacher.on_probation(entry.effective_on))
+    };
+    let all: Credit = earned().map(|entry| entry.awarded).sum();
+    let practice: Credit = earned().map(|entry| entry.practice).sum();
+    [
+        Requirement::credits(PROBATION_180, all.0, policy.probation_credits.0),
+        Requirement::credits(PROBATION_PRACTICE_80, practice.0, policy.probation_practice.0),
+    ]
+    .map(|requirement| if_there(teacher.on_probation(on), requirement))
 }
 
 /// Judged while he is new: everything that became effective since the appointment, and the base credit of what of it is

@@ -44,6 +44,7 @@ fn entry(number: usize, kind: Kind, awarded: i64, effective_on: Date) -> Entry {
         kind,
         base: Credit(awarded),
         awarded: Credit(awarded),
+        practice: Credit::ZERO,
         effective_on,
         recorded_at: i64::try_from(number).unwrap(),
         source: format!("source-{number}"),

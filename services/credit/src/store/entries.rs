@@ -14,6 +14,7 @@ macro_rules! entries {
     ($rest:literal) => {
         concat!(
             "SELECT e.name AS name, e.teacher AS teacher, e.kind AS kind, e.base AS base, e.awarded AS awarded,
+                    e.practice AS practice,
                     e.effective_on AS effective_on, e.recorded_at AS recorded_at, e.source AS source,
                     e.revision AS revision, e.intensive AS intensive, e.restricted_elective AS restricted_elective,
                     e.matched AS matched, e.project AS project, e.reverses AS reverses,
@@ -65,6 +66,7 @@ fn read(row: &Row) -> Result<Entry, Failure> {
         kind: Kind::of(kind).ok_or_else(|| Failure::internal(format!("kind {kind} of an entry")))?,
         base: Credit(row.get("base")?),
         awarded: Credit(row.get("awarded")?),
+        practice: Credit(row.get("practice")?),
         effective_on: known_day(row, "effective_on")?,
         recorded_at: row.get("recorded_at")?,
         source: row.get("source")?,
@@ -115,7 +117,8 @@ pub async fn add<'a>(tx: &mut Tx, entries: impl Iterator<Item = &'a Entry> + Sen
             entry.reason.as_str(),
             entry.reason_text.as_str(),
             entry.policy_version,
-            entry.school.as_str()
+            entry.school.as_str(),
+            entry.practice.0
         ]);
     }
     let insert = insert!(
@@ -124,7 +127,7 @@ pub async fn add<'a>(tx: &mut Tx, entries: impl Iterator<Item = &'a Entry> + Sen
             name TEXT, teacher TEXT, kind BIGINT, base BIGINT, awarded BIGINT, effective_on TEXT, recorded_at BIGINT,
             source TEXT, once TEXT, revision BIGINT, intensive BIGINT, restricted_elective BIGINT, matched BIGINT,
             project TEXT, reverses TEXT, account TEXT, role BIGINT, organization TEXT, service TEXT, reason TEXT,
-            reason_text TEXT, policy_version BIGINT, school TEXT
+            reason_text TEXT, policy_version BIGINT, school TEXT, practice BIGINT
         ],
         "ON CONFLICT DO NOTHING"
     );

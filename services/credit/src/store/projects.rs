@@ -23,6 +23,10 @@ pub struct Project {
     pub intensive_form: bool,
     /// 限定选修
     pub restricted_elective: bool,
+    /// All hours; 0 where the catalog has not told them.
+    pub total_hours: i64,
+    /// Hours of practice among them.
+    pub practice_hours: i64,
     /// Whom it is for.
     pub audience: Audience,
 }
@@ -32,12 +36,13 @@ pub async fn put(tx: &mut Tx, facts: &ProjectFacts) -> Result<(), Failure> {
     let audience = facts.audience.clone().unwrap_or_default();
     tx.execute(
         "INSERT INTO project (name, term, level, form, base, restricted_elective, tiers, categories, stages, subjects,
-            organizations)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            organizations, total_hours, practice_hours)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
          ON CONFLICT (name) DO UPDATE SET level = excluded.level, form = excluded.form, base = excluded.base,
             restricted_elective = excluded.restricted_elective, tiers = excluded.tiers,
             categories = excluded.categories, stages = excluded.stages, subjects = excluded.subjects,
-            organizations = excluded.organizations",
+            organizations = excluded.organizations, total_hours = excluded.total_hours,
+            practice_hours = excluded.practice_hours",
         args![
             &facts.name,
             &facts.term,
@@ -49,7 +54,9 @@ pub async fn put(tx: &mut Tx, facts: &ProjectFacts) -> Result<(), Failure> {
             list(&audience.categories)?,
             list(&audience.stages)?,
             list(&audience.subjects)?,
-            list(&audience.organizations)?
+            list(&audience.organizations)?,
+            facts.total_hours,
+            facts.practice_hours
         ],
     )
     .await?;
@@ -60,7 +67,8 @@ pub async fn put(tx: &mut Tx, facts: &ProjectFacts) -> Result<(), Failure> {
 pub async fn load(db: &mut impl Queries, names: &Rows) -> Result<BTreeMap<String, Project>, Failure> {
     let rows = db
         .all(
-            "SELECT name, form, base, restricted_elective, tiers, categories, stages, subjects, organizations
+            "SELECT name, form, base, restricted_elective, tiers, categories, stages, subjects, organizations,
+                    total_hours, practice_hours
              FROM project
              WHERE name IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY name",
             args![names.json()],
@@ -72,6 +80,8 @@ pub async fn load(db: &mut impl Queries, names: &Rows) -> Result<BTreeMap<String
                 base: Credit(row.get("base")?),
                 intensive_form: row.get::<i64>("form")? == Form::Intensive as i64,
                 restricted_elective: flag(row, "restricted_elective")?,
+                total_hours: row.get("total_hours")?,
+                practice_hours: row.get("practice_hours")?,
                 audience: Audience {
                     tiers: from_list(row, "tiers")?,
                     categories: from_list(row, "categories")?,

@@ -62,6 +62,31 @@ async fn an_appointment_makes_a_new_principal() {
 }
 
 #[tokio::test]
+async fn a_probation_year_asks_for_practice() {
+    for county in counties().await {
+        let new = TeacherFacts { employed_on: wire_day("2019-09-01"), ..teacher(1, SCHOOL_1, "2019-09-01", "novice") };
+        county.told(&RosterMirror, &[change("2019-09-01", &new)]).await;
+        let results =
+            [change("2019-12-01", &result(1, 1, 1, 96, State::Passed)), change("2019-12-01", &confirmed(CLASS, 1))];
+        county.told(&crate::mirror::EnrollmentMirror, &results).await;
+        county.step(Action::RecognizeResults, CLASS, "2019-12-02").await;
+        let lessons =
+            county.school_based(&admin(SCHOOL_1), 1, 10_000, "2019-12-20", "lessons under a mentor").await.unwrap();
+        assert_eq!(hundredths(&lessons.practice), 5_000);
+        let statement = county.statement_on(1, "2019-12-31").await;
+        let of = |key: &str| statement.requirements.iter().find(|one| one.key == key).unwrap().clone();
+        // A third of the project's hours are practice.
+        assert_eq!((of("probation_practice_80").numerator, of("probation_practice_80").met), (3_200 + 5_000, true));
+        assert_eq!((of("probation_180").numerator, of("probation_180").met), (19_600, true));
+        county.reverse(&officer(), "2020-01-12", &lessons.name).await.unwrap();
+        let statement = county.statement_on(1, "2019-12-31").await;
+        let practice = statement.requirements.iter().find(|one| one.key == "probation_practice_80").unwrap();
+        assert_eq!((practice.applicable, practice.met, practice.numerator), (true, false, 3_200));
+        assert_eq!(statement.entries.iter().map(|entry| hundredths(&entry.practice)).sum::<i64>(), 3_200);
+    }
+}
+
+#[tokio::test]
 async fn every_fault_is_told_and_nothing_is_changed() {
     for county in counties().await {
         let bad = OpenBalanceRequest {
@@ -70,10 +95,11 @@ async fn every_fault_is_told_and_nothing_is_changed() {
             effective_on: wire_day("2019-06-21"),
             intensive: true,
             evidence: " ".to_owned(),
+            practice: Some(PbCredit { hundredths: 1 }),
             ..county.balance(1, 1, "2018-01-01")
         };
         let status = tonic::Status::from(county.open(&officer(), bad).await.unwrap_err());
-        for field in ["base", "awarded", "intensive", "effective_on", "evidence"] {
+        for field in ["base", "awarded", "practice", "intensive", "effective_on", "evidence"] {
             assert!(status.message().contains(field), "{field} is missing in {}", status.message());
         }
         let no_day = OpenBalanceRequest {

@@ -110,6 +110,8 @@ fn project(number: u32, base: i64, tiers: &[&str], restricted_elective: bool) ->
         base_credit: Some(Credit::whole(base).into()),
         difficulty_percent: 100,
         restricted_elective,
+        total_hours: 60,
+        practice_hours: 20,
         ..ProjectFacts::default()
     }
 }
@@ -217,6 +219,7 @@ impl County {
             intensive: false,
             evidence: format!("archive {teacher}"),
             request_id: self.request_id(),
+            practice: None,
         }
     }
 
@@ -234,6 +237,7 @@ impl County {
             effective_on: wire_day(on),
             source: source.to_owned(),
             request_id: self.request_id(),
+            practice: Some(Credit(hundredths / 2).into()),
         };
         let call = self.call("LedgerService/RecordSchoolBased", actor, "2020-01-10", request);
         let reply = ledger::record_school_based(&self.api, call)

@@ -272,7 +272,7 @@ async fn fill(world: &World) -> anyhow::Result<()> {
             "INSERT INTO project SELECT u.name, m.term, m.provider, m.accepting_bureau, u.title, u.title, u.level, m.form,
                 u.audience, m.base_credit, m.difficulty_percent, m.restricted_elective, m.ethics_hours, m.total_hours,
                 m.classes, m.allocations, m.state, m.decision_reason, m.cancellation_requested, m.cancellation_reason,
-                m.published_at, m.revision
+                m.published_at, m.revision, m.practice_hours
              FROM project m, UNNEST($2::text[], $3::text[], $4::text[], $5::text[]) AS u (name, title, level, audience)
              WHERE m.name = $1",
         )

@@ -72,6 +72,7 @@ fn blank(name: String, term: &str, provider: String) -> Project {
         difficulty_percent: 0,
         restricted_elective: false,
         ethics_hours: 0,
+        practice_hours: 0,
         total_hours: 0,
         classes: Vec::new(),
         allocations: std::collections::BTreeMap::new(),

@@ -6,7 +6,10 @@ use super::super::{
     entry::Kind,
     ledger::count,
     policy::Policy,
-    requirement::{CYCLE_360, INTENSIVE_90, NEW_PRINCIPAL_300, NEW_PRINCIPAL_INTENSIVE_90, PROBATION_180, YEAR_24},
+    requirement::{
+        CYCLE_360, INTENSIVE_90, NEW_PRINCIPAL_300, NEW_PRINCIPAL_INTENSIVE_90, PROBATION_180, PROBATION_PRACTICE_80,
+        YEAR_24,
+    },
     statement::{draw_up, position},
 };
 use super::{Entry, day, entry, leaves, reverse, teacher};
@@ -43,14 +46,19 @@ fn a_reversal_makes_room_under_the_limit() {
 fn the_probation_year_counts_for_itself_only() {
     let mut teacher = teacher(date(2018, 8, 1));
     teacher.employed_on = Some(date(2018, 8, 1));
-    let entries =
+    let mut entries =
         [entry(1, Kind::Project, 18_000, date(2019, 7, 31)), entry(2, Kind::Project, 3_000, date(2019, 8, 1))];
+    entries[0].practice = Credit::whole(79);
+    entries[1].practice = Credit::whole(30);
     let found = |day, key| {
         let statement = draw_up(&teacher, &entries, day, &Policy::default());
         statement.requirements.into_iter().find(|requirement| requirement.key == key).unwrap()
     };
     let probation = found(date(2019, 7, 31), PROBATION_180);
     assert!(probation.applicable && probation.met);
+    let practice = found(date(2019, 7, 31), PROBATION_PRACTICE_80);
+    assert_eq!((practice.applicable, practice.met, practice.value, practice.required), (true, false, 7_900, 8_000));
+    assert!(!found(date(2019, 8, 1), PROBATION_PRACTICE_80).applicable);
     assert!(!found(date(2019, 7, 31), YEAR_24).applicable);
     assert!(!found(date(2019, 8, 1), PROBATION_180).applicable);
     assert_eq!(found(date(2019, 12, 31), CYCLE_360).numerator, 3_000);

@@ -5,7 +5,7 @@ use proto::Credit;
 use super::super::{
     entry::{Entry, Kind},
     policy::Policy,
-    recognition::{Act, Earned, Outcome, award, decide, is_intensive},
+    recognition::{Act, Earned, Outcome, award, decide, is_intensive, practice},
 };
 use super::{entry, reverse};
 
@@ -66,6 +66,16 @@ fn intensive_is_a_form_and_an_amount() {
 }
 
 proptest! {
+    /// The definition, exactly: the most hundredths whose hours do not exceed those of practice.
+    #[test]
+    fn practice_is_the_share_of_hours(awarded in 0_i64..50_000, hours in 0_i64..300, total in 0_i64..300) {
+        let Credit(earned) = practice(Credit(awarded), hours, total);
+        prop_assert!((0..=awarded).contains(&earned));
+        let (hours, total) = (hours.min(total), total);
+        prop_assert!(total == 0 || (earned * total <= awarded * hours && awarded * hours < (earned + 1) * total));
+        prop_assert!(total > 0 || earned == 0);
+    }
+
     #[test]
     fn recognition_is_once_only_and_follows_the_result(
         history in prop::collection::vec((prop::option::of(1_i64..4), any::<bool>(), any::<bool>()), 1..30),

@@ -73,6 +73,7 @@ impl Play {
                 intensive: false,
                 evidence: source.clone(),
                 request_id,
+                practice: None,
             };
             let other = credit::OpenBalanceRequest { evidence: "别的".to_owned(), ..request.clone() };
             let path = "/shixun.credit.v1.LedgerService/OpenBalance";
@@ -84,6 +85,7 @@ impl Play {
                 effective_on,
                 source: source.clone(),
                 request_id,
+                practice: awarded,
             };
             let other = credit::RecordSchoolBasedRequest { source: "别的".to_owned(), ..request.clone() };
             let path = "/shixun.credit.v1.LedgerService/RecordSchoolBased";
