@@ -1,11 +1,18 @@
 //! The domain on the wire.
 
+use std::collections::BTreeMap;
+
+use chassis::failure::localized;
 use jiff::civil::Date;
-use proto::credit::v1::{self as pb, CreditPosition};
+use proto::{
+    common::v1::Reason,
+    credit::v1::{self as pb, CreditPosition},
+};
 
 use crate::domain::{
     entry::{Entry, Kind},
     requirement::Requirement,
+    shortfall::{self, Shortfall},
     statement::Position,
 };
 
@@ -71,6 +78,33 @@ pub fn requirement(requirement: &Requirement) -> pb::Requirement {
         required_hundredths: requirement.required,
         value_hundredths: requirement.value,
     }
+}
+
+/// What warns a teacher, in a calendar year.
+#[must_use]
+pub fn warning(short: &Shortfall, year: i32) -> pb::Warning {
+    warn(short.reason, short.value, short.required, year)
+}
+
+/// A report of compliance with what warns in it.
+#[must_use]
+pub fn warned(report: pb::Compliance) -> pb::Compliance {
+    let short = report.requirements.iter().filter(|requirement| requirement.applicable && !requirement.met);
+    let warnings = short.filter_map(|requirement| {
+        let reason = shortfall::reason(&requirement.key)?;
+        Some(warn(reason, requirement.value_hundredths, requirement.required_hundredths, report.year))
+    });
+    pb::Compliance { warnings: warnings.collect(), ..report }
+}
+
+fn warn(reason: Reason, value: i64, required: i64, year: i32) -> pb::Warning {
+    let decimal = |hundredths: i64| format!("{}.{:02}", hundredths / 100, hundredths % 100);
+    let metadata: BTreeMap<String, String> =
+        [("value", decimal(value)), ("required", decimal(required)), ("year", year.to_string())]
+            .map(|(key, value)| (key.to_owned(), value))
+            .into();
+    let (zh, en) = localized(reason, &metadata);
+    pb::Warning { reason: reason.into(), metadata, zh, en }
 }
 
 /// A day of a mirrored fact; what is no day of the calendar is absent.

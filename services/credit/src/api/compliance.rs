@@ -57,6 +57,7 @@ pub(super) fn report(organization: &str, year: i16, tally: &Tally, state: State,
         teachers: i32::try_from(tally.teachers).unwrap_or(i32::MAX),
         requirements: tally.requirements(policy).iter().map(wire::requirement).collect(),
         state: state.into(),
+        warnings: Vec::new(),
     }
 }
 
@@ -71,9 +72,9 @@ pub(crate) async fn get(api: &Api, call: Call<GetComplianceRequest>) -> Result<G
         Some(taken) => {
             let mut of_schools = Vec::with_capacity(schools.len());
             for school in &schools {
-                of_schools.extend(compliance::of_year(&mut db, school, year).await?);
+                of_schools.extend(compliance::of_year(&mut db, school, year).await?.map(wire::warned));
             }
-            Ok(GetComplianceResponse { compliance: Some(taken), schools: of_schools })
+            Ok(GetComplianceResponse { compliance: Some(wire::warned(taken)), schools: of_schools })
         }
         None => live(&mut db, &organization, year, &schools).await,
     }
@@ -90,10 +91,10 @@ async fn live(
     let sum = tallies.values().copied().sum();
     let of_schools = schools.iter().map(|school| {
         let tally = tallies.get(school).copied().unwrap_or_default();
-        report(school, year, &tally, State::Live, &policy)
+        wire::warned(report(school, year, &tally, State::Live, &policy))
     });
     Ok(GetComplianceResponse {
-        compliance: Some(report(organization, year, &sum, State::Live, &policy)),
+        compliance: Some(wire::warned(report(organization, year, &sum, State::Live, &policy))),
         schools: of_schools.collect(),
     })
 }

@@ -22,6 +22,7 @@ use crate::{
     domain::{
         entry::{Entry, Kind},
         policy::Policy,
+        shortfall,
         statement::draw_up,
         teacher::Teacher,
     },
@@ -85,6 +86,7 @@ pub(crate) async fn statement(api: &Api, call: Call<GetStatementRequest>) -> Res
     let book = book(&mut db, &request.teacher, recorded_by).await?;
     scope::over_teacher(db.actor(), &book.kept)?;
     let drawn_up = draw_up(&book.kept.teacher, &book.entries, on, &rules.policy);
+    let short = shortfall::of_teacher(&drawn_up.requirements, &rules.policy);
     let statement = Statement {
         teacher: request.teacher,
         on: Some(on.into()),
@@ -95,6 +97,7 @@ pub(crate) async fn statement(api: &Api, call: Call<GetStatementRequest>) -> Res
         year_awarded: Some(drawn_up.year_awarded.into()),
         school_based_counted: Some(drawn_up.school_based_counted.into()),
         school_based_not_counted: Some(drawn_up.school_based_not_counted.into()),
+        warnings: short.iter().map(|short| wire::warning(short, on.year().into())).collect(),
         requirements: drawn_up.requirements.iter().map(wire::requirement).collect(),
         entries: book.entries.iter().filter(|entry| entry.effective_on <= on).map(wire::entry).collect(),
     };

@@ -8,6 +8,7 @@ pub mod matching;
 pub mod policy;
 pub mod recognition;
 pub mod requirement;
+pub mod shortfall;
 pub mod standing;
 pub mod statement;
 pub mod teacher;

@@ -83,6 +83,19 @@ async fn the_numbers_of_a_year_and_the_names_behind_them() {
         assert_eq!(numbers(&schools[0], "year_mean_72"), (true, true, 19_200, 24));
         assert_eq!(numbers(&schools[1], "year_mean_72"), (true, false, 2_000, 12));
         assert!(!of(&schools[1], "match_75").applicable && !of(&schools[1], "cycle_360").applicable);
+        // Falling short of the mean, or of the share of electives, warns: organisations here, each teacher in his statement.
+        let told = |compliance: &Compliance| compliance.warnings.iter().map(|one| one.reason()).collect::<Vec<_>>();
+        assert_eq!(told(&bureau), [Reason::YearMeanShort, Reason::RestrictedElectiveShort]);
+        assert_eq!(told(&schools[0]), [Reason::RestrictedElectiveShort]);
+        assert!(bureau.warnings[0].zh.contains("70.66") && bureau.warnings[0].en.contains("72.00"), "{bureau:?}");
+        let third = county.statement_on(3, "2019-12-31").await;
+        assert_eq!(third.warnings.iter().map(|one| one.reason()).collect::<Vec<_>>(), [Reason::YearMeanShort]);
+        let first = county.statement_on(1, "2019-12-31").await;
+        assert_eq!(
+            first.warnings.iter().map(|one| one.reason()).collect::<Vec<_>>(),
+            [Reason::RestrictedElectiveMissing]
+        );
+
         assert_eq!(
             county.compliance(DISTRICT, 2019).await.unwrap().compliance.unwrap().requirements,
             bureau.requirements
@@ -140,6 +153,8 @@ async fn a_final_report_stands_whatever_comes_after() {
         assert_eq!(county.compliance(BUREAU, 2020).await.unwrap().compliance.unwrap().state(), Standing::Live);
         let reports = county.feed::<Compliance>().await;
         assert_eq!(reports.len(), 8);
+        assert!(reports.iter().all(|(_, report)| report.warnings.is_empty()), "texts are no part of changes");
+        assert!(!found.compliance.unwrap().warnings.is_empty());
         assert_eq!(reports[7].0, "reported finally");
     }
 }

@@ -75,6 +75,10 @@ kinds! {
     UnmatchedApproved = "unmatched_approved", "“{selection}”与教师层次类别不匹配，学校已说明理由并批准。", "{selection} does not match tier and category; the school approved it with a reason.";
     /// To provider and bureau.
     TooSmall = "class_too_small", "班级“{class}”人数不足（{participants}/{needed}），建议取消。", "{class} is too small ({participants} of {needed}): proposed for cancelling.";
+    /// To the school's administrators and principal.
+    MeanShort = "year_mean_short", "“{organization}”{year} 年人均学分 {value}（{state_zh}），未达到 {required}。", "The mean of {organization} in {year} is {value} credits ({state_en}): below {required}.";
+    /// To the school's administrators and principal.
+    ElectivesShort = "restricted_elective_short", "“{organization}”至 {year} 年，年均 {value}% 的教师完成限定选修（{state_zh}），未达到 {required}%。", "Up to {year}, {value} % of the teachers of {organization} a year complete a restricted elective ({state_en}): below {required} %.";
     /// To the provider.
     ResultsDue = "results_due", "班级“{class}”尚未确认成绩。", "The results of {class} are not confirmed yet.";
 }
@@ -84,6 +88,16 @@ impl Kind {
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.word() == word)
+    }
+
+    /// What a school is told that falls short of a requirement of compliance; `None` of those that do not warn (DESIGN §5).
+    #[must_use]
+    pub fn of_shortfall(requirement: &str) -> Option<Self> {
+        match requirement {
+            "year_mean_72" => Some(Self::MeanShort),
+            "restricted_elective_21" => Some(Self::ElectivesShort),
+            _ => None,
+        }
     }
 
     /// The text with its variables filled in: (zh, en).

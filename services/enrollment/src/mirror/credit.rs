@@ -1,4 +1,4 @@
-//! Credit: where teachers stand, and which results have become credit.
+//! Credit: where teachers stand, which results have become credit, and which schools fall short when compliance is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +8,13 @@ use chassis::{
     db::{Scope, Tx},
 };
 use proto::{
-    common::v1::Change,
-    credit::v1::{CreditPosition, Entry, entry::Kind},
+    common::v1::{Change, Reason},
+    credit::v1::{Compliance, CreditPosition, Entry, compliance, entry::Kind},
 };
 
 use crate::{
-    domain::{Event, Selection, State, desk::Why},
-    store::{credit, desk as store, selections},
+    domain::{Event, Selection, State, desk::Why, notification, review::SCHOOL_REVIEWERS},
+    store::{credit, desk as store, notifications, notifications::Message, people, selections},
 };
 
 /// Mirrors credit.
@@ -41,10 +41,56 @@ impl chassis::Mirror for CreditMirror {
                     tx.set_at(proto::instant(at));
                 }
                 take(tx, &entry).await?;
+            } else if let Some(report) = decode::<Compliance>(change)? {
+                if let Some(at) = &change.at {
+                    tx.set_at(proto::instant(at));
+                }
+                tell_short(tx, &change.term, &report).await?;
             }
         }
         credit::put(tx, positions.values()).await
     }
+}
+
+/// Compliance was taken: a school that falls short of what warns is told, provisionally and finally.
+async fn tell_short(tx: &mut Tx, term: &str, report: &Compliance) -> Result<(), Failure> {
+    let short = report.requirements.iter().filter(|requirement| requirement.applicable && !requirement.met);
+    let short: Vec<_> = short.filter_map(|one| Some((notification::Kind::of_shortfall(&one.key)?, one))).collect();
+    if short.is_empty() {
+        return Ok(());
+    }
+    let (zh, en) = match report.state() {
+        compliance::State::Final => ("终报", "final"),
+        _ => ("初报", "provisional"),
+    };
+    let gates = match tx.gates_of(term).await {
+        // A term from before this database has nobody to tell here.
+        Err(failure) if failure.reason() == Some(Reason::TermUnknown) => return Ok(()),
+        gates => gates?,
+    };
+    let today = gates.day(tx.at()).to_string();
+    let school = BTreeSet::from([report.organization.clone()]);
+    let decimal = |hundredths: i64| format!("{}.{:02}", hundredths / 100, hundredths % 100);
+    let mut messages = Vec::new();
+    for holder in people::holders(tx, SCHOOL_REVIEWERS, &school, &today).await? {
+        for (kind, requirement) in &short {
+            let metadata = [
+                ("organization", report.organization.clone()),
+                ("year", report.year.to_string()),
+                ("value", decimal(requirement.value_hundredths)),
+                ("required", decimal(requirement.required_hundredths)),
+                ("state_zh", zh.to_owned()),
+                ("state_en", en.to_owned()),
+            ];
+            messages.push(Message {
+                account: holder.account.clone(),
+                kind: *kind,
+                resource: format!("{}/compliance/{}", report.organization, report.year),
+                metadata: metadata.map(|(key, value)| (key.to_owned(), value)).into(),
+            });
+        }
+    }
+    notifications::write(tx, term, messages).await
 }
 
 /// What an entry of the ledger means for the selection it comes from.

@@ -103,3 +103,43 @@ pub async fn a_structure_that_takes_a_reason_or_is_refused(db: &Db, term: &str) 
     world.review(&admin(), &[(&first.name, true, "")], when).await.expect("a block is at submission");
     world.check_seats().await;
 }
+
+pub async fn a_school_that_falls_short_is_told(db: &Db, term: &str) {
+    use proto::credit::v1::{Compliance, Requirement, compliance};
+    let world = World::new(db, term, &["t1"], &menu()).await;
+    let requirement = |key: &str, applicable, value_hundredths| Requirement {
+        key: key.to_owned(),
+        applicable,
+        met: false,
+        value_hundredths,
+        required_hundredths: 7_200,
+        ..Requirement::default()
+    };
+    let mut report = Compliance {
+        organization: SCHOOL.to_owned(),
+        year: 2019,
+        requirements: vec![
+            requirement("year_24", true, 100),
+            requirement("year_mean_72", true, 7_066),
+            requirement("restricted_elective_21", false, 0),
+        ],
+        state: compliance::State::Provisional.into(),
+        ..Compliance::default()
+    };
+    let inbox = async |actor: &proto::Actor| {
+        let path = "/shixun.enrollment.v1.InboxService/ListNotifications";
+        let reply =
+            world.api.list_notifications(world.request(path, actor, at(2), ListNotificationsRequest::default()));
+        reply.await.expect("an inbox").into_inner().notifications
+    };
+    world.credit("the school's compliance", &report).await;
+    report.state = compliance::State::Final.into();
+    world.credit("the school's compliance", &report).await;
+    report.organization = support::COUNTY.to_owned();
+    world.credit("the county's compliance", &report).await;
+    let told = inbox(&admin()).await;
+    assert_eq!(told.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>(), ["year_mean_short"; 2]);
+    let text = |word: &str| told.iter().any(|one| one.zh.contains(word) && one.zh.contains("70.66"));
+    assert!(text("初报") && text("终报"), "{told:?}");
+    assert!(inbox(&other_admin()).await.is_empty() && inbox(&bureau()).await.is_empty());
+}

@@ -62,6 +62,11 @@ fn change<M: Message + Name>(resource: &str, after: &M, at: i64) -> Change {
     }
 }
 
+/// The change as of a term.
+fn of_term(term: &str, change: Change) -> Change {
+    Change { term: term.to_owned(), ..change }
+}
+
 /// A published project of one class with sessions on `day` days after the opening, one a morning.
 pub struct Menu {
     pub id: &'static str,
@@ -196,7 +201,7 @@ impl World {
     }
 
     pub async fn credit<M: Message + Name>(&self, name: &str, facts: &M) {
-        self.mirror(&CreditMirror, &[change(name, facts, OPENS + DAY)]).await;
+        self.mirror(&CreditMirror, &[of_term(&self.term, change(name, facts, OPENS + DAY))]).await;
     }
 
     /// A step at an edge `days` after the opening, all its pages; the counts.
