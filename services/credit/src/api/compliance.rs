@@ -57,6 +57,7 @@ pub(super) fn report(organization: &str, year: i16, tally: &Tally, state: State,
         teachers: i32::try_from(tally.teachers).unwrap_or(i32::MAX),
         requirements: tally.requirements(policy).iter().map(wire::requirement).collect(),
         state: state.into(),
+        match_forecast: Some(wire::requirement(&tally.match_forecast(policy))),
         warnings: Vec::new(),
     }
 }

@@ -35,6 +35,10 @@ pub struct Tally {
     pub participations: i64,
     /// Of these, those that matched tier and category.
     pub matched: i64,
+    /// Approved selections of as many base credits that are not credited yet, of projects that end in the year.
+    pub approved: i64,
+    /// Of these, those that match.
+    pub approved_matched: i64,
 }
 
 impl std::ops::Add for Tally {
@@ -53,6 +57,8 @@ impl std::ops::Add for Tally {
             elapsed_elective: self.elapsed_elective.saturating_add(other.elapsed_elective),
             participations: self.participations.saturating_add(other.participations),
             matched: self.matched.saturating_add(other.matched),
+            approved: self.approved.saturating_add(other.approved),
+            approved_matched: self.approved_matched.saturating_add(other.approved_matched),
         }
     }
 }
@@ -87,6 +93,15 @@ impl Tally {
             ),
             Requirement::share(MATCH_75, self.matched, self.participations, policy.match_percent),
         ]
+    }
+}
+
+impl Tally {
+    /// The share that matches as approvals forecast it: what is completed, and what was approved and is still to be (DESIGN §5).
+    #[must_use]
+    pub fn match_forecast(&self, policy: &Policy) -> Requirement {
+        let matched = self.matched.saturating_add(self.approved_matched);
+        Requirement::share(MATCH_75, matched, self.participations.saturating_add(self.approved), policy.match_percent)
     }
 }
 

@@ -1,4 +1,4 @@
-//! From enrollment: results, and which classes' are confirmed. Credit enters nothing by itself: the sequencer's step does.
+//! From enrollment: approvals, results, and which classes' are confirmed. Credit enters nothing by itself: the sequencer's step does.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,15 @@ use chassis::{Failure, Mirror, changes::decode, db::Tx};
 use proto::{
     Credit,
     common::v1::Change,
-    enrollment::v1::{ClassResults, ResultFacts, selection::State},
+    enrollment::v1::{ClassResults, ResultFacts, Selection, selection::State},
 };
 
 use crate::{
     domain::recognition::{Earned, award},
-    store::results::{self, Told},
+    store::{
+        approvals,
+        results::{self, Told},
+    },
     wire,
 };
 
@@ -32,13 +35,17 @@ impl Mirror for EnrollmentMirror {
     async fn apply_all(&self, tx: &mut Tx, changes: &[Change]) -> Result<(), Failure> {
         let mut told = BTreeMap::new();
         let mut confirmed = BTreeMap::new();
+        let mut selections = BTreeMap::new();
         for change in changes {
             if let Some(facts) = decode::<ResultFacts>(change)? {
                 told.insert(facts.selection.clone(), read(facts));
             } else if let Some(class) = decode::<ClassResults>(change)? {
                 confirmed.insert(class.class.clone(), class);
+            } else if let Some(selection) = decode::<Selection>(change)? {
+                selections.insert(selection.name.clone(), selection);
             }
         }
+        approvals::put(tx, &selections.into_values().collect::<Vec<_>>()).await?;
         if !told.is_empty() {
             let told: Vec<_> = told.into_values().collect();
             results::put(tx, &told).await?;

@@ -1,5 +1,6 @@
 //! The SQL of credit, and nothing but SQL.
 
+pub mod approvals;
 pub mod compliance;
 mod dialect;
 pub mod entries;

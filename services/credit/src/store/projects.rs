@@ -8,7 +8,7 @@ use chassis::{
 };
 use proto::{
     Credit,
-    catalog::v1::{ProjectFacts, project::Form},
+    catalog::v1::{ProjectFacts, class, project::Form},
 };
 
 use super::{flag, from_list, list};
@@ -36,13 +36,13 @@ pub async fn put(tx: &mut Tx, facts: &ProjectFacts) -> Result<(), Failure> {
     let audience = facts.audience.clone().unwrap_or_default();
     tx.execute(
         "INSERT INTO project (name, term, level, form, base, restricted_elective, tiers, categories, stages, subjects,
-            organizations, total_hours, practice_hours)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+            organizations, total_hours, practice_hours, ends_on)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
          ON CONFLICT (name) DO UPDATE SET level = excluded.level, form = excluded.form, base = excluded.base,
             restricted_elective = excluded.restricted_elective, tiers = excluded.tiers,
             categories = excluded.categories, stages = excluded.stages, subjects = excluded.subjects,
             organizations = excluded.organizations, total_hours = excluded.total_hours,
-            practice_hours = excluded.practice_hours",
+            practice_hours = excluded.practice_hours, ends_on = excluded.ends_on",
         args![
             &facts.name,
             &facts.term,
@@ -56,11 +56,18 @@ pub async fn put(tx: &mut Tx, facts: &ProjectFacts) -> Result<(), Failure> {
             list(&audience.subjects)?,
             list(&audience.organizations)?,
             facts.total_hours,
-            facts.practice_hours
+            facts.practice_hours,
+            last_day(facts)
         ],
     )
     .await?;
     Ok(())
+}
+
+/// The last day of the last class that is held, as text, so that its year is its beginning.
+fn last_day(facts: &ProjectFacts) -> String {
+    let held = facts.classes.iter().filter(|one| one.state() != class::State::Cancelled);
+    held.map(|one| proto::date_text(one.ends_on.as_ref())).max().unwrap_or_default()
 }
 
 /// Those of `names` that are known.

@@ -129,6 +129,20 @@ pub async fn tallies(
         tally.elapsed = row.get("elapsed")?;
         tally.elapsed_elective = row.get("elapsed_elective")?;
     }
+    let (one, all) = of_area!(
+        "SELECT a.school AS school, CAST(COUNT(*) AS BIGINT) AS approved, CAST(SUM(a.matched) AS BIGINT) AS matched
+         FROM approval a JOIN project p ON p.name = a.project
+         WHERE substr(p.ends_on, 1, 4) = CAST($1 AS TEXT) AND p.base >= $3",
+        "a.school",
+        " GROUP BY a.school ORDER BY a.school"
+    );
+    let sql = if organization.is_empty() { all } else { one };
+    let rows = db.all(sql, args![format!("{year:04}"), organization, policy.intensive_base.0]).await?;
+    for row in &rows {
+        let tally = tallies.entry(row.get("school")?).or_default();
+        tally.approved = row.get("approved")?;
+        tally.approved_matched = row.get("matched")?;
+    }
     Ok(tallies)
 }
 

@@ -118,6 +118,58 @@ async fn the_numbers_of_a_year_and_the_names_behind_them() {
 }
 
 #[tokio::test]
+async fn approvals_give_the_forecast() {
+    use proto::{catalog::v1::Class, enrollment::v1::Selection};
+    for county in counties().await {
+        county.play().await;
+        let classes = |ends_on: &str| vec![Class { ends_on: wire_day(ends_on), ..Class::default() }];
+        let projects = [(3, 90, "2019-12-20"), (4, 120, "2020-01-10"), (5, 60, "2019-12-20")];
+        for (number, base, ends_on) in projects {
+            let facts = ProjectFacts { classes: classes(ends_on), ..project(number, base, &["novice"], false) };
+            county.told(&CatalogMirror, &[change("2019-07-12", &facts)]).await;
+        }
+        let selection = |number: u32, project: u32, school: &str, matched, state: State| {
+            let selection = Selection {
+                name: format!("{TERM}/selections/approved-{number}"),
+                project: format!("{TERM}/projects/{project}"),
+                school: school.to_owned(),
+                matched,
+                state: state.into(),
+                ..Selection::default()
+            };
+            change("2019-09-09", &selection)
+        };
+        let forecast = async |organization: &str| {
+            let found = county.compliance(organization, 2019).await.unwrap().compliance.unwrap();
+            let forecast = found.match_forecast.unwrap();
+            (forecast.applicable, forecast.met, forecast.numerator, forecast.denominator)
+        };
+        assert_eq!(forecast(BUREAU).await, (true, false, 1, 2), "what is completed");
+        let approved = [
+            selection(1, 3, SCHOOL_1, true, State::SchoolApproved),
+            selection(2, 3, SCHOOL_1, true, State::Confirmed),
+            selection(3, 3, SCHOOL_2, false, State::SchoolApproved),
+            selection(4, 4, SCHOOL_1, true, State::SchoolApproved),
+            selection(5, 5, SCHOOL_1, true, State::SchoolApproved),
+            selection(6, 3, SCHOOL_1, true, State::Submitted),
+        ];
+        county.told(&EnrollmentMirror, &approved).await;
+        assert_eq!(forecast(BUREAU).await, (true, false, 3, 5), "of 90 credits, in the year, approved");
+        assert_eq!(forecast(SCHOOL_1).await, (true, true, 3, 4));
+        assert_eq!(forecast(SCHOOL_2).await, (true, false, 0, 1));
+        let gone = [
+            selection(1, 3, SCHOOL_1, true, State::Withdrawn),
+            selection(2, 3, SCHOOL_1, true, State::Credited),
+            selection(3, 3, SCHOOL_2, false, State::Attended),
+        ];
+        county.told(&EnrollmentMirror, &gone).await;
+        assert_eq!(forecast(BUREAU).await, (true, false, 1, 3));
+        let bureau = county.compliance(BUREAU, 2019).await.unwrap().compliance.unwrap();
+        assert_eq!(numbers(&bureau, "match_75"), (true, false, 1, 2), "the actual share is of what is completed");
+    }
+}
+
+#[tokio::test]
 async fn past_years_stay_with_the_old_school() {
     for county in counties().await {
         county.play().await;
