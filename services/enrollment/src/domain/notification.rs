@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proto::common::v1::Phase;
 
-use super::{Event, calendar::phase_name};
+use super::{Event, calendar::phase_name, desk::Act};
 
 macro_rules! kinds {
     ($($(#[$note:meta])* $variant:ident = $word:literal, $zh:literal, $en:literal;)*) => {
@@ -61,6 +61,30 @@ kinds! {
     Failed = "result_failed", "您参加的“{project}”成绩不合格。", "You did not pass {project}.";
     /// Did not come.
     NoShow = "result_no_show", "您未参加“{project}”，不计学分。", "You did not take part in {project}; it gives no credit.";
+    /// The bureau corrected a result without turning it round.
+    ResultCorrected = "result_corrected", "您参加的“{project}”的成绩已由教育局更正，成绩系数为 {coefficient}%。", "The bureau corrected your result in {project}: its coefficient is {coefficient} % now.";
+    /// Transferred while the review was pending.
+    Moved = "selection_moved", "因您调动，您选报的“{project}”改由“{school}”审核。", "As you were transferred, {school} reviews your selection of {project} now.";
+    /// Credit by hand.
+    CreditEntered = "credit_entered", "已为您登记校本研修学分 {awarded}（{effective_on}）。", "{awarded} credits of school-based training were entered for you ({effective_on}).";
+    /// Credit taken back.
+    CreditReversed = "credit_reversed", "您的一条学分记录（{awarded} 学分，{effective_on}）已冲销，原因见学分台账。", "An entry of {awarded} credits of yours ({effective_on}) was reversed; the ledger says why.";
+    /// School or bureau changed his entry in the roster.
+    RosterUpdated = "roster_updated", "学校或教育局更新了您的教师信息，请核对。", "Your school or the bureau changed your entry in the roster: check it.";
+    /// What he asked for was done.
+    CorrectionConfirmed = "correction_confirmed", "您申请的教师信息更正已通过审核。", "The correction that you asked for was confirmed.";
+    /// What he asked for was refused.
+    CorrectionRefused = "correction_refused", "您申请的教师信息更正未通过审核，原因请向学校了解。", "The correction that you asked for was refused: ask your school why.";
+    /// A status event.
+    Transferred = "roster_transferred", "已登记您的调动，现属“{school}”。", "Your transfer was recorded: you belong to {school} now.";
+    /// A status event.
+    LeaveGranted = "roster_leave_granted", "已登记您的休假。", "A leave of yours was recorded.";
+    /// A status event.
+    Returned = "roster_returned", "已登记您返岗。", "Your return to work was recorded.";
+    /// A status event.
+    Retired = "roster_retired", "已登记您退休。", "Your retirement was recorded.";
+    /// A status event.
+    Departed = "roster_departed", "已登记您离职。", "Your departure was recorded.";
     /// Nothing selected yet.
     Urged = "urged", "您在第 {round} 轮尚未选课，请尽快选报。", "You have not selected anything in round {round} yet.";
     /// The bar is lifted.
@@ -110,9 +134,35 @@ impl Kind {
         (fill(zh), fill(en))
     }
 
-    /// What the teacher is told after an event; `None` where he need not be told.
+    /// What the teacher is told of an act of another on his selection; `None` where he need not be told.
     #[must_use]
-    pub const fn after(event: Event) -> Option<Self> {
+    pub fn of_act(act: &Act) -> Option<Self> {
+        match (act.event, act.verb) {
+            (Some(event), _) => Self::after(event),
+            (None, "transferred") => Some(Self::Moved),
+            (None, "corrected") => Some(Self::ResultCorrected),
+            (None, _) => None,
+        }
+    }
+
+    /// What the teacher is told of an act of another on his entry in the roster, by the verb of its change.
+    #[must_use]
+    pub fn of_roster(verb: &str) -> Option<Self> {
+        Some(match verb {
+            "updated" => Self::RosterUpdated,
+            "correction_confirmed" => Self::CorrectionConfirmed,
+            "correction_refused" => Self::CorrectionRefused,
+            "transferred" => Self::Transferred,
+            "leave_granted" => Self::LeaveGranted,
+            "returned" => Self::Returned,
+            "retired" => Self::Retired,
+            "departed" => Self::Departed,
+            // Created, moved with his school, asked by himself, or dead.
+            _ => return None,
+        })
+    }
+
+    const fn after(event: Event) -> Option<Self> {
         Some(match event {
             Event::Approve => Self::Approved,
             Event::Reject => Self::Rejected,

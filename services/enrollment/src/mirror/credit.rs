@@ -12,9 +12,10 @@ use proto::{
     credit::v1::{Compliance, CreditPosition, Entry, compliance, entry::Kind},
 };
 
+use super::told::{self, Told};
 use crate::{
     domain::{Event, Selection, State, desk::Why, notification, review::SCHOOL_REVIEWERS},
-    store::{credit, desk as store, notifications, notifications::Message, people, selections},
+    store::{credit, desk as store, notifications, notifications::Message, people, roster, selections},
 };
 
 /// Mirrors credit.
@@ -33,6 +34,7 @@ impl chassis::Mirror for CreditMirror {
 
     async fn apply_all(&self, tx: &mut Tx, changes: &[Change]) -> Result<(), Failure> {
         let mut positions = BTreeMap::new();
+        let mut by_hand = Vec::new();
         for change in changes {
             if let Some(position) = decode::<CreditPosition>(change)? {
                 positions.insert(position.teacher.clone(), position);
@@ -41,6 +43,9 @@ impl chassis::Mirror for CreditMirror {
                     tx.set_at(proto::instant(at));
                 }
                 take(tx, &entry).await?;
+                if told::may_tell(change, &entry) {
+                    by_hand.push((change, entry));
+                }
             } else if let Some(report) = decode::<Compliance>(change)? {
                 if let Some(at) = &change.at {
                     tx.set_at(proto::instant(at));
@@ -48,7 +53,8 @@ impl chassis::Mirror for CreditMirror {
                 tell_short(tx, &change.term, &report).await?;
             }
         }
-        credit::put(tx, positions.values()).await
+        credit::put(tx, positions.values()).await?;
+        tell(tx, by_hand).await
     }
 }
 
@@ -91,6 +97,21 @@ async fn tell_short(tx: &mut Tx, term: &str, report: &Compliance) -> Result<(), 
         }
     }
     notifications::write(tx, term, messages).await
+}
+
+/// Tells teachers what others entered or reversed by hand.
+async fn tell(tx: &mut Tx, by_hand: Vec<(&Change, Entry)>) -> Result<(), Failure> {
+    if by_hand.is_empty() {
+        return Ok(());
+    }
+    let teachers = by_hand.iter().map(|(_, entry)| entry.teacher.clone()).collect();
+    let accounts = roster::accounts(tx, &teachers).await?;
+    let mut told = Told::default();
+    for (change, entry) in &by_hand {
+        let account = accounts.get(&entry.teacher).map_or("", String::as_str);
+        told.credit(change, entry, account);
+    }
+    told.write(tx).await
 }
 
 /// What an entry of the ledger means for the selection it comes from.

@@ -3,6 +3,7 @@
 mod catalog;
 mod credit;
 mod roster;
+mod told;
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,8 @@
 //! The roster: teachers, organisations, accounts.
 //!
 //! Retirement, departure and death cancel a teacher's live selections; so does a leave that overlaps the sessions; a transfer
-//! takes what waits for review to the new school. None of these counts as a withdrawal.
+//! takes what waits for review to the new school. None of these counts as a withdrawal. What others did to a teacher's entry is
+//! told to him.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,10 @@ use proto::{
     roster::v1::{AccountFacts, OrganizationFacts, TeacherFacts},
 };
 
-use super::desk;
+use super::{
+    desk,
+    told::{self, Told},
+};
 use crate::{
     domain::{Event, Selection, State, Teacher, desk::Why, eligibility::can_attend_beside_leave},
     store::{catalog, desk as store, facts, roster, selections},
@@ -36,7 +40,7 @@ impl chassis::Mirror for RosterMirror {
         let (mut teachers, mut accounts) = (Vec::new(), BTreeMap::new());
         for change in changes {
             if let Some(facts) = decode::<TeacherFacts>(change)? {
-                teachers.push((change.at.as_ref().map(proto::instant), facts));
+                teachers.push((change, facts));
             } else if let Some(facts) = decode::<AccountFacts>(change)? {
                 accounts.insert(facts.name.clone(), facts);
             } else if let Some(facts) = decode::<OrganizationFacts>(change)? {
@@ -44,24 +48,33 @@ impl chassis::Mirror for RosterMirror {
             }
         }
         let names = teachers.iter().map(|(_, facts)| facts.name.clone()).collect();
+        let renewed = teachers.iter().filter(|(change, _)| told::is_renewal(change));
+        let renewed = renewed.map(|(_, facts)| facts.name.clone()).collect();
         // Submissions that have read a teacher as he was are waited for, so that all of them are seen here.
         roster::lock(tx, &names).await?;
         let selecting = roster::selecting(tx, &names).await?;
+        let mut before = roster::facts(tx, &renewed).await?;
+        let mut told = Told::default();
         let mut others = BTreeMap::new();
-        for (at, facts) in teachers {
+        for (change, facts) in teachers {
+            told.roster(change, &facts, before.get(&facts.name));
+            if let Some(before) = before.get_mut(&facts.name) {
+                before.clone_from(&facts);
+            }
             if !selecting.contains(&facts.name) {
                 others.insert(facts.name.clone(), facts);
                 continue;
             }
-            if let Some(at) = at {
-                tx.set_at(at);
+            if let Some(at) = &change.at {
+                tx.set_at(proto::instant(at));
             }
             let live = selections::live_of(tx, &facts.name).await?;
             roster::put_teachers(tx, [&facts]).await?;
             follow(tx, &facts::teacher(facts)?, &live).await?;
         }
         roster::put_teachers(tx, others.values()).await?;
-        roster::put_accounts(tx, accounts.values()).await
+        roster::put_accounts(tx, accounts.values()).await?;
+        told.write(tx).await
     }
 }
 

@@ -106,23 +106,23 @@ pub async fn write(tx: &mut Tx, term: &str, desk: &Desk) -> Result<(), Failure> 
 
 /// Tells teachers what was done with their selections, but for what they did themselves.
 async fn tell(tx: &mut Tx, term: &str, desk: &Desk) -> Result<(), Failure> {
-    let told = |event: Option<Event>| event.and_then(Kind::after);
-    let teachers: BTreeSet<String> =
-        desk.acts().iter().filter(|act| told(act.event).is_some()).map(|act| act.after.teacher.clone()).collect();
+    let told: Vec<_> = desk.acts().iter().filter_map(|act| Some((Kind::of_act(act)?, &act.after))).collect();
+    let teachers: BTreeSet<String> = told.iter().map(|(_, selection)| selection.teacher.clone()).collect();
     if teachers.is_empty() {
         return Ok(());
     }
     let accounts = roster::accounts(tx, &teachers).await?;
     let own = tx.actor().account.clone();
-    let messages = desk.acts().iter().filter_map(|act| {
-        let kind = told(act.event)?;
-        let account = accounts.get(&act.after.teacher).filter(|account| **account != own)?;
-        Some(Message {
-            account: account.clone(),
-            kind,
-            resource: act.after.name.clone(),
-            metadata: metadata(&act.after),
-        })
+    let messages = told.into_iter().filter_map(|(kind, selection)| {
+        let account = accounts.get(&selection.teacher).filter(|account| **account != own)?;
+        let mut metadata = metadata(selection);
+        let more = match kind {
+            Kind::Moved => Some(("school", selection.school.clone())),
+            Kind::ResultCorrected => Some(("coefficient", selection.coefficient_percent.to_string())),
+            _ => None,
+        };
+        metadata.extend(more.map(|(key, value)| (key.to_owned(), value)));
+        Some(Message { account: account.clone(), kind, resource: selection.name.clone(), metadata })
     });
     let messages = messages.collect();
     notifications::write(tx, term, messages).await

@@ -30,6 +30,20 @@ pub async fn teachers(db: &mut impl Queries, names: &BTreeSet<String>) -> Result
     rows.iter().map(|row| read(row).map(|teacher| (teacher.name.clone(), teacher))).collect()
 }
 
+/// What is held of the teachers of these names, as the roster told it.
+pub async fn facts(db: &mut impl Queries, names: &BTreeSet<String>) -> Result<BTreeMap<String, TeacherFacts>, Failure> {
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let sql = keyed!("SELECT name, facts FROM teacher WHERE ", "name", "$1", "");
+    let rows = db.all(sql, args![Rows::texts(names)]).await?;
+    let held = rows.iter().map(|row| {
+        let facts = row.get::<Vec<u8>>("facts")?;
+        Ok((row.get("name")?, TeacherFacts::decode(facts.as_slice()).map_err(Failure::internal)?))
+    });
+    held.collect()
+}
+
 /// Condition on a teacher `t`: in service and not on leave on the day in a parameter.
 macro_rules! active_on {
     ($today:literal) => {

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "tests say what they expect by failing")]
 
 mod advising;
+mod hearing;
 mod leaving;
 mod places;
 mod reviewing;
@@ -76,6 +77,10 @@ on_both_engines!(
     reviewing::transferred_from_a_supplementary_review,
     reviewing::round_two,
     leaving::leave_by_the_day,
+    hearing::what_others_did_to_the_roster_is_told,
+    hearing::a_file_tells_whom_it_changed,
+    hearing::credit_by_hand_is_told,
+    hearing::a_review_that_moves_is_told,
     places::settling_and_waiting,
     places::from_place_to_credit,
     places::what_edges_fix_is_told,

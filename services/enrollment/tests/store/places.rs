@@ -141,6 +141,13 @@ pub async fn from_place_to_credit(db: &Db, term: &str) {
     entry.reverses = std::mem::replace(&mut entry.name, "teachers/t1/entries/2".to_owned());
     world.credit("teachers/t1/entries/2", &entry).await;
     assert_eq!(world.state(&names[0]).await, "passed");
+    // The verdict stands, the coefficient was 110.
+    correct(0, true).await.expect("corrected");
+    let path = "/shixun.enrollment.v1.InboxService/ListNotifications";
+    let inbox = world.request(path, &as_teacher("t1"), at(TRAINING), ListNotificationsRequest::default());
+    let inbox = world.api.list_notifications(inbox).await.expect("an inbox").into_inner().notifications;
+    let told = inbox.iter().find(|one| one.kind == "result_corrected").expect("told");
+    assert!(told.zh.contains("100%") && told.en.contains("100 %"), "{told:?}");
     correct(0, false).await.expect("corrected");
     correct(1, true).await.expect("corrected");
     assert_eq!((world.state(&names[0]).await, world.state(&names[1]).await), ("failed".into(), "passed".into()));

@@ -51,7 +51,7 @@ pub fn api(db: &Db) -> Api {
     Api::new(db.clone(), intake(db), SeatBoard::new(db.clone(), SeatsConfig::default(), CancellationToken::new()))
 }
 
-fn change<M: Message + Name>(resource: &str, after: &M, at: i64) -> Change {
+pub fn change<M: Message + Name>(resource: &str, after: &M, at: i64) -> Change {
     let after = prost_types::Any { type_url: M::type_url(), value: after.encode_to_vec() };
     Change {
         resource: resource.to_owned(),
