@@ -1,0 +1,94 @@
+//! PostgreSQL's programs: where they are, who runs them, and the processes that come of it.
+
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::seat::Seat;
+
+/// The superuser of every cluster.
+pub(crate) const USER: &str = "shixun";
+
+pub(crate) fn psql(bin: &Path, seat: &Seat, database: &str, text: &str) -> Result<String> {
+    let mut command = Command::new(bin.join("psql"));
+    command.arg(seat.url(database)).args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text]);
+    let output = command.stdin(Stdio::null()).output().context("run psql")?;
+    ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+}
+
+pub(crate) fn children(parent: u32) -> Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let Some(process) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
+        // One may end while the others are read. The name, in parentheses, may hold anything; the parent stands behind it.
+        let Ok(stat) = fs::read_to_string(path.join("stat")) else { continue };
+        let fields = stat.rsplit_once(") ").map(|(_, fields)| fields.split(' '));
+        if fields.and_then(|mut fields| fields.nth(1)?.parse().ok()) == Some(parent) {
+            found.push(process);
+        }
+    }
+    Ok(found)
+}
+
+/// A command that runs what its further arguments say, not as root, and ends it when its parent is killed.
+pub(crate) fn unprivileged() -> Result<Command> {
+    let mut command = Command::new("setpriv");
+    if let Some((user, group)) = stand_in()? {
+        command.args([format!("--reuid={user}"), format!("--regid={group}"), "--clear-groups".to_owned()]);
+    }
+    command.args(["--pdeathsig", "QUIT", "--"]);
+    Ok(command)
+}
+
+/// Who runs the server in root's place; none if this process is not root's.
+pub(crate) fn stand_in() -> Result<Option<(u32, u32)>> {
+    if fs::metadata("/proc/self")?.uid() != 0 {
+        return Ok(None);
+    }
+    for name in ["postgres", "nobody"] {
+        if let (Some(user), Some(group)) = (id("-u", name)?, id("-g", name)?) {
+            return Ok(Some((user, group)));
+        }
+    }
+    bail!("PostgreSQL does not run as root, and there is no user postgres or nobody")
+}
+
+fn id(what: &str, name: &str) -> Result<Option<u32>> {
+    let output = Command::new("id").args([what, name]).output().context("run id")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok())
+}
+
+/// The folder of PostgreSQL's programs: the newest that Debian has, else the search path's.
+pub(crate) fn programs() -> Result<PathBuf> {
+    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin")))
+        })
+        .collect();
+    versions.sort();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let candidates = versions.into_iter().rev().map(|(_, bin)| bin).chain(std::env::split_paths(&path));
+    for bin in candidates {
+        if ["initdb", "postgres", "psql"].iter().all(|program| bin.join(program).is_file()) {
+            return Ok(bin);
+        }
+    }
+    bail!("PostgreSQL's initdb, postgres and psql were not found; on Debian: apt-get install postgresql")
+}
+
+pub(crate) fn random_hex() -> Result<String> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
+}
