@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use chassis::{
     Failure,
     call::Call,
@@ -21,6 +22,7 @@ use proto::{
     },
     enrollment::v1::{WithdrawSelectionRequest, WithdrawSelectionResponse},
 };
+use tokio::sync::watch;
 use tonic::{Code, Status};
 
 use crate::fixture::{AT, HOUR, TERM, change, count_up, counted, databases, gates, reason, teacher, window, withdraw};
@@ -101,7 +103,7 @@ async fn carry_out(db: &Db, call: Call<WithdrawSelectionRequest>) -> Result<With
     let mut tx = db.begin(&call, Scope::Term(TERM)).await?;
     tx.window(Phase::Selection, 1, &[])?;
     if db.engine() == Engine::Postgres {
-        // Transactions overlap, as they do under a rush.
+        // The work of a transaction, not a wait: so they overlap, as they do under a rush.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     count_up(&mut tx, "withdrawn").await?;
@@ -157,11 +159,11 @@ async fn under_a_rush_settling_comes_through_and_nothing_commits_after() -> anyh
         let db = &many;
         put_gates(db, gates(1, vec![window("selection-1", Phase::Selection, 1, 0, HOUR)])).await?;
         let stop = Arc::new(AtomicBool::new(false));
+        let refused = watch::Sender::new(0);
         let callers: Vec<_> = (0..32)
             .map(|caller| {
-                let (db, stop) = (db.clone(), Arc::clone(&stop));
+                let (db, stop, refused) = (db.clone(), Arc::clone(&stop), refused.clone());
                 tokio::spawn(async move {
-                    let mut refused = 0;
                     for n in 0.. {
                         if stop.load(Ordering::SeqCst) {
                             break;
@@ -169,11 +171,13 @@ async fn under_a_rush_settling_comes_through_and_nothing_commits_after() -> anyh
                         let call = withdraw(&teacher(), AT, &format!("{caller}-{n}"))?;
                         match carry_out(&db, call).await {
                             Ok(_) => {}
-                            Err(failure) if failure.reason() == Some(Reason::WindowSettled) => refused += 1,
+                            Err(failure) if failure.reason() == Some(Reason::WindowSettled) => {
+                                refused.send_modify(|count| *count += 1);
+                            }
                             Err(failure) => return Err(failure),
                         }
                     }
-                    Ok(refused)
+                    Ok(())
                 })
             })
             .collect();
@@ -186,13 +190,14 @@ async fn under_a_rush_settling_comes_through_and_nothing_commits_after() -> anyh
         let mut tx = db.begin_own(AT, "position").await?;
         let changes = tx.execute("UPDATE change SET idx = idx", args![]).await?;
         tx.abandon().await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Each caller goes on for a while.
+        let mut refused = refused.subscribe();
+        let several = refused.wait_for(|count| *count >= 64);
+        tokio::time::timeout(Duration::from_secs(20), several).await.context("the callers went on")??;
         stop.store(true, Ordering::SeqCst);
-        let mut refused = 0;
         for caller in callers {
-            refused += caller.await??;
+            caller.await??;
         }
-        assert!(refused > 0, "the callers went on after the settlement");
         assert_eq!(counted(db, "withdrawn").await?, settled_at, "something committed after the settlement");
         assert_eq!(i64::try_from(changes)?, settled_at);
     }

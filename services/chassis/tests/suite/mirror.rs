@@ -149,9 +149,8 @@ async fn a_consumer_that_fails_or_ends_within_a_batch_goes_on_there() -> anyhow:
         let settings = pair.consuming(source.address)?;
         settings.hooks.fail_at.store(1100, Ordering::SeqCst);
         let consumer = start::<Consumer>(settings.clone(), ANY, Env::rehearsal(AT)).await?;
-        while settings.hooks.given.load(Ordering::SeqCst) < 1102 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let mut given = settings.hooks.given.subscribe();
+        tokio::time::timeout(SOON, given.wait_for(|given| *given >= 1102)).await??;
         let stuck = pair.wait(&consumer, 1, Duration::from_millis(200)).await?.unwrap_err();
         assert!(gave_up(&stuck), "{stuck:?}");
         consumer.end().await?;
