@@ -94,6 +94,14 @@ fn headless() -> Failure {
 /// # Errors
 /// Those of the database.
 pub async fn head(queries: &mut impl Queries) -> Result<i64, Failure> {
-    let row = queries.one("SELECT position FROM feed WHERE id = 1", args![]).await?;
-    row.ok_or_else(headless)?.get("position")
+    Ok(head_and_chain(queries).await?.0)
+}
+
+/// The head of the feed, and the chain up to it.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn head_and_chain(queries: &mut impl Queries) -> Result<(i64, Vec<u8>), Failure> {
+    let row = queries.one("SELECT position, chain FROM feed WHERE id = 1", args![]).await?.ok_or_else(headless)?;
+    Ok((row.get("position")?, row.get("chain")?))
 }

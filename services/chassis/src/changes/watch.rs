@@ -60,7 +60,7 @@ impl ChangeService for ChangeApi {
                     let ended = Failure::new(Reason::Unavailable).with("service", api.db.service());
                     let _ = sender.try_send(Err(ended.into()));
                 }
-                result = stream(&api.db, after, &sender) => {
+                result = stream(&api.db, Taken { after, chain }, &sender) => {
                     if let Err(failure) = result {
                         let _ = sender.send(Err(failure.into())).await;
                     }
@@ -104,13 +104,40 @@ async fn check_held(db: &Db, after: &Cursor, chain: &[u8]) -> Result<(), Failure
     if known && stands {
         return Ok(());
     }
+    Err(differs(db, after, feed::head(&mut db.reader()).await?))
+}
+
+fn differs(db: &Db, after: &Cursor, head: i64) -> Failure {
     let failure = Failure::new(Reason::FeedDiffers).with("service", db.service()).with("position", after.position);
-    Err(failure.with("head", feed::head(&mut db.reader()).await?))
+    failure.with("head", head)
+}
+
+/// What a watcher has been given.
+struct Taken {
+    after: Cursor,
+    /// The chain after the last batch that was given whole; empty where it is not known.
+    chain: Vec<u8>,
+}
+
+impl Taken {
+    fn take(&mut self, message: &WatchResponse) {
+        let index = message.first + i32::try_from(message.changes.len()).unwrap_or(i32::MAX);
+        self.after = Cursor { position: message.position, index };
+        self.chain = if index >= message.count { message.chain.clone() } else { Vec::new() };
+    }
+
+    /// Whether a feed that has nothing more to give, and ends here, is the one that was given. One that was cut and has grown
+    /// past this place meanwhile tells it by its next batch, which does not follow.
+    fn is_held(&self, head: i64, chain: &[u8]) -> bool {
+        // Of a batch of which nothing was taken it is known only that it comes next.
+        let last = if self.after.index == 0 { self.after.position.saturating_sub(1) } else { self.after.position };
+        head > last || head == last && (self.chain.is_empty() || self.chain == chain)
+    }
 }
 
 async fn stream(
     db: &Db,
-    mut after: Cursor,
+    mut taken: Taken,
     sender: &mpsc::Sender<Result<WatchResponse, Status>>,
 ) -> Result<(), Failure> {
     let mut head = db.inner().head.subscribe();
@@ -121,16 +148,20 @@ async fn stream(
     };
     loop {
         head.mark_unchanged();
-        let messages = since(db, &after).await?;
+        let messages = since(db, &taken.after).await?;
         let idle = messages.is_empty();
         for message in messages {
-            let taken = message.first + i32::try_from(message.changes.len()).unwrap_or(i32::MAX);
-            after = Cursor { position: message.position, index: taken };
+            taken.take(&message);
             if sender.send(Ok(message)).await.is_err() {
                 return Ok(());
             }
         }
         if idle {
+            // Its database may have been exchanged for an older copy under an open stream.
+            let (end, chain) = feed::head_and_chain(&mut db.reader()).await?;
+            if !taken.is_held(end, &chain) {
+                return Err(differs(db, &taken.after, end));
+            }
             tokio::select! {
                 _ = head.changed() => {}
                 () = tokio::time::sleep(poll) => {}

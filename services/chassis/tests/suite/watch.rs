@@ -8,7 +8,7 @@ use chassis::{
         feed::{chain_step, digest_step, zero},
         head_of, since,
     },
-    db::Db,
+    db::{Db, args},
     testing::{Changes, change_service},
 };
 use prost::Message as _;
@@ -16,7 +16,7 @@ use proto::common::v1::{Cursor, WatchRequest, WatchResponse, change_service_serv
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status};
 
-use crate::fixture::{databases, reason, write};
+use crate::fixture::{AT, databases, reason, write};
 
 async fn watch(db: &Db, position: i64, index: i32) -> anyhow::Result<Changes> {
     Ok(watch_with(db, position, index, Vec::new()).await?)
@@ -138,6 +138,37 @@ async fn a_cursor_that_the_feed_does_not_hold_is_refused_at_once() -> anyhow::Re
             watch_with(db, position, index, chain).await.with_context(|| format!("({position}, {index})"))?;
             let refused = watch_with(db, position, index, vec![7; 32]).await.err().context("another past")?;
             assert_eq!(reason(&refused), "REASON_FEED_DIFFERS");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_feed_that_is_cut_under_an_open_stream_is_told() -> anyhow::Result<()> {
+    // An older copy; and one that has gone another way since, to the same height.
+    let cut = [
+        "DELETE FROM change_batch WHERE position = 4",
+        "UPDATE feed SET position = 3, chain = (SELECT chain FROM change_batch WHERE position = 3)",
+    ];
+    let rewritten = ["UPDATE feed SET chain = (SELECT chain FROM change_batch WHERE position = 1)"];
+    for tampering in [&cut[..], &rewritten] {
+        for database in databases().await? {
+            let db = &database.db;
+            fill(db).await?;
+            let head = head_of(db).await?;
+            let mut all = watch(db, 0, 0).await?;
+            take(&mut all, 1207).await?;
+            let mut stored = watch_with(db, 5, 0, head.chain).await?;
+            let mut tx = db.begin_own(AT, "tampering").await?;
+            for sql in tampering {
+                tx.execute(*sql, args![]).await?;
+            }
+            tx.finish().await?;
+            for changes in [&mut all, &mut stored] {
+                let next = tokio::time::timeout(Duration::from_secs(20), changes.next()).await;
+                let told = next.context("it waits")?.context("it ended")?.err().context("a message")?;
+                assert_eq!((told.code(), reason(&told).as_str()), (Code::DataLoss, "REASON_FEED_DIFFERS"));
+            }
         }
     }
     Ok(())
