@@ -20,33 +20,43 @@ pub fn refuse<M: Name>(message: &M) -> Result<(), Failure> {
 /// Notes every text of a message that holds U+0000: `encoded` is the message `type_name` that stands at `path` of the
 /// request, empty for the request itself.
 pub fn check(faults: &mut Faults, path: &str, type_name: &str, encoded: &[u8]) {
-    // The character is a zero byte of the encoding, and most messages have none at all.
-    if !encoded.contains(&0) {
-        return;
-    }
-    let message = contract::pool()
-        .get_message_by_name(type_name)
-        .and_then(|descriptor| DynamicMessage::decode(descriptor, encoded).ok());
-    if let Some(message) = message {
-        check_message(faults, path, &message);
+    for field in fields(type_name, encoded) {
+        let field = if path.is_empty() { field } else { format!("{path}.{field}") };
+        faults.add(field, "文字不能含有字符 U+0000", "no text may contain the character U+0000");
     }
 }
 
-fn check_message(faults: &mut Faults, path: &str, message: &DynamicMessage) {
+/// The fields, by their paths in it, of an encoded message whose texts hold U+0000.
+#[must_use]
+pub fn fields(type_name: &str, encoded: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    // The character is a zero byte of the encoding, and most messages have none at all.
+    if encoded.contains(&0) {
+        let message = contract::pool()
+            .get_message_by_name(type_name)
+            .and_then(|descriptor| DynamicMessage::decode(descriptor, encoded).ok());
+        if let Some(message) = message {
+            in_message(&mut found, "", &message);
+        }
+    }
+    found
+}
+
+fn in_message(found: &mut Vec<String>, path: &str, message: &DynamicMessage) {
     for (field, value) in message.fields() {
         let name = field.name();
         let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        check_value(faults, &path, value);
+        in_value(found, &path, value);
     }
 }
 
-fn check_value(faults: &mut Faults, path: &str, value: &Value) {
+fn in_value(found: &mut Vec<String>, path: &str, value: &Value) {
     match value {
-        Value::String(text) if text.contains('\0') => fault(faults, path),
-        Value::Message(message) => check_message(faults, path, message),
+        Value::String(text) if text.contains('\0') => found.push(path.to_owned()),
+        Value::Message(message) => in_message(found, path, message),
         Value::List(values) => {
             for (index, value) in values.iter().enumerate() {
-                check_value(faults, &format!("{path}[{index}]"), value);
+                in_value(found, &format!("{path}[{index}]"), value);
             }
         }
         Value::Map(entries) => {
@@ -54,18 +64,14 @@ fn check_value(faults: &mut Faults, path: &str, value: &Value) {
             entries.sort_by_key(|(key, _)| *key);
             for (key, value) in entries {
                 match key {
-                    MapKey::String(key) if key.contains('\0') => fault(faults, path),
-                    MapKey::String(key) => check_value(faults, &format!("{path}[{key}]"), value),
-                    _ => check_value(faults, path, value),
+                    MapKey::String(key) if key.contains('\0') => found.push(path.to_owned()),
+                    MapKey::String(key) => in_value(found, &format!("{path}[{key}]"), value),
+                    _ => in_value(found, path, value),
                 }
             }
         }
         _ => {}
     }
-}
-
-fn fault(faults: &mut Faults, path: &str) {
-    faults.add(path, "文字不能含有字符 U+0000", "no text may contain the character U+0000");
 }
 
 #[cfg(test)]
@@ -81,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// The fields that are noted of a message.
+    /// The fields that are told of a message.
     fn found<M: Message + Name>(message: &M) -> Vec<String> {
         let mut faults = Faults::new();
         check(&mut faults, "", &M::full_name(), &message.encode_to_vec());

@@ -1,6 +1,9 @@
 //! `ImportTeachers`: a roster file as a stream, taken whole or not at all.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use chassis::{
     Admission, Call, Failure,
@@ -204,6 +207,11 @@ async fn prepare(
     file: &File,
 ) -> Result<Prepared, Failure> {
     let mut rows: Vec<Row> = file.teachers.iter().map(|teacher| row(service, teacher, term.today)).collect();
+    for zero in &file.zeros {
+        if let Some(row) = zero.row.checked_sub(1).and_then(|index| rows.get_mut(index)) {
+            row.without_zeros();
+        }
+    }
     let mut names: Vec<&str> = rows.iter().map(|row| row.school.as_str()).collect();
     names.sort_unstable();
     names.dedup();
@@ -233,6 +241,13 @@ async fn prepare(
     let create_accounts = file.header.create_accounts;
     let mut prepared = Prepared { rows, plans, schools, known, create_accounts, faults: Vec::new() };
     faults.extend(login_faults(db, &prepared).await?);
+    // Of a text that holds U+0000 nothing else is told: what it would be without is not known.
+    let place = |fault: &RowFault| (fault.row, fault.fault.field.split('[').next().unwrap_or_default().to_owned());
+    let zeros: BTreeSet<_> = file.zeros.iter().map(place).collect();
+    if !zeros.is_empty() {
+        faults.retain(|fault| !zeros.contains(&place(fault)));
+        faults.extend(file.zeros.iter().cloned());
+    }
     faults.sort_by(|a, b| (a.row, &a.fault).cmp(&(b.row, &b.fault)));
     prepared.faults = faults;
     Ok(prepared)

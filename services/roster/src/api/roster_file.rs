@@ -9,12 +9,14 @@ use proto::roster::v1::{
 use sha2::{Digest as _, Sha256};
 use tonic::{Status, Streaming};
 
-use crate::domain::{account::is_password, fault::Defect};
+use crate::domain::{
+    account::is_password,
+    fault::{Defect, Fault},
+    import::RowFault,
+};
 
 /// Rows that one file may have: more than any county has teachers, and little enough for memory.
 const MAX_ROWS: usize = 50_000;
-/// Rows with texts that no row may hold, of which an error tells so many.
-const LISTED: usize = 40;
 
 /// A whole file.
 pub struct File {
@@ -22,6 +24,8 @@ pub struct File {
     pub header: Header,
     /// Its rows.
     pub teachers: Vec<pb::Teacher>,
+    /// Their texts that hold what no text may. They are told with the rows' other faults.
+    pub zeros: Vec<RowFault>,
 }
 
 /// The header alone, of a file whose rows will not be looked at; none where it does not come first, or is none.
@@ -38,17 +42,16 @@ pub async fn receive(mut stream: Streaming<ImportTeachersRequest>) -> Result<Fil
     let mut header: Option<Header> = None;
     let mut teachers = Vec::new();
     let mut digest = Sha256::new();
-    let mut faults = Faults::new();
+    let mut zeros = Vec::new();
     while let Some(message) = stream.message().await? {
         match (message.frame, &header) {
             (Some(Frame::Header(first)), None) => header = Some(first),
             (Some(Frame::Rows(rows)), Some(_)) if teachers.len().saturating_add(rows.teachers.len()) <= MAX_ROWS => {
                 for teacher in rows.teachers {
                     let encoded = teacher.encode_to_vec();
-                    if faults.len() < LISTED {
-                        let row = format!("rows[{}]", teachers.len().saturating_add(1));
-                        texts::check(&mut faults, &row, &pb::Teacher::full_name(), &encoded);
-                    }
+                    let row = teachers.len().saturating_add(1);
+                    let fields = texts::fields(&pb::Teacher::full_name(), &encoded).into_iter();
+                    zeros.extend(fields.map(|field| RowFault { row, fault: Fault::of(field, Defect::ZeroCharacter) }));
                     digest.update(encoded);
                     teachers.push(teacher);
                 }
@@ -66,6 +69,7 @@ pub async fn receive(mut stream: Streaming<ImportTeachersRequest>) -> Result<Fil
         }
     }
     let Some(header) = header else { return Err(refused("header", "缺少文件头", "the header is missing")) };
+    let mut faults = Faults::new();
     texts::check(&mut faults, "header", &Header::full_name(), &header.encode_to_vec());
     if !header.dry_run {
         faults.request_id("header.request_id", &header.request_id);
@@ -88,7 +92,7 @@ pub async fn receive(mut stream: Streaming<ImportTeachersRequest>) -> Result<Fil
         faults.add("header.initial_password", Defect::Malformed.zh(), Defect::Malformed.en());
     }
     faults.check()?;
-    Ok(File { header, teachers })
+    Ok(File { header, teachers, zeros })
 }
 
 fn refused(field: &str, zh: &str, en: &str) -> Status {

@@ -39,11 +39,13 @@ pub enum Defect {
     Elsewhere,
     /// A list names a code twice.
     Doubled,
+    /// It holds U+0000, which no text may.
+    ZeroCharacter,
 }
 
 impl Defect {
     /// All defects.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Required,
         Self::Malformed,
         Self::UnknownCode,
@@ -62,6 +64,7 @@ impl Defect {
         Self::Overlaps,
         Self::Elsewhere,
         Self::Doubled,
+        Self::ZeroCharacter,
     ];
 
     /// The code, as in "identity_number.check_digit".
@@ -110,6 +113,9 @@ impl Defect {
                 ("elsewhere", "该教师在其他学校，请办理调动", "the teacher is at another school: record a transfer")
             }
             Self::Doubled => ("doubled", "同一代码出现两次，请保留一个", "it names a code twice: keep one"),
+            Self::ZeroCharacter => {
+                ("zero_character", "文字不能含有字符 U+0000，请删去", "no text may contain U+0000: take it out")
+            }
         }
     }
 }

@@ -25,6 +25,15 @@ pub struct Row {
     pub identity_index: String,
 }
 
+impl Row {
+    /// Puts another character for each U+0000, which no database takes: so the rest of the row can be looked at.
+    pub fn without_zeros(&mut self) {
+        let without = |text: &str| text.replace('\0', "\u{fffd}");
+        (self.name, self.school) = (without(&self.name), without(&self.school));
+        self.entry = self.entry.iter().map(|(field, text)| (field, without(text))).collect();
+    }
+}
+
 /// What the roster knows of a teacher whom a row may mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {

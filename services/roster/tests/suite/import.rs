@@ -265,14 +265,30 @@ async fn a_file_that_is_not_whole_is_refused() {
 }
 
 #[tokio::test]
-async fn what_no_row_may_hold_is_told_with_the_header_s_faults() {
+async fn what_no_row_may_hold_is_told_with_the_rows_other_faults() {
     on_both(async |world| {
-        let mut rows: Vec<_> = (1..=3).map(|n| teacher(SCHOOL, n)).collect();
+        let mut rows: Vec<_> = (1..=50).map(|n| teacher(SCHOOL, n)).collect();
         rows[1].display_name = "王\0五".into();
-        rows[2].post.push('\0');
+        rows[1].sex = "x".into();
+        rows[2].stages.push("pri\0mary".into());
+        rows[3].school.push('\0');
+        rows[4].name = "teachers/\0".into();
+        for row in &mut rows[5..] {
+            row.post.push('\0');
+        }
         let before = world.changes().await.len();
-        let refused = import(&world, &world.officer, "", &rows).await;
-        assert_eq!(fields(refused), ["rows[2].display_name", "rows[3].post", "header.request_id"]);
+        let nameless = import(&world, &world.officer, "", &rows).await;
+        assert_eq!(fields(nameless), ["header.request_id"], "the header comes first");
+        let refused = import(&world, &world.officer, "a", &rows).await;
+        assert!(refused.as_ref().unwrap_err().message().contains("has 50 faults, of which 40"), "{refused:?}");
+        let listed = fields(refused);
+        let first = ["rows[2].display_name", "rows[2].sex", "rows[3].stages[1]", "rows[4].school", "rows[5].name"];
+        assert_eq!((listed.len(), listed[..5].iter().map(String::as_str).collect::<Vec<_>>()), (40, first.to_vec()));
+        let dry = Header { dry_run: true, ..header("a", &rows) };
+        let dry = send(&world, &world.officer, frames(dry, &rows)).await.unwrap();
+        assert_eq!((dry.faults.len(), dry.fault_count, dry.next_row), (50, 50, 0));
+        let zeros = dry.faults.iter().filter(|fault| fault.fault.ends_with(".zero_character")).count();
+        assert_eq!(zeros, 49, "all but the one with a code that there is not: {:?}", dry.faults);
         assert_eq!(world.changes().await.len(), before);
     })
     .await;
