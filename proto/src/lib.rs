@@ -2,6 +2,7 @@
 
 mod civil;
 mod plain;
+pub mod words;
 
 pub use civil::{CivilDateError, date_from_text, date_text, instant, jiff_instant, timestamp};
 pub use plain::{Actor, Credit, Held};

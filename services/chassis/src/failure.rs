@@ -6,7 +6,7 @@ mod wire;
 
 use std::{collections::BTreeMap, fmt, sync::LazyLock, time::Duration};
 
-use proto::common::v1::Reason;
+use proto::{common::v1::Reason, words::Language};
 use tonic::Code;
 
 pub use faults::Faults;
@@ -191,7 +191,7 @@ impl fmt::Display for Failure {
         match &*self.0 {
             Kind::Refused(refusal) => {
                 let text = contract::reason_text(refusal.reason);
-                write!(f, "{}: {}", refusal.reason.as_str_name(), fill(&text.en, &refusal.metadata))
+                write!(f, "{}: {}", refusal.reason.as_str_name(), fill(&text.en, &refusal.metadata, Language::English))
             }
             Kind::Replayed(_) => f.write_str("answered before"),
             Kind::Conflict => f.write_str("the transaction met another one"),
@@ -225,7 +225,7 @@ impl From<sqlx::Error> for Failure {
 #[must_use]
 pub fn localized(reason: Reason, metadata: &Metadata) -> (String, String) {
     let text = contract::reason_text(reason);
-    (fill(&text.zh, metadata), fill(&text.en, metadata))
+    (fill(&text.zh, metadata, Language::Chinese), fill(&text.en, metadata, Language::English))
 }
 
 static UNSPECIFIED: LazyLock<ReasonText> =

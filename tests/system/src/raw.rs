@@ -11,7 +11,7 @@ use tonic::{
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     transport::Channel,
 };
-use tonic_types::StatusExt as _;
+use tonic_types::{ErrorDetail, StatusExt as _};
 
 /// What came of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Outcome {
     pub reason: String,
     /// The message, for a failing test to show.
     pub message: String,
+    /// What a person reads of a refusal, in each language.
+    pub texts: Vec<String>,
     /// Every reason at once, where there are several; else the one.
     pub reasons: Vec<String>,
     /// The fields that the refusal names, each with its remedy.
@@ -40,7 +42,22 @@ impl From<Status> for Outcome {
         }
         let violations = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
         let faults = violations.into_iter().map(|fault| (fault.field, fault.description)).collect();
-        Self { code: status.code(), reason, message: status.message().to_owned(), reasons, faults, reply: Bytes::new() }
+        let texts = status.get_error_details_vec().into_iter().filter_map(|detail| match detail {
+            ErrorDetail::LocalizedMessage(text) => Some(text.message),
+            _ => None,
+        });
+        let (texts, message) = (texts.collect(), status.message().to_owned());
+        Self { code: status.code(), reason, message, texts, reasons, faults, reply: Bytes::new() }
+    }
+}
+
+impl Outcome {
+    /// Whether a person is shown a name of the contract: of a phase, a role or a state.
+    #[must_use]
+    pub fn shows_a_name(&self) -> bool {
+        let faults = self.faults.iter().map(|(_, remedy)| remedy);
+        let mut texts = self.texts.iter().chain([&self.message]).chain(faults);
+        texts.any(|text| ["PHASE_", "ROLE_", "STATE_", "STATUS_", "KIND_"].iter().any(|name| text.contains(name)))
     }
 }
 

@@ -20,9 +20,9 @@ pub fn errors_markdown() -> String {
     let mut page = format!(
         "# Errors\n\n<!-- {GENERATED} -->\n\n\
          Every refusal is a `google.rpc.Status` with one `ErrorInfo` (domain `{}`), whose reason stands below and whose\n\
-         metadata holds every variable of the text, and a `LocalizedMessage` in zh-CN and in en. Bad input lists its\n\
-         fields in `BadRequest`, rules that are not met are listed in `PreconditionFailure`, and `RetryInfo` says when to\n\
-         try again.\n",
+         metadata holds every variable of the text, and a `LocalizedMessage` in zh-CN and in en. Phases, roles and states\n\
+         are names in the metadata and words in the texts. Bad input lists its fields in `BadRequest`, rules that are not\n\
+         met are listed in `PreconditionFailure`, and `RetryInfo` says when to try again.\n",
         crate::failure::DOMAIN
     );
     let Some(reasons) = pool().get_enum_by_name("shixun.common.v1.Reason") else {

@@ -1,8 +1,12 @@
-//! Failures on the wire: `google.rpc.Status` with its details.
+//! Failures on the wire: `google.rpc.Status` with its details. Its texts tell coded values in words; their names are in the
+//! metadata.
 
 use std::time::Duration;
 
-use proto::common::v1::Reason;
+use proto::{
+    common::v1::Reason,
+    words::{Language, in_words, words},
+};
 use tonic::Status;
 use tonic_types::{
     BadRequest, ErrorDetail, ErrorInfo, FieldViolation, LocalizedMessage, PreconditionFailure, PreconditionViolation,
@@ -17,6 +21,8 @@ const VIOLATION_BYTES: usize = 5000;
 /// Characters of a variable that an answer carries: what a caller wrote comes back to him several times, and peers refuse
 /// headers of more than 16 KiB.
 const VARIABLE_CHARS: usize = 160;
+/// Variables that hold coded values.
+const CODED: [&str; 7] = ["allowed", "dimension", "event", "phase", "reviewer", "state", "status"];
 
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
@@ -51,9 +57,10 @@ fn fitting(violations: &mut Vec<Violation>) {
     });
 }
 
-/// Cuts long variables short.
+/// Cuts long variables short, but for those that only hold what our table has.
 fn clip(metadata: &mut Metadata) {
-    for value in metadata.values_mut() {
+    let ours = |key: &str, value: &str| CODED.contains(&key) && value.split(", ").all(|one| words(one).is_some());
+    for (_, value) in metadata.iter_mut().filter(|(key, value)| !ours(key, value)) {
         if let Some((end, _)) = value.char_indices().nth(VARIABLE_CHARS) {
             value.truncate(end);
             value.push('…');
@@ -134,18 +141,22 @@ fn said(text: &ReasonText, metadata: &Metadata, failed: &[Precondition]) -> (Str
         metadata
     };
     let (zh, en) = failed.iter().map(|one| localized(one.reason, &one.metadata)).unzip();
-    (fill(&text.zh, &told(zh, "；")), fill(&text.en, &told(en, "; ")))
+    (fill(&text.zh, &told(zh, "；"), Language::Chinese), fill(&text.en, &told(en, "; "), Language::English))
 }
 
-/// Puts values for `{keys}`, once: what stands in a value is left as it is.
-pub(super) fn fill(template: &str, metadata: &Metadata) -> String {
+/// Puts values for `{keys}`, once: what stands in a value is left as it is, but for coded values, which are told in words.
+pub(super) fn fill(template: &str, metadata: &Metadata, language: Language) -> String {
     let mut text = String::with_capacity(template.len());
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
         text.push_str(before);
-        let value = after.split_once('}').and_then(|(key, behind)| Some((metadata.get(key)?, behind)));
-        if let Some((value, behind)) = value {
-            text.push_str(value);
+        let value = after.split_once('}').and_then(|(key, behind)| Some((key, metadata.get(key)?, behind)));
+        if let Some((key, value, behind)) = value {
+            if CODED.contains(&key) {
+                text.push_str(&in_words(value, language));
+            } else {
+                text.push_str(value);
+            }
             rest = behind;
         } else {
             text.push('{');

@@ -17,6 +17,7 @@ use proto::{
         organization_service_client::OrganizationServiceClient,
     },
 };
+
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt as _;
@@ -91,7 +92,9 @@ async fn identity_and_role_are_checked_before_any_handler() -> anyhow::Result<()
 
     let wrong_role = create("authorization", bearer(keys.person(&[Role::Teacher, Role::Expert])?)).await?.unwrap_err();
     assert_eq!((wrong_role.code(), reason(&wrong_role).as_str()), (Code::PermissionDenied, "REASON_ROLE_NOT_ALLOWED"));
-    assert!(wrong_role.message().contains("ROLE_BUREAU_OFFICER"), "{}", wrong_role.message());
+    assert!(wrong_role.message().contains("bureau officer"), "{}", wrong_role.message());
+    let info = wrong_role.get_details_error_info().map(|info| info.metadata).unwrap_or_default();
+    assert!(info.get("allowed").is_some_and(|allowed| allowed.contains("ROLE_BUREAU_OFFICER")), "{info:?}");
     let service = create(SERVICE_HEADER, keys.identity("gateway")?.own_token()?).await?.unwrap_err();
     assert_eq!(reason(&service), "REASON_ROLE_NOT_ALLOWED");
 

@@ -287,7 +287,7 @@ pub(crate) async fn reverse(api: &Api, call: Call<ReverseEntryRequest>) -> Resul
     let held = scope::over_teacher(tx.actor(), &book.kept)?;
     let undone = book.entries.iter().find(|entry| entry.name == name).ok_or_else(|| Failure::not_found(&name))?;
     if undone.kind == Kind::Reversal {
-        return Err(Failure::state(&name, "REVERSAL", "reverse"));
+        return Err(Failure::state(&name, "reversal", "reverse"));
     }
     let reversal = undo(&mut tx, undone, &held, "revoked", &rules);
     let reversal = Entry { reason_text: reason, ..reversal };

@@ -247,8 +247,10 @@ async fn correct(api: &Api, call: Call<CorrectSelectionRequest>) -> Result<Corre
         _ => None,
     };
     if event.is_none() {
-        let (zh, en) =
-            ("只能更正为 STATE_SUBMITTED 或 STATE_SCHOOL_APPROVED", "STATE_SUBMITTED or STATE_SCHOOL_APPROVED");
+        let (zh, en) = (
+            "只能更正为“已提交”或“学校审核通过”",
+            "a selection is corrected to submitted, or to approved by the school",
+        );
         faults.add("state", zh, en);
     }
     faults.check()?;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use proto::common::v1::Phase;
+use proto::{
+    common::v1::Phase,
+    words::{Language, in_words},
+};
 
 use super::{Event, calendar::phase_name, desk::Act};
 
@@ -127,11 +130,15 @@ impl Kind {
     /// The text with its variables filled in: (zh, en).
     #[must_use]
     pub fn render(self, metadata: &BTreeMap<String, String>) -> (String, String) {
-        let fill = |template: &str| {
-            metadata.iter().fold(template.to_owned(), |text, (key, value)| text.replace(&format!("{{{key}}}"), value))
+        let fill = |template: &str, language| {
+            metadata.iter().fold(template.to_owned(), |text, (key, value)| {
+                let coded = ["reason", "state"].contains(&key.as_str());
+                let value = if coded { &in_words(value, language) } else { value };
+                text.replace(&format!("{{{key}}}"), value)
+            })
         };
         let (zh, en) = self.texts();
-        (fill(zh), fill(en))
+        (fill(zh, Language::Chinese), fill(en, Language::English))
     }
 
     /// What the teacher is told of an act of another on his selection; `None` where he need not be told.

@@ -284,7 +284,7 @@ pub async fn revoke(service: &Service, call: Call<RevokeRoleRequest>) -> Result<
     let before = account.roles.len();
     account.roles.retain(|held| held.role != role || held.organization != grant.organization);
     if account.roles.len() == before {
-        return Err(Failure::state(&account.name, "NOT_HELD", role.as_str_name()));
+        return Err(Failure::state(&account.name, "not_held", role.as_str_name()));
     }
     let at = tx.at();
     accounts::revoke(&mut tx, &account.name, role, &grant.organization, at).await?;

@@ -272,7 +272,7 @@ pub async fn confirm(
         return Err(Failure::new(Reason::OwnCorrection).with("resource", &teacher.name));
     }
     if teacher.pending.is_empty() {
-        return Err(Failure::state(&teacher.name, "NO_CORRECTION", "ConfirmCorrection"));
+        return Err(Failure::state(&teacher.name, "no_correction", "confirm_correction"));
     }
     if message.accepted {
         // The codes may have changed since the teacher entered them.

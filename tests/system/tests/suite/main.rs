@@ -14,3 +14,4 @@ mod restarts;
 mod term;
 mod terms;
 mod watchers;
+mod words;
