@@ -15,7 +15,8 @@ use chassis::{
     Admission, Failure, Host,
     contract::Method,
     peer::{SERVICE_HEADER, channel},
-    telemetry,
+    places::{self, Places},
+    telemetry::{self, KeyValue},
 };
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -23,8 +24,6 @@ use proto::common::v1::{Idempotency, Reason};
 use serde::Deserialize;
 use tonic::{Code, Status, body::Body, metadata::MetadataMap, transport::Channel};
 use tower::{Service as _, ServiceExt as _};
-
-use super::calls::Calls;
 
 /// What is left to the next hop is less by this much.
 const SHAVE: Duration = Duration::from_millis(20);
@@ -50,32 +49,47 @@ pub struct EdgeConfig {
     /// Calls under way to each service, streams apart; one more is refused at once. More than its replicas' connections carry
     /// would only wait here unseen.
     pub calls: usize,
+    /// Streams under way to each service, likewise.
+    pub streams: usize,
 }
 
 impl Default for EdgeConfig {
     fn default() -> Self {
-        Self { stream_connections: 8, calls: 1024 }
+        Self { stream_connections: 8, calls: 1024, streams: 8192 }
     }
 }
+
+const CALLS: places::Kind =
+    places::Kind { name: "shixun.edge.calls", unit: "{call}", what: "Calls under way to a service", key: "edge.calls" };
+
+const STREAMS: places::Kind = places::Kind {
+    name: "shixun.edge.streams",
+    unit: "{stream}",
+    what: "Streams under way to a service",
+    key: "edge.streams",
+};
 
 /// The ways to a service.
 struct Ways {
     unary: Channel,
-    calls: Calls,
-    streams: Vec<Channel>,
+    calls: Places,
+    for_streams: Vec<Channel>,
+    streams: Places,
     turn: AtomicUsize,
 }
 
 impl Ways {
     fn to(service: &'static str, address: &str, config: EdgeConfig) -> anyhow::Result<Self> {
-        let calls = Calls::new(service, config.calls.max(1));
-        let streams = (0..config.stream_connections.max(1)).map(|_| channel(address)).collect::<Result<_, _>>()?;
-        Ok(Self { unary: channel(address)?, calls, streams, turn: AtomicUsize::new(0) })
+        let label = KeyValue::new("service", service);
+        let calls = Places::new(CALLS, config.calls.max(1), label.clone());
+        let streams = Places::new(STREAMS, config.streams.max(1), label);
+        let for_streams = (0..config.stream_connections.max(1)).map(|_| channel(address)).collect::<Result<_, _>>()?;
+        Ok(Self { unary: channel(address)?, calls, for_streams, streams, turn: AtomicUsize::new(0) })
     }
 
     fn for_stream(&self) -> &Channel {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.streams.get(turn % self.streams.len().max(1)).unwrap_or(&self.unary)
+        self.for_streams.get(turn % self.for_streams.len().max(1)).unwrap_or(&self.unary)
     }
 }
 
@@ -128,14 +142,23 @@ impl Forward {
         if let Some(token) = headers.get_mut(http::header::AUTHORIZATION) {
             token.set_sensitive(true);
         }
+        let full = || Failure::new(Reason::Overloaded).retry_after(RETRY_AFTER);
         if !method.is_unary() {
+            let place = ways.streams.take().ok_or_else(full)?;
             if let Some(deadline) = admission.deadline {
                 headers.insert("grpc-timeout", timeout(left_until(deadline)?)?);
             }
-            return send(ways.for_stream().clone(), method, &headers, body).await.map_err(|_| away(method));
+            let answer = send(ways.for_stream().clone(), method, &headers, body).await.map_err(|_| away(method))?;
+            // Its place is taken until the answer's last frame, or until the caller has gone.
+            let held = move |body: Body| {
+                Body::new(body.map_frame(move |frame| {
+                    let _ = &place;
+                    frame
+                }))
+            };
+            return Ok(answer.map(held));
         }
-        let full = || Failure::new(Reason::Overloaded).retry_after(RETRY_AFTER);
-        let _place = ways.calls.begin().ok_or_else(full)?;
+        let _place = ways.calls.take().ok_or_else(full)?;
         let deadline = admission.deadline.unwrap_or_else(|| tokio::time::Instant::now() + DEFAULT_DEADLINE);
         // A frame's head of five bytes comes with the message.
         let whole = Limited::new(body, self.max_message.saturating_add(5)).collect();

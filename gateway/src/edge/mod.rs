@@ -1,6 +1,5 @@
 //! The edge: sessions, and passing calls on to the services by path.
 
-mod calls;
 mod expiry;
 mod forward;
 mod sessions;

@@ -1,12 +1,13 @@
 //! Carrying steps out: whatever is due and waits for nothing is claimed, done page by page, and its outcome kept. A step
 //! that fails is tried again later and holds up what depends on it, never what does not.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use chassis::{
     CancellationToken, Failure, Host,
     db::{Db, Engine, Tx},
     peer::{Peer, within},
+    telemetry::{Gauge, KeyValue, meter},
 };
 use prost::Message as _;
 use proto::{
@@ -40,6 +41,13 @@ const LONGEST_PAUSE: i64 = 30;
 const LOOKED_AT: usize = 2000;
 /// Steps that one service gets at once, so that one that is slow holds up its own steps only.
 const AT_ONCE: usize = 32;
+
+/// Steps at work, by the service that is kept busy; never more than `AT_ONCE` each.
+static STEPS: LazyLock<Gauge<u64>> = LazyLock::new(|| {
+    let meter = meter();
+    let gauge = meter.u64_gauge("shixun.sequencer.steps").with_unit("{step}");
+    gauge.with_description("Steps at work in a service, 32 at most").build()
+});
 
 /// One process's sequencer.
 #[derive(Clone)]
@@ -91,6 +99,7 @@ impl Sequencer {
                 }
                 Err(failure) => tracing::warn!(%failure, "the steps could not be read"),
             }
+            self.show(&busy);
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 Some(done) = at_work.join_next() => {
@@ -108,6 +117,14 @@ impl Sequencer {
         // A page that is under way is repeated by whoever comes next; nothing is lost by leaving it.
         at_work.shutdown().await;
         self.keep(async |tx| steps::renew(tx, &self.owner, 0).await).await;
+    }
+
+    /// Shows how much each service has to do.
+    fn show(&self, busy: &BTreeMap<String, String>) {
+        for service in self.peers.keys() {
+            let steps = busy.values().filter(|worker| *worker == service).count();
+            STEPS.record(u64::try_from(steps).unwrap_or(u64::MAX), &[KeyValue::new("service", service.clone())]);
+        }
     }
 
     /// Housekeeping: should it fail, claims end by themselves.

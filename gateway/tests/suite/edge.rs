@@ -137,6 +137,39 @@ async fn an_upload_passes_frame_by_frame() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_too_many_is_turned_away_until_one_has_ended() -> anyhow::Result<()> {
+    let databases = databases().await?;
+    let database = databases.first().context("SQLite")?;
+    database.db.close().await;
+    let house = House::new(&database.url).await?;
+    let gateway = house.gateway_with(gateway::edge::EdgeConfig { streams: 1, ..Default::default() }).await?;
+    let upload = |receiver| {
+        let (metadata, extensions, ()) = gateway.call(&[Role::SchoolAdmin], ())?.into_parts();
+        let request = Request::from_parts(metadata, extensions, ReceiverStream::new(receiver));
+        let mut client = TeacherServiceClient::new(gateway.channel()?);
+        anyhow::Ok(tokio::spawn(async move { client.import_teachers(request).await }))
+    };
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let first = upload(receiver)?;
+    sender.send(ImportTeachersRequest::default()).await?;
+    let hooks = &house.hooks["roster"];
+    while hooks.frames.load(Ordering::SeqCst) < 1 {
+        tokio::time::timeout(Duration::from_secs(10), hooks.frame_arrived.notified()).await?;
+    }
+    let (_open, receiver) = tokio::sync::mpsc::channel(1);
+    let refused = upload(receiver)?.await?.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "REASON_OVERLOADED"));
+    assert!(refused.get_details_retry_info().is_some());
+    drop(sender);
+    assert_eq!(first.await??.into_inner().created, 1);
+    // Calls have places of their own, and the stream's is free once its answer has been passed on.
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    drop(sender);
+    upload(receiver)?.await??;
+    gateway.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_call_is_tried_again_only_where_that_is_safe() -> anyhow::Result<()> {
     let (mut house, gateway, _databases) = house().await?;
     let mut client = organizations(&gateway)?;

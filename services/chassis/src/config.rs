@@ -98,6 +98,8 @@ pub struct ServerConfig {
     pub max_connection_age_seconds: u64,
     /// Largest message, in bytes.
     pub max_message_bytes: usize,
+    /// Connections at a time; one more is closed at once.
+    pub max_connections: usize,
     /// Calls that one connection may have in flight.
     pub max_concurrent_streams: u32,
 }
@@ -108,6 +110,7 @@ impl Default for ServerConfig {
             drain_seconds: 3,
             max_connection_age_seconds: 1800,
             max_message_bytes: 4 << 20,
+            max_connections: 4096,
             max_concurrent_streams: 1024,
         }
     }

@@ -19,7 +19,11 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{env::Env, failure::Failure};
+use crate::{
+    env::Env,
+    failure::Failure,
+    telemetry::{KeyValue, meter},
+};
 
 /// Only this service's keys sign tokens of persons.
 pub const ISSUER: &str = "gateway";
@@ -145,6 +149,28 @@ fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     Ok(std::fs::rename(aside, path)?)
 }
 
+/// Shows the tokens that are kept for as long as the identity is used.
+fn observe(inner: &Arc<Inner>) {
+    let gauge = |name: &'static str, description: &'static str, shown: fn(&Inner) -> usize| {
+        let weak = Arc::downgrade(inner);
+        meter()
+            .u64_observable_gauge(name)
+            .with_unit("{token}")
+            .with_description(description)
+            .with_callback(move |observer| {
+                if let Some(inner) = weak.upgrade() {
+                    observer.observe(
+                        u64::try_from(shown(&inner)).unwrap_or(u64::MAX),
+                        &[KeyValue::new("service", inner.name)],
+                    );
+                }
+            })
+            .build();
+    };
+    gauge("shixun.identity.tokens", "Verified tokens kept in memory", |inner| inner.verified.len());
+    gauge("shixun.identity.tokens.limit", "Verified tokens that are kept at most", |_| VERIFIED);
+}
+
 impl Identity {
     /// Reads the process's key and every `*.pub` of the trusted folder.
     ///
@@ -170,7 +196,7 @@ impl Identity {
             let trusted = Trusted { service: service.to_owned(), key: DecodingKey::from_ed_der(&public) };
             keys.insert(key_id(&public), trusted);
         }
-        Ok(Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             name,
             env,
             key: EncodingKey::from_ed_der(&document),
@@ -178,7 +204,9 @@ impl Identity {
             trusted: keys,
             verified: Cache::new(VERIFIED),
             own: Mutex::new(None),
-        })))
+        });
+        observe(&inner);
+        Ok(Self(inner))
     }
 
     /// Signs a token for a person. Good for `seconds`; returns it with its expiry in seconds since the epoch.

@@ -16,6 +16,7 @@ pub mod gates;
 pub mod identity;
 pub mod page;
 pub mod peer;
+pub mod places;
 pub mod policy;
 pub mod server;
 pub mod telemetry;

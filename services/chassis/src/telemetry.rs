@@ -13,7 +13,7 @@ use std::{
 
 pub use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Histogram},
+    metrics::{Counter, Gauge, Histogram},
 };
 use opentelemetry::{
     global,

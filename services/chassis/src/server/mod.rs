@@ -7,7 +7,10 @@ mod rules;
 mod severable;
 mod step_api;
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::{self, Future},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use futures::TryStreamExt as _;
@@ -24,11 +27,19 @@ use crate::{
     config::{ClockConfig, Config},
     db::{Db, Migrations},
     env::{Clock, Env},
-    telemetry::TraceLayer,
+    places::{self, Places},
+    telemetry::{KeyValue, TraceLayer},
 };
 
 /// What the tasks of a service and its database get to end, once its connections are gone.
 const GRACE: Duration = Duration::from_millis(500);
+
+const CONNECTIONS: places::Kind = places::Kind {
+    name: "shixun.server.connections",
+    unit: "{connection}",
+    what: "Connections to a server",
+    key: "server.max_connections",
+};
 
 /// A service of the house.
 pub trait Program: 'static {
@@ -79,9 +90,11 @@ pub async fn serve<P: Program>(
 
     let cut = CancellationToken::new();
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let incoming = incoming.map_ok({
+    let connections = Places::new(CONNECTIONS, bounds.max_connections, KeyValue::new("service", P::NAME));
+    let incoming = incoming.try_filter_map({
         let cut = cut.clone();
-        move |connection| Severable::new(connection, &cut)
+        // One that finds no place is closed at once: whoever called tries elsewhere, or later.
+        move |connection| future::ready(Ok(connections.take().map(|place| Severable::new(connection, &cut, place))))
     });
     let mut server = tokio::spawn(
         Server::builder()

@@ -10,6 +10,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    sync::OwnedSemaphorePermit,
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TcpConnectInfo};
@@ -18,11 +19,13 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 pub(super) struct Severable {
     connection: TcpStream,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Among the connections of the server, until this one ends.
+    _place: OwnedSemaphorePermit,
 }
 
 impl Severable {
-    pub fn new(connection: TcpStream, cut: &CancellationToken) -> Self {
-        Self { connection, cut: Box::pin(cut.clone().cancelled_owned()) }
+    pub fn new(connection: TcpStream, cut: &CancellationToken, place: OwnedSemaphorePermit) -> Self {
+        Self { connection, cut: Box::pin(cut.clone().cancelled_owned()), _place: place }
     }
 
     /// Fails once the connection is cut; until then it has the task woken when that happens.

@@ -17,7 +17,7 @@ use proto::{
         organization_service_client::OrganizationServiceClient,
     },
 };
-
+use tokio::{io::AsyncReadExt as _, time::Instant};
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt as _;
@@ -259,4 +259,42 @@ async fn a_second_process_is_kept_off_an_embedded_database() -> anyhow::Result<(
     assert!(kept_off.to_string().contains("held by another process"), "{kept_off:#}");
     database.db.close().await;
     start::<Source>(config()?, ANY, Env::rehearsal(AT)).await?.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_too_many_is_closed_at_once_and_the_others_stay() -> anyhow::Result<()> {
+    let keys = Keys::new()?;
+    for database in databases().await? {
+        database.db.close().await;
+        let mut settings = Settings::new(&keys, "roster", &database.url)?;
+        settings.chassis.server.max_connections = 2;
+        let server = start::<Source>(settings, ANY, Env::rehearsal(AT)).await?;
+        let connect = async || {
+            let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", server.address))?;
+            anyhow::Ok(tonic_health::pb::health_client::HealthClient::new(endpoint.connect().await?))
+        };
+        let check = async |client: &mut tonic_health::pb::health_client::HealthClient<_>| {
+            client.check(within(Duration::from_secs(5), tonic_health::pb::HealthCheckRequest::default())).await
+        };
+        let (mut one, mut other) = (connect().await?, connect().await?);
+        check(&mut one).await?;
+        check(&mut other).await?;
+        let mut third = tokio::net::TcpStream::connect(server.address).await?;
+        let closed = tokio::time::timeout(Duration::from_secs(5), third.read(&mut [0; 16])).await?;
+        assert!(matches!(closed, Ok(0) | Err(_)), "it was served: {closed:?}");
+        check(&mut one).await?;
+        // A place that became free is the next one's; when the server sees that is its own matter.
+        drop(other);
+        let begun = Instant::now();
+        loop {
+            if let Ok(mut next) = connect().await
+                && check(&mut next).await.is_ok()
+            {
+                break;
+            }
+            anyhow::ensure!(begun.elapsed() < Duration::from_secs(20), "no place became free");
+        }
+        server.end().await?;
+    }
+    Ok(())
 }

@@ -7,10 +7,16 @@ use std::{
     time::Duration,
 };
 
-use chassis::{CancellationToken, Failure, changes::feed, db::Db};
+use chassis::{
+    CancellationToken, Failure,
+    changes::feed,
+    db::Db,
+    places::{self, Places},
+    telemetry::KeyValue,
+};
 use proto::{common::v1::Reason, enrollment::v1::FreePlaces};
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::store::seats;
 
@@ -32,6 +38,13 @@ impl Default for SeatsConfig {
 
 /// When a refused listener should try again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+const LISTENERS: places::Kind = places::Kind {
+    name: "shixun.seats.listeners",
+    unit: "{listener}",
+    what: "Listeners to free places",
+    key: "seats.listeners",
+};
 
 /// The free places of a term as of one look at them.
 #[derive(Debug, Default)]
@@ -88,7 +101,7 @@ type Boards = BTreeMap<String, watch::Sender<Option<Arc<View>>>>;
 pub struct SeatBoard {
     db: Db,
     interval: Duration,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     boards: Arc<Mutex<Boards>>,
     ending: CancellationToken,
 }
@@ -100,7 +113,7 @@ impl SeatBoard {
         Self {
             db,
             interval: Duration::from_millis(config.interval_ms.max(10)),
-            places: Arc::new(Semaphore::new(config.listeners.min(Semaphore::MAX_PERMITS))),
+            places: Arc::new(Places::new(LISTENERS, config.listeners, KeyValue::new("service", "enrollment"))),
             boards: Arc::default(),
             ending,
         }
@@ -116,8 +129,8 @@ impl SeatBoard {
     /// # Errors
     /// `OVERLOADED` if as many listen as are allowed.
     pub(super) fn listen(&self, term: &str) -> Result<(Board, OwnedSemaphorePermit), Failure> {
-        let full = |_| Failure::new(Reason::Overloaded).retry_after(RETRY_AFTER);
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
+        let full = || Failure::new(Reason::Overloaded).retry_after(RETRY_AFTER);
+        let place = self.places.take().ok_or_else(full)?;
         let mut boards = self.boards.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(board) = boards.get(term) {
             return Ok((board.subscribe(), place));
