@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{civil::Date, tz::TimeZone};
 use proto::common::v1::{Phase, Precondition, Role, Window, precondition::Condition};
 
-use super::{Edge, Fault, mark, marked, waits_for};
+use super::{Edge, Fault, contact, mark, marked, waits_for};
 
 /// Keys of a `[[window]]`.
 const KEYS: [&str; 7] = ["id", "phase", "round", "first_day", "last_day", "owners", "organizations"];
@@ -67,9 +67,11 @@ pub fn parse(document: &str) -> Result<Calendar, Vec<Fault>> {
         )]
     })?;
     let mut faults = Vec::new();
-    for key in table.keys().filter(|key| !["zone", "window"].contains(&key.as_str())) {
-        faults.push(Fault::new(key, "未知的键；可用 zone 与 [[window]]", "unknown; there are zone and [[window]]"));
+    for key in table.keys().filter(|key| !["zone", "window", "contact"].contains(&key.as_str())) {
+        let en = "unknown; there are zone, [[window]] and [[contact]]";
+        faults.push(Fault::new(key, "未知的键；可用 zone、[[window]] 与 [[contact]]", en));
     }
+    contact::read(&table, &mut faults);
     let zone_name = table.get("zone").and_then(toml::Value::as_str).unwrap_or_default().to_owned();
     let zone = TimeZone::get(&zone_name).ok();
     if zone.is_none() {

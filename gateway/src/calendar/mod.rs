@@ -2,6 +2,7 @@
 
 mod amend;
 mod api;
+mod contact;
 mod document;
 mod fault;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use proto::common::v1::{Window, precondition::Condition};
 
 pub use amend::moved_edges;
 pub use api::CalendarApi;
+pub use contact::{Contact, contacts};
 pub use document::{Calendar, Day, parse};
 pub use fault::{Fault, check};
 pub use validate::validate;

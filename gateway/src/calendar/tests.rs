@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use proto::common::v1::{Phase, Window};
 
-use super::{Calendar, Edge, Fault, edges, mark, marked, moved_edges, parse, validate, waits_for};
+use super::{Calendar, Edge, Fault, contacts, edges, mark, marked, moved_edges, parse, validate, waits_for};
 
 const SAMPLE: &str = include_str!("../../../deploy/local/terms/2019-autumn/calendar.toml");
 
@@ -296,4 +296,23 @@ proptest! {
         prop_assert_eq!((local(opens), local(opens - 1)), (day(first), day(first - 1)));
         prop_assert_eq!((local(closes), local(closes - 1)), (day(first + length + 1), day(first + length)));
     }
+}
+
+#[test]
+fn contacts_are_read_and_their_faults_told_with_the_others() {
+    let contact =
+        "\n[[contact]]\norganization = \"organizations/county\"\noffice = \"师训科\"\ntelephone = \"+86 577-0000\"\n";
+    let document = format!("{SAMPLE}{contact}");
+    assert_eq!(fields(&document), [""; 0]);
+    let found: Vec<_> = contacts(&document).into_iter().filter(|one| one.telephone.starts_with("+86")).collect();
+    assert_eq!(found.iter().map(|one| one.office.as_str()).collect::<Vec<_>>(), ["师训科"]);
+    assert_eq!(parse(&document).map(|calendar| calendar.days), parse(SAMPLE).map(|calendar| calendar.days));
+
+    let first = contacts(SAMPLE).len();
+    let faulty = "\n[[contact]]\norganization = \"county\"\noffice = \"\"\ntelephone = \"call us\"\nmail = \"a@b\"\n";
+    let named = |at: usize, keys: &[&str]| keys.iter().map(|key| format!("contact[{at}].{key}")).collect::<Vec<_>>();
+    let mut expected = named(first + 1, &["organization"]);
+    expected.extend(named(first + 2, &["mail", "organization", "office", "telephone"]));
+    assert_eq!(fields(&format!("{SAMPLE}{contact}{contact}{faulty}")), expected);
+    assert_eq!(fields("zone = \"Asia/Shanghai\"\ncontact = 1\n[[window]]\n")[0], "contact");
 }

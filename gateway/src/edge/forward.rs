@@ -25,6 +25,8 @@ use serde::Deserialize;
 use tonic::{Code, Status, body::Body, metadata::MetadataMap, transport::Channel};
 use tower::{Service as _, ServiceExt as _};
 
+use super::help::HelpDesk;
+
 /// What is left to the next hop is less by this much.
 const SHAVE: Duration = Duration::from_millis(20);
 /// With less than this left, nothing is begun.
@@ -97,6 +99,7 @@ impl Ways {
 struct Forward {
     ways: Arc<BTreeMap<&'static str, Ways>>,
     identity: chassis::identity::Identity,
+    help: HelpDesk,
     max_message: usize,
 }
 
@@ -111,7 +114,8 @@ pub fn router(host: &Host, peers: &BTreeMap<String, String>, config: EdgeConfig)
             peers.get(service).ok_or_else(|| anyhow::anyhow!("peers.{service} is missing in the configuration"))?;
         ways.insert(service, Ways::to(service, address, config)?);
     }
-    let forward = Forward { ways: Arc::new(ways), identity: host.identity(), max_message: host.max_message_bytes() };
+    let (identity, help, max_message) = (host.identity(), HelpDesk::new(host.db()), host.max_message_bytes());
+    let forward = Forward { ways: Arc::new(ways), identity, help, max_message };
     Ok(axum::Router::new().fallback(move |request: Request<axum::body::Body>| {
         let forward = forward.clone();
         async move { forward.pass(request.map(Body::new)).await }
@@ -166,7 +170,8 @@ impl Forward {
             .await
             .map_err(|_| Failure::new(Reason::DeadlineExceeded))?
             .map_err(|_| too_large(self.max_message))?;
-        self.unary(ways.unary.clone(), method, headers, body.to_bytes(), deadline).await
+        let answer = self.unary(ways.unary.clone(), method, headers, body.to_bytes(), deadline).await?;
+        Ok(self.help.beside(answer).await)
     }
 
     /// A unary call: its few bytes are kept, so that it can be tried again where the contract says that this is safe.

@@ -2,6 +2,7 @@
 
 mod expiry;
 mod forward;
+mod help;
 mod sessions;
 
 pub use expiry::{EVERY, purge_expired};

@@ -143,6 +143,17 @@ pub async fn calendar_of(db: &mut impl Queries, name: &str, version: i64) -> Res
     db.one(sql, args![name, version]).await?.as_ref().map(calendar).transpose()
 }
 
+/// Every term that has a calendar, with the version in force; the one whose calendar was put last comes first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn versions_in_force(db: &mut impl Queries) -> Result<Vec<(String, i64)>, Failure> {
+    let sql = "SELECT t.name AS name, t.calendar_version AS version FROM term t
+               JOIN calendar c ON c.term = t.name AND c.version = t.calendar_version ORDER BY c.put_at DESC, t.name";
+    let rows = db.all(sql, args![]).await?;
+    rows.iter().map(|row| Ok((row.get("name")?, row.get("version")?))).collect()
+}
+
 /// Versions of a term's calendar above `after`.
 ///
 /// # Errors

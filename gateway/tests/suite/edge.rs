@@ -17,7 +17,7 @@ use tonic::{Code, Request, transport::Channel};
 use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 
-use crate::fixture::{House, Mode, Running, databases, reason};
+use crate::fixture::{CALENDAR, House, Mode, Running, databases, reason};
 
 /// A gateway on SQLite; the database's guard goes along.
 async fn house() -> anyhow::Result<(House, Running, impl Sized)> {
@@ -166,6 +166,37 @@ async fn a_stream_too_many_is_turned_away_until_one_has_ended() -> anyhow::Resul
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     drop(sender);
     upload(receiver)?.await??;
+    gateway.end().await
+}
+
+/// Of a refusal's help: what each says, and its URL.
+type Links = Vec<(String, String)>;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_the_bureau_can_help_with_tells_whom_to_call() -> anyhow::Result<()> {
+    let (_house, gateway, _databases) = house().await?;
+    let mut client = organizations(&gateway)?;
+    let mut refused = async |name: &str| -> anyhow::Result<(String, Links, usize)> {
+        let request = gateway.call(&[Role::Teacher], get(name))?;
+        let status = client.get_organization(request).await.expect_err("a refusal");
+        let details = status.get_error_details();
+        let links = details.help().map(|help| help.links.as_slice()).unwrap_or_default();
+        let links = links.iter().map(|link| (link.description.clone(), link.url.clone())).collect();
+        Ok((reason(&status), links, status.get_error_details_vec().len()))
+    };
+    let (before, links, details) = refused("organizations/settled").await?;
+    assert_eq!((before.as_str(), links), ("REASON_WINDOW_SETTLED", vec![]), "no term, nobody to call");
+    let contact =
+        "\n[[contact]]\norganization = \"organizations/county\"\noffice = \"师训科\"\ntelephone = \"0577 000000\"\n";
+    let calendar = CALENDAR.split("[[contact]]").next().unwrap_or_default();
+    gateway.begin_term(&format!("{calendar}{contact}")).await?;
+    let link = ("师训科：0577 000000（organizations/county）".to_owned(), "tel:0577000000".to_owned());
+    let (after, links, more) = refused("organizations/settled").await?;
+    assert_eq!((after, links, more), (before, vec![link.clone()], details + 1), "the rest is as it was");
+    let (reason, links, _) = refused("organizations/barred").await?;
+    assert_eq!((reason.as_str(), links), ("REASON_NOT_ELIGIBLE", vec![link]), "one of several rules");
+    let (reason, links, _) = refused("organizations/nowhere").await?;
+    assert_eq!((reason.as_str(), links), ("REASON_NOT_FOUND", vec![]));
     gateway.end().await
 }
 
