@@ -1,14 +1,18 @@
 //! Passwords: argon2id on the threads for blocking work, at the configured cost.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
 use chassis::{Env, Failure};
+use tokio::sync::Semaphore;
 
 use crate::config::PasswordConfig;
+
+/// Most passwords that are checked at once, each in memory of its own. More than there are processors would be no sooner done.
+const AT_ONCE: usize = 16;
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
@@ -17,6 +21,7 @@ pub struct Passwords {
     argon2: Argon2<'static>,
     /// A hash that nobody's password has, at the same cost: who tries an unknown login waits as long.
     nobody: String,
+    places: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Passwords {
@@ -35,7 +40,8 @@ impl Passwords {
             .map_err(|error| anyhow::anyhow!("password: {error}"))?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let nobody = hash(&argon2, &hex::encode(env.random::<32>()?), &env.random::<16>()?)?;
-        Ok(Self { env, argon2, nobody })
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self { env, argon2, nobody, places: Arc::new(Semaphore::new(processors.min(AT_ONCE))) })
     }
 
     /// The PHC string of a password.
@@ -79,9 +85,12 @@ impl Passwords {
     /// Internal, if what is stored is no PHC string.
     pub async fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool, Failure> {
         let known = stored.is_some();
+        // Whoever has given up meanwhile is not checked at all.
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(Failure::internal)?;
         let (argon2, password) = (self.argon2.clone(), password.to_owned());
         let stored = stored.unwrap_or(&self.nobody).to_owned();
         let fits = tokio::task::spawn_blocking(move || {
+            let _place = place;
             let stored = PasswordHash::new(&stored).map_err(Failure::internal)?;
             Ok::<_, Failure>(argon2.verify_password(password.as_bytes(), &stored).is_ok())
         });
