@@ -12,10 +12,11 @@ use proto::gateway::v1::{
     calendar_service_server::CalendarServiceServer, session_service_server::SessionServiceServer,
     step_service_server::StepServiceServer,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// What `gateway` is configured with.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Config {
     /// What every service is configured with.
     #[serde(flatten)]
@@ -29,7 +30,7 @@ pub struct Config {
 }
 
 /// How long sessions last, in seconds by the wall clock.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SessionConfig {
     /// Access tokens.
@@ -56,8 +57,8 @@ pub struct Gateway;
 
 impl chassis::Program for Gateway {
     const NAME: &'static str = "gateway";
+    const PEERS: &'static [&'static str] = &["roster", "catalog", "enrollment", "credit", "gateway"];
     type Config = Config;
-    const SECTIONS: &'static [&'static str] = &["session", "edge"];
 
     fn migrations() -> chassis::db::Migrations {
         chassis::db::Migrations {

@@ -5,4 +5,5 @@ pub mod data_folder;
 pub mod people;
 pub mod progress;
 pub mod rehearse;
+pub mod service;
 pub mod up;

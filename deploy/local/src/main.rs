@@ -1,4 +1,4 @@
-//! `shixun`: the whole system on one machine.
+//! `shixun`: the whole system on one machine; called by a service's name, that service alone.
 
 use std::process::ExitCode;
 
@@ -19,6 +19,9 @@ struct Arguments {
     /// Where traces and metrics go: OTLP over gRPC, e.g. http://collector:4317. Without it nothing is exported.
     #[arg(long, global = true, env = "SHIXUN_TELEMETRY__OTLP_ENDPOINT")]
     otlp_endpoint: Option<String>,
+    /// Where the metrics are shown to Prometheus (`GET /metrics`), e.g. 127.0.0.1:9464. Without it nowhere.
+    #[arg(long, global = true, env = "SHIXUN_TELEMETRY__PROMETHEUS")]
+    prometheus: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -33,6 +36,9 @@ enum Command {
 
 #[allow(clippy::print_stderr, reason = "the command's own words")]
 fn main() -> ExitCode {
+    if let Some(code) = shixun::service::called_by().and_then(|name| shixun::service::run(&name)) {
+        return code;
+    }
     chassis::install_crypto();
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -43,8 +49,8 @@ fn main() -> ExitCode {
         }
     };
     let outcome = runtime.block_on(async {
-        let _telemetry =
-            chassis::telemetry::start("local", &TelemetryConfig { otlp_endpoint: arguments.otlp_endpoint })?;
+        let exported = TelemetryConfig { otlp_endpoint: arguments.otlp_endpoint, prometheus: arguments.prometheus };
+        let _telemetry = chassis::telemetry::start("local", &exported)?;
         match arguments.command.unwrap_or(Command::Up(arguments.up)) {
             Command::Up(options) => shixun::up::run(options).await,
             Command::System(options) => shixun::up::bare::run(options).await,

@@ -21,6 +21,7 @@ use chassis::{
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use proto::common::v1::{Idempotency, Reason};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tonic::{Code, Status, body::Body, metadata::MetadataMap, transport::Channel};
 use tower::{Service as _, ServiceExt as _};
@@ -42,7 +43,7 @@ const ATTEMPTS: u32 = 3;
 const BEHIND: [&str; 4] = ["roster", "catalog", "enrollment", "credit"];
 
 /// `[edge]` of the configuration.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EdgeConfig {
     /// Connections to each service that carry streams alone. A connection has as many streams as its server allows

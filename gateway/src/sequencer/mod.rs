@@ -2,6 +2,7 @@
 
 mod api;
 mod gated;
+mod meters;
 mod plan;
 mod recognition;
 mod run;

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-use super::{Task, record};
+use super::{Task, meters, record};
 use crate::store::{
     steps::{self, Claimant, Pending, Step},
     terms,
@@ -68,6 +68,7 @@ impl Sequencer {
         for service in ["roster", "catalog", "enrollment", "credit", "gateway"] {
             peers.insert(service.to_owned(), host.peer(service)?);
         }
+        meters::begin(peers.keys());
         let owner = hex::encode(host.env().random::<8>()?);
         Ok(Self { db: host.db(), peers, owner, shutdown: host.shutdown() })
     }
@@ -188,13 +189,17 @@ impl Sequencer {
                 Ok(false) => {
                     step.state = State::Done;
                     step.error.clear();
-                    step.done_at = Some(env.clock.now());
-                    self.save(&step, 0).await?;
+                    let at = env.clock.now();
+                    step.done_at = Some(at);
+                    if self.save(&step, 0).await? {
+                        meters::done(&step, at);
+                    }
                     return Ok(());
                 }
                 Err(status) => {
                     step.state = State::Failed;
                     step.error = shown(&status);
+                    meters::failed(&step);
                     // At once, then after 1, 2, 4, … seconds.
                     let pause = ((1_i64 << step.attempts.clamp(1, 10)) / 4).min(LONGEST_PAUSE);
                     tracing::warn!(step = name, error = step.error, pause, "a step failed; it is tried again");
@@ -291,7 +296,7 @@ impl Sequencer {
 }
 
 /// The service whose work a step is.
-fn worker(step: &Step) -> String {
+pub(super) fn worker(step: &Step) -> String {
     step.planned.task.services().first().copied().unwrap_or_default().to_owned()
 }
 

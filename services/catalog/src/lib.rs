@@ -16,11 +16,12 @@ use proto::catalog::v1::{
     expansion_service_server::ExpansionServiceServer, project_service_server::ProjectServiceServer,
     review_service_server::ReviewServiceServer,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
 /// What `catalog` is configured with.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Config {
     /// What every service is configured with; `peers.roster` is needed.
     #[serde(flatten)]
@@ -39,6 +40,7 @@ pub struct Catalog;
 
 impl chassis::Program for Catalog {
     const NAME: &'static str = "catalog";
+    const PEERS: &'static [&'static str] = &["roster"];
     type Config = Config;
 
     fn migrations() -> Migrations {

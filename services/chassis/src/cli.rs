@@ -1,4 +1,4 @@
-//! The command line of every service: `serve`, `migrate`, `check-config`, `verify`.
+//! The command line of every service: `serve`, `migrate`, `check-config`, `schema`, `verify`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to its terminal")]
 
@@ -39,6 +39,8 @@ enum Command {
     Migrate,
     /// Read and check the configuration, and end.
     CheckConfig,
+    /// Print what the configuration may hold (JSON Schema, each key with its environment variable), and end.
+    Schema,
     /// Check that no change was altered, removed or cut, and end.
     Verify {
         /// What somebody else saw of this feed, as his own `verify` prints it: it must be there. May be repeated.
@@ -66,15 +68,31 @@ pub fn run<P: Program>() -> ExitCode {
 }
 
 fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
-    if let Command::Keygen { folder } = &arguments.command {
-        println!("{}", ensure_key(folder, P::NAME)?.display());
-        return Ok(());
+    match &arguments.command {
+        Command::Keygen { folder } => {
+            println!("{}", ensure_key(folder, P::NAME)?.display());
+            return Ok(());
+        }
+        Command::Schema => {
+            println!("{:#}", config::schema_of::<P>());
+            return Ok(());
+        }
+        _ => {}
     }
-    let config: P::Config = config::read(arguments.config.as_deref(), P::SECTIONS).context("configuration")?;
+    let config: P::Config = config::read(arguments.config.as_deref()).context("configuration")?;
+    for peer in P::PEERS {
+        let known = config.as_ref().peers.contains_key(*peer);
+        anyhow::ensure!(known, "configuration: peers.{peer} is missing");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // The exporters need the runtime.
-        let _telemetry = telemetry::start(P::NAME, &config.as_ref().telemetry)?;
+        let mut exported = config.as_ref().telemetry.clone();
+        if !matches!(arguments.command, Command::Serve) {
+            // Beside a server, which has the port.
+            exported.prometheus = None;
+        }
+        let _telemetry = telemetry::start(P::NAME, &exported)?;
         match &arguments.command {
             Command::Serve => {
                 let listener = TcpListener::bind(&config.as_ref().listen)
@@ -94,8 +112,8 @@ fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
                 println!("{}: the configuration is in order", P::NAME);
                 Ok(())
             }
-            // Done above: it needs no configuration.
-            Command::Keygen { .. } => Ok(()),
+            // Done above: they need no configuration.
+            Command::Keygen { .. } | Command::Schema => Ok(()),
             Command::Verify { witnesses } => {
                 let db = Db::open(P::NAME, &config.as_ref().database, Env::system()).await?;
                 let head = changes::head_of(&db).await?;

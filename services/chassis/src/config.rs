@@ -1,15 +1,21 @@
 //! Configuration of a process: a TOML file, overridden by environment variables `SHIXUN_…` (`__` between levels).
 
 mod read;
+mod schema;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, json};
+
+use crate::contract;
 
 pub use read::read;
+pub use schema::{Key, keys, schema_of};
 
 /// What every service is configured with.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where `serve` listens, e.g. "0.0.0.0:7701".
@@ -19,8 +25,9 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// The process's key, and those that it trusts.
     pub keys: KeysConfig,
-    /// Addresses of the neighbours, by service; several replicas separated by commas.
+    /// Addresses of the neighbours, by service.
     #[serde(default)]
+    #[schemars(schema_with = "peers")]
     pub peers: BTreeMap<String, String>,
     /// Business time.
     #[serde(default)]
@@ -34,7 +41,7 @@ pub struct Config {
 }
 
 /// The database of a service.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseConfig {
     /// "sqlite:/data/roster.db" or "postgres://…".
@@ -68,7 +75,7 @@ impl DatabaseConfig {
 }
 
 /// Keys of a process.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeysConfig {
     /// The private key: Ed25519 in PKCS #8.
@@ -78,7 +85,7 @@ pub struct KeysConfig {
 }
 
 /// Where business time comes from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClockConfig {
     /// The machine's clock.
@@ -89,7 +96,7 @@ pub enum ClockConfig {
 }
 
 /// Bounds of a server.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
     /// Seconds that calls in flight get after SIGTERM.
@@ -117,11 +124,13 @@ impl Default for ServerConfig {
 }
 
 /// OpenTelemetry.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetryConfig {
     /// OTLP over gRPC, e.g. "http://collector:4317"; absent: quiet.
     pub otlp_endpoint: Option<String>,
+    /// Where `serve` shows its metrics to Prometheus (`GET /metrics`), e.g. "0.0.0.0:9464"; absent: nowhere.
+    pub prometheus: Option<String>,
 }
 
 fn default_listen() -> String {
@@ -138,4 +147,21 @@ const fn default_connections() -> u32 {
 
 const fn default_readers() -> u32 {
     4
+}
+
+/// Each service of the house may be a peer.
+fn peers(_: &mut SchemaGenerator) -> Schema {
+    let about = json!({
+        "type": "string",
+        "description": "Where it is: \"http://host:7701\", several replicas separated by commas, or \"dns:///host:7701\" for all \
+                        that the name has, looked up every five seconds.",
+    });
+    let peers: Map<_, _> = services().map(|service| (service.to_owned(), about.clone())).collect();
+    json_schema!({ "type": "object", "properties": peers, "additionalProperties": false })
+}
+
+/// The services of the house.
+fn services() -> impl Iterator<Item = &'static str> {
+    let packages = contract::methods().filter_map(|method| method.service.strip_prefix("shixun.")?.split('.').next());
+    packages.filter(|package| *package != "common")
 }

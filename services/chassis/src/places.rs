@@ -57,6 +57,8 @@ impl Places {
             .with_unit(unit)
             .with_description(format!("{what}: turned away because there were as many as may be"))
             .build();
+        // What begins with the first one cannot be seen to have risen by it.
+        refused.add(0, std::slice::from_ref(&label));
         Self { free, refused, label }
     }
 

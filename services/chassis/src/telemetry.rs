@@ -37,12 +37,16 @@ use tracing_subscriber::{
 
 use crate::config::TelemetryConfig;
 
+mod scrape;
+
 /// Flushes what is left when it is dropped; a mute collector delays that by its time-out, and changes nothing else.
 #[derive(Debug, Default)]
 pub struct Guard {
     traces: Option<SdkTracerProvider>,
     meters: Option<SdkMeterProvider>,
     logs: Option<SdkLoggerProvider>,
+    /// Ends with its drop.
+    _scrape: Option<scrape::Page>,
 }
 
 impl Drop for Guard {
@@ -56,39 +60,52 @@ impl Drop for Guard {
     }
 }
 
-/// Starts logging to standard error (JSON; `RUST_LOG` chooses), and exporting traces, metrics and the same logs if an endpoint is
-/// configured.
+/// Starts logging to standard error (JSON; `RUST_LOG` chooses), and, as configured, exporting traces, metrics and the same logs,
+/// and showing the metrics to Prometheus. In a runtime.
 ///
 /// # Errors
-/// If the endpoint is no address.
+/// If the endpoint is no address, or the one for Prometheus is taken.
 pub fn start(service: &'static str, config: &TelemetryConfig) -> anyhow::Result<Guard> {
     global::set_text_map_propagator(TraceContextPropagator::new());
     let logs = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).with_filter(wanted_logs());
-    let Some(endpoint) = &config.otlp_endpoint else {
-        // A second start in one process keeps the first.
-        let _ = tracing_subscriber::registry().with(logs).try_init();
-        return Ok(Guard::default());
-    };
     let resource = Resource::builder().with_service_name(format!("shixun-{service}")).build();
-    let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
-    let traces = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.clone()).build();
-    let exporter = opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
-    let meters = SdkMeterProvider::builder().with_periodic_exporter(exporter).with_resource(resource.clone()).build();
-    let exporter = opentelemetry_otlp::LogExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
-    let exported = SdkLoggerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
-    EXPORTING.store(true, Ordering::Relaxed);
-    global::set_tracer_provider(traces.clone());
-    global::set_meter_provider(meters.clone());
-    let spans = tracing_opentelemetry::layer()
-        .with_tracer(traces.tracer("shixun"))
-        .with_filter(Targets::new().with_target("chassis", tracing::Level::INFO));
-    let mut filter = wanted_logs();
-    for transport in TRANSPORT {
-        filter = filter.add_directive(transport.parse()?);
+    let mut meters = SdkMeterProvider::builder().with_resource(resource.clone());
+    let mut guard = Guard::default();
+    if let Some(address) = &config.prometheus {
+        let (reader, page) = scrape::serve(address)?;
+        meters = meters.with_reader(reader);
+        guard._scrape = Some(page);
     }
-    let bridge = OpenTelemetryTracingBridge::new(&exported).with_filter(filter);
+    let mut exporting = None;
+    if let Some(endpoint) = &config.otlp_endpoint {
+        let exporter = opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+        meters = meters.with_periodic_exporter(exporter);
+        let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+        let traces = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.clone()).build();
+        let exporter = opentelemetry_otlp::LogExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+        let exported = SdkLoggerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
+        EXPORTING.store(true, Ordering::Relaxed);
+        global::set_tracer_provider(traces.clone());
+        let spans = tracing_opentelemetry::layer()
+            .with_tracer(traces.tracer("shixun"))
+            .with_filter(Targets::new().with_target("chassis", tracing::Level::INFO));
+        let mut filter = wanted_logs();
+        for transport in TRANSPORT {
+            filter = filter.add_directive(transport.parse()?);
+        }
+        let bridge = OpenTelemetryTracingBridge::new(&exported).with_filter(filter);
+        exporting = Some((spans, bridge));
+        (guard.traces, guard.logs) = (Some(traces), Some(exported));
+    }
+    if config.prometheus.is_some() || exporting.is_some() {
+        let meters = meters.build();
+        global::set_meter_provider(meters.clone());
+        guard.meters = Some(meters);
+    }
+    let (spans, bridge) = exporting.unzip();
+    // A second start in one process keeps the first.
     let _ = tracing_subscriber::registry().with(logs).with(spans).with(bridge).try_init();
-    Ok(Guard { traces: Some(traces), meters: Some(meters), logs: Some(exported) })
+    Ok(guard)
 }
 
 /// `RUST_LOG` chooses logs alone: whoever wants few of them has not renounced traces.
@@ -138,9 +155,13 @@ pub fn meter() -> Meter {
     global::meter("shixun")
 }
 
+/// Bounds of histograms of durations in seconds, as OpenTelemetry advises for calls: the library's own are for milliseconds.
+pub const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
 /// Duration of calls by method and code (OpenTelemetry's `rpc.server.duration`, seconds); its count is the rate.
-static DURATION: LazyLock<Histogram<f64>> =
-    LazyLock::new(|| meter().f64_histogram("rpc.server.duration").with_unit("s").build());
+static DURATION: LazyLock<Histogram<f64>> = LazyLock::new(|| {
+    meter().f64_histogram("rpc.server.duration").with_unit("s").with_boundaries(SECONDS.to_vec()).build()
+});
 
 /// The layer that gives each call its span and its figures.
 #[derive(Debug, Clone, Copy)]

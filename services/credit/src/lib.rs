@@ -15,6 +15,7 @@ use chassis::{CancellationToken, Env, Host, Program, db::Migrations};
 use proto::credit::v1::{
     compliance_service_server::ComplianceServiceServer, ledger_service_server::LedgerServiceServer,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
@@ -29,7 +30,7 @@ use crate::{
 pub struct Credit;
 
 /// Its configuration: chassis's, and nothing of its own yet.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Config {
     /// What every service is configured with.
     #[serde(flatten)]
@@ -50,6 +51,7 @@ pub fn migrations() -> Migrations {
 
 impl Program for Credit {
     const NAME: &'static str = "credit";
+    const PEERS: &'static [&'static str] = &["roster", "catalog", "enrollment"];
     type Config = Config;
 
     fn migrations() -> Migrations {

@@ -12,6 +12,7 @@ use proto::enrollment::v1::{
     notice_service_server::NoticeServiceServer, review_service_server::ReviewServiceServer,
     selection_service_server::SelectionServiceServer, training_service_server::TrainingServiceServer,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// Configuration of the service.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Config {
     /// What every service has.
     #[serde(flatten)]
@@ -47,8 +48,8 @@ pub struct Enrollment;
 
 impl Program for Enrollment {
     const NAME: &'static str = "enrollment";
+    const PEERS: &'static [&'static str] = &["roster", "catalog", "credit"];
     type Config = Config;
-    const SECTIONS: &'static [&'static str] = &["intake", "seats"];
 
     fn migrations() -> Migrations {
         Migrations { sqlite: sqlx::migrate!("./migrations/sqlite"), postgres: sqlx::migrate!("./migrations/postgres") }

@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, fmt};
 
 use jiff::tz::TimeZone;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// What `roster` is configured with.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct Config {
     /// What every service is configured with.
     #[serde(flatten)]
@@ -31,7 +32,7 @@ impl AsRef<chassis::Config> for Config {
 }
 
 /// 32 bytes, in base64: `openssl rand -base64 32`. Never shown.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 pub struct Key(pub [u8; 32]);
 
@@ -52,7 +53,7 @@ impl fmt::Debug for Key {
 }
 
 /// Keys of the identity numbers: `[identity]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "RawIdentityConfig")]
 pub struct IdentityConfig {
     /// Id of the key that seals what is written from now on.
@@ -63,11 +64,14 @@ pub struct IdentityConfig {
     pub index_key: Key,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RawIdentityConfig {
+    /// Id of the key that seals what is written from now on.
     current: String,
+    /// All keys by id: those that something is still sealed with stay here.
     keys: BTreeMap<String, Key>,
+    /// Key of the blind index, which finds duplicates; it cannot be changed without writing all indexes anew.
     index_key: Key,
 }
 
@@ -85,7 +89,7 @@ impl TryFrom<RawIdentityConfig> for IdentityConfig {
 }
 
 /// Cost of argon2id: `[password]`. Each hash keeps its own, so that a change holds for new passwords.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "RawPasswordConfig")]
 pub struct PasswordConfig {
     /// Memory, in KiB.
@@ -97,7 +101,7 @@ pub struct PasswordConfig {
 }
 
 /// What a deployment is for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Profile {
     /// A sample term with invented people: the least cost, so that thousands of accounts are there at once.
@@ -107,12 +111,16 @@ enum Profile {
     Production,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct RawPasswordConfig {
+    /// What the deployment is for: "production" refuses less than OWASP's least, "sample" is for invented people.
     profile: Profile,
+    /// Memory, in KiB; absent: the profile's least (production: 19456).
     memory_kib: Option<u32>,
+    /// Passes over the memory; absent: the profile's least (production: 2).
     passes: Option<u32>,
+    /// Lanes; absent: 1.
     lanes: Option<u32>,
 }
 
@@ -154,7 +162,7 @@ impl TryFrom<RawPasswordConfig> for PasswordConfig {
 }
 
 /// The first operator: `[bootstrap]`. Looked at only while there is no account at all.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bootstrap {
     /// Login.
@@ -170,14 +178,20 @@ impl fmt::Debug for Bootstrap {
 }
 
 /// An IANA zone by name.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
 pub struct Zone(pub TimeZone);
 
 impl TryFrom<String> for Zone {
     type Error = jiff::Error;
     fn try_from(name: String) -> Result<Self, jiff::Error> {
         TimeZone::get(&name).map(Self)
+    }
+}
+
+impl From<Zone> for String {
+    fn from(zone: Zone) -> Self {
+        zone.0.iana_name().unwrap_or("UTC").to_owned()
     }
 }
 

@@ -32,7 +32,6 @@ pub struct Roster;
 impl chassis::Program for Roster {
     const NAME: &'static str = "roster";
     type Config = Config;
-    const SECTIONS: &'static [&'static str] = &["identity", "password", "bootstrap", "zone"];
 
     fn migrations() -> Migrations {
         migrations()

@@ -89,16 +89,8 @@ async fn measure(command: &mut Command) -> anyhow::Result<(Duration, u64)> {
 /// The command line of the service by whose name this program was called; `None` if it is called by its own.
 #[must_use]
 pub fn called_as_service() -> Option<ExitCode> {
-    let called = PathBuf::from(std::env::args_os().next()?);
-    Some(match called.file_name()?.to_str()? {
-        "roster" => chassis::cli::<roster::Roster>(),
-        "catalog" => chassis::cli::<catalog::Catalog>(),
-        "enrollment" => chassis::cli::<enrollment::Enrollment>(),
-        "credit" => chassis::cli::<credit::Credit>(),
-        "gateway" => chassis::cli::<gateway::Gateway>(),
-        REHEARSE => rehearse(),
-        _ => return None,
-    })
+    let name = shixun::service::called_by()?;
+    if name == REHEARSE { Some(rehearse()) } else { shixun::service::run(&name) }
 }
 
 /// The name by which this program is called to rehearse a term.

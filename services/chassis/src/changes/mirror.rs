@@ -7,7 +7,10 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use opentelemetry::{KeyValue, metrics::Gauge};
+use opentelemetry::{
+    KeyValue,
+    metrics::{Gauge, Histogram},
+};
 use prost::Message as _;
 use proto::common::v1::{
     Change, Cursor, Reason, WatchRequest, WatchResponse, change_service_client::ChangeServiceClient,
@@ -21,7 +24,7 @@ use crate::{
     db::{Db, Queries, Sql, Tx, args},
     failure::Failure,
     peer::Peer,
-    telemetry::meter,
+    telemetry::{SECONDS, meter},
 };
 
 /// Messages taken from the stream at once when many wait.
@@ -69,6 +72,25 @@ static HALTED_MIRRORS: LazyLock<Gauge<u64>> = LazyLock::new(|| {
     meter().u64_gauge("shixun.mirror.halted").with_description("1: the source lost what this service holds").build()
 });
 
+/// 1 while a mirror follows its source, 0 while that is away, by service and source.
+static FOLLOWING: LazyLock<Gauge<u64>> = LazyLock::new(|| {
+    meter().u64_gauge("shixun.mirror.following").with_description("1: the source is followed; 0: it is away").build()
+});
+
+/// From a change to its being mirrored, by service and source.
+static LAG: LazyLock<Histogram<f64>> = LazyLock::new(|| {
+    meter()
+        .f64_histogram("shixun.mirror.lag")
+        .with_unit("s")
+        .with_description("From a change to its being mirrored, in business time; of each message the last one")
+        .with_boundaries(SECONDS.to_vec())
+        .build()
+});
+
+fn labels(db: &Db, source: &'static str) -> [KeyValue; 2] {
+    [KeyValue::new("service", db.service()), KeyValue::new("source", source)]
+}
+
 /// Where a mirror stands.
 struct Position {
     cursor: Cursor,
@@ -86,6 +108,7 @@ pub(crate) async fn run(db: Db, mirror: Arc<dyn Mirror>, peer: Peer, shutdown: C
             () = shutdown.cancelled() => return,
             moved = follow(&db, mirror.as_ref(), &peer, &mut standing) => moved,
         };
+        FOLLOWING.record(0, &labels(&db, mirror.source()));
         match moved {
             Ok(true) => delay = Duration::from_millis(50),
             Ok(false) => {}
@@ -119,8 +142,7 @@ impl Standing {
             let mut all = db.inner().halted.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = if halted { all.insert(source) } else { all.remove(source) };
         }
-        let labels = [KeyValue::new("service", db.service()), KeyValue::new("source", source)];
-        HALTED_MIRRORS.record(u64::from(halted), &labels);
+        HALTED_MIRRORS.record(u64::from(halted), &labels(db, source));
         db.inner().mirrored.send_modify(|moves| *moves = moves.wrapping_add(1));
     }
 }
@@ -149,6 +171,7 @@ async fn follow(db: &Db, mirror: &dyn Mirror, peer: &Peer, standing: &mut Standi
             return Ok(false);
         }
     };
+    FOLLOWING.record(1, &labels(db, mirror.source()));
     standing.behind = false;
     standing.show(db, mirror.source());
     let mut ready = stream.ready_chunks(TOGETHER);
@@ -273,5 +296,10 @@ async fn take(db: &Db, mirror: &dyn Mirror, messages: &[WatchResponse]) -> Resul
     .await?;
     tx.finish().await?;
     db.inner().mirrored.send_modify(|moves| *moves = moves.wrapping_add(1));
+    let now = db.env().clock.now();
+    for at in messages.iter().filter_map(|message| message.changes.last()?.at.as_ref()) {
+        let lag = Duration::from_micros(now.saturating_sub(proto::instant(at)).max(0).unsigned_abs());
+        LAG.record(lag.as_secs_f64(), &labels(db, source));
+    }
     Ok(())
 }

@@ -19,6 +19,7 @@ use tower::Service;
 use super::{
     clock_api::ClockApi,
     gate_api::{GateApi, PolicyCheck},
+    health,
     step_api::{StepApi, Steps},
 };
 use crate::{
@@ -42,6 +43,9 @@ pub struct Host {
     db: Db,
     identity: Identity,
     peers: BTreeMap<String, String>,
+    /// The neighbours that the program says it needs.
+    needed: &'static [&'static str],
+    sources: Vec<(&'static str, Peer)>,
     shutdown: CancellationToken,
     routes: RoutesBuilder,
     served: Vec<&'static str>,
@@ -60,6 +64,7 @@ impl std::fmt::Debug for Host {
 impl Host {
     pub(super) fn new(
         name: &'static str,
+        needed: &'static [&'static str],
         db: Db,
         config: &Config,
         shutdown: CancellationToken,
@@ -70,6 +75,8 @@ impl Host {
             db,
             identity,
             peers: config.peers.clone(),
+            needed,
+            sources: Vec::new(),
             shutdown,
             routes: Routes::builder(),
             served: Vec::new(),
@@ -113,8 +120,9 @@ impl Host {
     /// A channel to a neighbour.
     ///
     /// # Errors
-    /// If `peers` has no address of it.
+    /// If the program does not name it among its peers, or the configuration has no address of it.
     pub fn peer(&self, service: &str) -> anyhow::Result<Peer> {
+        anyhow::ensure!(self.needed.contains(&service), "{} does not name {service} among its peers", self.name);
         let address =
             self.peers.get(service).with_context(|| format!("peers.{service} is missing in the configuration"))?;
         Ok(peer::identified(peer::channel(address)?, self.identity.clone()))
@@ -158,6 +166,7 @@ impl Host {
     /// If `peers` has no address of it.
     pub fn mirror(&mut self, mirror: impl Mirror) -> anyhow::Result<()> {
         let peer = self.peer(mirror.source())?;
+        self.sources.push((mirror.source(), peer.clone()));
         let run = changes::run_mirror(self.db.clone(), Arc::new(mirror), peer, self.shutdown.clone());
         self.spawn(run);
         Ok(())
@@ -184,20 +193,10 @@ impl Host {
                 anyhow::ensure!(method.rule.is_some(), "{} has no rule: it is not served", method.path);
             }
         }
-        let (health, health_service) = tonic_health::server::health_reporter();
+        let (reporter, health_service) = tonic_health::server::health_reporter();
         self.routes.add_service(health_service);
-        let ending = self.shutdown.clone();
-        let served = self.served.clone();
-        self.spawn(async move {
-            for service in &served {
-                health.set_service_status(*service, tonic_health::ServingStatus::Serving).await;
-            }
-            health.set_service_status("", tonic_health::ServingStatus::Serving).await;
-            ending.cancelled().await;
-            for service in served.iter().chain([&""]) {
-                health.set_service_status(*service, tonic_health::ServingStatus::NotServing).await;
-            }
-        });
+        let sources = std::mem::take(&mut self.sources);
+        self.spawn(health::report(reporter, self.served.clone(), self.db.clone(), sources, self.shutdown.clone()));
         // Only what is served is listed; the gateway, which passes everything on, lists everything.
         let listed = if self.fallback.is_some() { Vec::new() } else { self.served.clone() };
         let reflection = || {

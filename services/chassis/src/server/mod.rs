@@ -2,6 +2,7 @@
 
 mod clock_api;
 pub(crate) mod gate_api;
+pub mod health;
 mod host;
 mod rules;
 mod severable;
@@ -14,6 +15,7 @@ use std::{
 
 use anyhow::Context as _;
 use futures::TryStreamExt as _;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -45,10 +47,10 @@ const CONNECTIONS: places::Kind = places::Kind {
 pub trait Program: 'static {
     /// Its name: of the binary, of its keys, in changes.
     const NAME: &'static str;
+    /// The neighbours that it calls or mirrors; its configuration must have their addresses.
+    const PEERS: &'static [&'static str] = &[];
     /// Its configuration, chassis's part included.
-    type Config: DeserializeOwned + AsRef<Config> + Clone + Send + Sync + 'static;
-    /// The keys at the top of its configuration that are its own.
-    const SECTIONS: &'static [&'static str] = &[];
+    type Config: DeserializeOwned + JsonSchema + AsRef<Config> + Clone + Send + Sync + 'static;
     /// Its schema.
     fn migrations() -> Migrations;
     /// Adds its gRPC services, mirrors, steps and policy to the host.
@@ -78,7 +80,7 @@ pub async fn serve<P: Program>(
     // Everything that the service runs beside its server ends with it.
     let ending = shutdown.child_token();
     let _ends_with_us = ending.clone().drop_guard();
-    let mut host = Host::new(P::NAME, db.clone(), common, ending.clone())?;
+    let mut host = Host::new(P::NAME, P::PEERS, db.clone(), common, ending.clone())?;
     P::build(&mut host, &config).await?;
     if common.clock == ClockConfig::Rehearsal {
         host.add_clock();

@@ -17,7 +17,7 @@ const SOUND: &str = "
 fn told(text: &str) -> anyhow::Result<Result<Config, String>> {
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), text)?;
-    Ok(read::<Config>(Some(file.path()), &[]).map_err(|error| error.to_string()))
+    Ok(read::<Config>(Some(file.path())).map_err(|error| error.to_string()))
 }
 
 #[test]

@@ -22,7 +22,7 @@ use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
-use crate::fixture::{AT, Keys, Running, Settings, Source, databases, migrations, reason, start};
+use crate::fixture::{AT, Consumer, Keys, Running, Settings, Source, databases, migrations, reason, start};
 
 const ANY: std::net::SocketAddr = std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -217,6 +217,70 @@ async fn every_server_tells_its_health_and_what_it_serves() -> anyhow::Result<()
     let file = answers.next().await.transpose()?.and_then(|answer| answer.message_response);
     assert!(matches!(file, Some(MessageResponse::FileDescriptorResponse(_))), "{file:?}");
     server.end().await
+}
+
+#[tokio::test]
+async fn a_name_leads_to_its_replicas_and_one_without_any_says_so() -> anyhow::Result<()> {
+    let keys = Keys::new()?;
+    let (server, _databases) = source(&keys).await?;
+    let ask = async |address: String| -> anyhow::Result<Result<(), Status>> {
+        let mut client = GateServiceClient::new(chassis::peer::channel(&address)?);
+        let token = keys.identity("gateway")?.own_token()?;
+        Ok(client.get_status(with(GetStatusRequest {}, SERVICE_HEADER, &token)?).await.map(drop))
+    };
+    ask(format!("dns:///{}", server.address)).await??;
+    let nobody = ask("dns:///nobody.invalid:7701".to_owned()).await?.unwrap_err();
+    assert_eq!(nobody.code(), Code::Unavailable, "{nobody:?}");
+    assert!(chassis::peer::channel("dns:///no address").is_err());
+    server.end().await
+}
+
+#[tokio::test]
+async fn readiness_waits_for_mirrors_and_liveness_for_nobody() -> anyhow::Result<()> {
+    use chassis::server::health::{LIVENESS, READINESS};
+    use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_client::HealthClient};
+    const SERVING: i32 = tonic_health::ServingStatus::Serving as i32;
+    const NOT_SERVING: i32 = tonic_health::ServingStatus::NotServing as i32;
+    async fn health(server: &Running, service: &str) -> anyhow::Result<tonic::Streaming<HealthCheckResponse>> {
+        let asked = HealthCheckRequest { service: service.to_owned() };
+        Ok(HealthClient::new(channel(server)?).watch(asked).await?.into_inner())
+    }
+    async fn next(told: &mut tonic::Streaming<HealthCheckResponse>) -> anyhow::Result<i32> {
+        let answer = tokio::time::timeout(Duration::from_secs(20), told.message()).await??;
+        Ok(answer.ok_or_else(|| anyhow::anyhow!("the stream ended"))?.status)
+    }
+    let keys = Keys::new()?;
+    let (sources, consumers) = (databases().await?, databases().await?);
+    let (Some(of_source), Some(of_consumer)) = (sources.first(), consumers.first()) else {
+        anyhow::bail!("no database")
+    };
+    of_source.db.close().await;
+    of_consumer.db.close().await;
+    let source = || anyhow::Ok(Settings::new(&keys, "roster", &of_source.url)?);
+    let running = start::<Source>(source()?, ANY, Env::rehearsal(AT)).await?;
+    let at = running.address;
+    let mut client = OrganizationServiceClient::new(channel(&running)?);
+    let token = format!("Bearer {}", keys.person(&[Role::BureauOfficer])?);
+    client.create_organization(with(creating("o"), "authorization", &token)?).await?;
+    running.end().await?;
+
+    // The source is away, and nothing of it is held.
+    let consumer = || anyhow::Ok(Settings::new(&keys, "catalog", &of_consumer.url)?.peer("roster", at));
+    let consuming = start::<Consumer>(consumer()?, ANY, Env::rehearsal(AT)).await?;
+    let (mut alive, mut ready) = (health(&consuming, LIVENESS).await?, health(&consuming, READINESS).await?);
+    assert_eq!((next(&mut alive).await?, next(&mut ready).await?), (SERVING, NOT_SERVING));
+    let running = start::<Source>(source()?, at, Env::rehearsal(AT)).await?;
+    assert_eq!(next(&mut ready).await?, SERVING);
+    // What is gone later takes nobody away who has its facts.
+    running.end().await?;
+    consuming.end().await?;
+    assert_eq!(next(&mut ready).await?, NOT_SERVING);
+
+    // Nor whoever begins meanwhile.
+    let consuming = start::<Consumer>(consumer()?, ANY, Env::rehearsal(AT)).await?;
+    let mut ready = health(&consuming, READINESS).await?;
+    assert_eq!((next(&mut ready).await?, next(&mut ready).await?), (NOT_SERVING, SERVING));
+    consuming.end().await
 }
 
 /// Serves what no contract of ours has a rule for.

@@ -44,7 +44,7 @@ async fn logs_go_to_the_collector_with_the_name_of_their_service() -> anyhow::Re
     let (sender, mut exported) = mpsc::unbounded_channel();
     let collecting = Server::builder().add_service(LogsServiceServer::new(Collector(sender)));
     tokio::spawn(collecting.serve_with_incoming(TcpIncoming::from(listener)));
-    let guard = telemetry::start("roster", &TelemetryConfig { otlp_endpoint })?;
+    let guard = telemetry::start("roster", &TelemetryConfig { otlp_endpoint, ..TelemetryConfig::default() })?;
     tracing::warn!(target: "chassis::test", step = 7, "something to look at");
     // Ending flushes what is left.
     tokio::task::spawn_blocking(move || drop(guard)).await?;

@@ -15,13 +15,14 @@ use chassis::{
     telemetry::KeyValue,
 };
 use proto::{common::v1::Reason, enrollment::v1::FreePlaces};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::store::seats;
 
 /// `[seats]` of the configuration.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SeatsConfig {
     /// Milliseconds between two looks at the seats: what moves in between is told once.

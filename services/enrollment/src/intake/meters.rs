@@ -1,6 +1,6 @@
 //! What the intake measures of itself: how many wait, how many go together, how long they waited, how many were turned away.
 
-use chassis::telemetry::{Counter, Histogram, KeyValue, meter};
+use chassis::telemetry::{Counter, Histogram, KeyValue, SECONDS, meter};
 use tokio::sync::mpsc;
 
 use super::Job;
@@ -38,6 +38,13 @@ impl Meters {
             .with_description("Submissions that may wait in each queue (intake.queue)")
             .with_callback(move |observer| observer.observe(limit, &[]))
             .build();
+        let refused = meter
+            .u64_counter("shixun.intake.refused")
+            .with_unit("{submission}")
+            .with_description("Submissions turned away because the queue was full")
+            .build();
+        // What begins with the first one cannot be seen to have risen by it.
+        refused.add(0, &[]);
         Self {
             batch: meter
                 .u64_histogram("shixun.intake.batch.size")
@@ -47,13 +54,10 @@ impl Meters {
             wait: meter
                 .f64_histogram("shixun.intake.wait")
                 .with_unit("s")
+                .with_boundaries(SECONDS.to_vec())
                 .with_description("Time from a submission's arrival to the beginning of its transaction")
                 .build(),
-            refused: meter
-                .u64_counter("shixun.intake.refused")
-                .with_unit("{submission}")
-                .with_description("Submissions turned away because the queue was full")
-                .build(),
+            refused,
         }
     }
 

@@ -14,6 +14,7 @@ use proto::{
     common::v1::Reason,
     enrollment::v1::{SubmitSelectionRequest, SubmitSelectionResponse},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::{
     sync::{
@@ -28,7 +29,7 @@ use self::{full::Full, meters::Meters};
 pub(crate) use judge::{first_round_ends_on, open_selection_window};
 
 /// `[intake]` of the configuration.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IntakeConfig {
     /// Submissions that may wait, and as many to projects seen full; one more is refused at once.
