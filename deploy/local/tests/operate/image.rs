@@ -13,12 +13,13 @@ use std::{
 use anyhow::Context as _;
 use chassis::server::health::{LIVENESS, READINESS};
 use cluster::Cluster;
+use futures::future::try_join_all;
 use serde_json::{Value, json};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{
     Told,
-    rendered::{Manifests, folder, list},
+    rendered::{Manifests, folder, labels, list},
 };
 
 const VERSION: &str = "0.0.1-test";
@@ -90,7 +91,7 @@ impl Image {
         config["mounts"] = json!(mounted);
         let own = tempfile::Builder::new().prefix(name).tempdir()?;
         std::fs::write(own.path().join("config.json"), serde_json::to_vec(&config)?)?;
-        let id = format!("shixun-{name}-{}", std::process::id());
+        let id = format!("shixun-{name}-{}-{}", std::process::id(), arguments.get(1).unwrap_or(&""));
         let log = own.path().join("log");
         let to = File::create(&log)?;
         let state = own.path().join("state");
@@ -182,7 +183,7 @@ fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
 /// Writes the secret's keys into a folder, as a volume shows them to the pod's group.
 fn volume(secrets: &Manifests, name: &str, folder: PathBuf) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(&folder)?;
-    for key in crate::rendered::labels(secrets.get("Secret", name)?, "/data").into_keys() {
+    for key in labels(secrets.get("Secret", name)?, "/data").into_keys() {
         std::fs::write(folder.join(&key), secrets.secret(name, &key)?)?;
     }
     run(root("chown")?.args(["--recursive", &format!("root:{USER}")]).arg(&folder))?;
@@ -193,9 +194,9 @@ fn volume(secrets: &Manifests, name: &str, folder: PathBuf) -> anyhow::Result<Pa
 #[tokio::test(flavor = "multi_thread")]
 async fn the_image_is_built_and_all_services_run_in_it() -> anyhow::Result<()> {
     chassis::install_crypto();
-    let folder = tempfile::tempdir()?;
-    run(root("chmod")?.arg("a+rx").arg(folder.path()))?;
-    let image = Image::build(folder.path())?;
+    let scratch = tempfile::tempdir()?;
+    run(root("chmod")?.arg("a+rx").arg(scratch.path()))?;
+    let image = Image::build(scratch.path())?;
     let (secrets, cluster) = (Manifests::of_secrets()?, Cluster::shared()?);
     let services = Told::all();
     let ports = free_ports(services.len() * 2)?;
@@ -211,66 +212,81 @@ async fn the_image_is_built_and_all_services_run_in_it() -> anyhow::Result<()> {
     let programs: Vec<_> = std::fs::read_dir(image.bundle.join("rootfs/bin"))?.collect::<Result<_, _>>()?;
     assert_eq!(programs.len(), services.len() + 1, "{programs:?}");
 
-    let mut running = Vec::new();
-    for (service, (port, page)) in services.iter().zip(calls.iter().zip(metrics)) {
-        let name = service.name;
-        let mut variables = BTreeMap::from([
-            ("SHIXUN_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
-            ("SHIXUN_DATABASE__URL".to_owned(), cluster.fresh_url(&format!("image_{name}"))?),
-            ("SHIXUN_TELEMETRY__PROMETHEUS".to_owned(), format!("127.0.0.1:{page}")),
-        ]);
-        for (peer, port) in services.iter().zip(calls) {
-            variables.insert(format!("SHIXUN_PEERS__{}", peer.name.to_uppercase()), format!("dns:///127.0.0.1:{port}"));
-        }
-        if name == "roster" {
-            for secret in ["roster-identity", "roster-bootstrap"] {
-                for key in crate::rendered::labels(secrets.get("Secret", secret)?, "/data").into_keys() {
-                    let value = String::from_utf8(secrets.secret(secret, &key)?)?;
-                    variables.insert(key, value);
-                }
-            }
-        }
-        // Configuration and keys as the manifests mount them.
-        let at = folder.path().join(name);
-        let configuration = at.join("config");
-        std::fs::create_dir_all(&configuration)?;
-        std::fs::copy(folder_of(name).join("service.toml"), configuration.join("service.toml"))?;
-        run(root("chmod")?.args(["--recursive", "a+rX"]).arg(&at))?;
-        let mounts = BTreeMap::from([
-            ("/config", configuration),
-            ("/keys/own", volume(&secrets, &format!("{name}-key"), at.join("own"))?),
-            ("/keys/trusted", volume(&secrets, "trusted-keys", at.join("trusted"))?),
-        ]);
-        let program = format!("/bin/{name}");
-        // Nobody serves on a schema that is not his.
-        let early = image.start(name, &[&program, "serve", "--config", "/config/service.toml"], &variables, &mounts)?;
-        let refused = early.ended().await.unwrap_err().to_string();
-        assert!(refused.contains("migrate"), "{name}: {refused}");
-        let migrate =
-            image.start(name, &[&program, "migrate", "--config", "/config/service.toml"], &variables, &mounts)?;
-        migrate.ended().await?;
-        let server =
-            image.start(name, &[&program, "serve", "--config", "/config/service.toml"], &variables, &mounts)?;
-        running.push((name, *port, *page, server));
-    }
-    for (name, port, page, server) in &mut running {
-        probed(*port, LIVENESS, server).await?;
-        probed(*port, READINESS, server).await?;
-        let shown = run(Command::new("bash").args(["-c", SCRAPE, "scrape", &page.to_string()]))?;
-        assert!(shown.contains("rpc_server_duration_seconds_count"), "{name} shows no metrics: {shown}");
-    }
+    let place = Place { image: &image, secrets: &secrets, cluster: &cluster, folder: scratch.path(), calls };
+    let each = services.iter().zip(calls.iter().zip(metrics));
+    let running = try_join_all(each.map(|(service, (port, page))| place.run(service, *port, *page))).await?;
     let known = image.start("help", &["shixun", "--version"], &none, &BTreeMap::new())?.ended().await?;
     assert!(known.contains(env!("CARGO_PKG_VERSION")), "{known}");
-    for (name, _, _, server) in running {
-        let said = server.stop().await.with_context(|| format!("{name} does not end well"))?;
-        assert!(!said.contains("panicked"), "{name}: {said}");
+    for server in running {
+        let said = server.stop().await?;
+        assert!(!said.contains("panicked"), "{said}");
     }
     Ok(())
 }
 
+/// What the containers share.
+struct Place<'a> {
+    image: &'a Image,
+    secrets: &'a Manifests,
+    cluster: &'a Cluster,
+    folder: &'a Path,
+    /// Where each service listens, in their order.
+    calls: &'a [u16],
+}
+
+impl Place<'_> {
+    /// Runs a service as its pods do: not on another's schema, migrated, then until it is ready.
+    async fn run(&self, service: &Told, port: u16, page: u16) -> anyhow::Result<Container> {
+        let name = service.name;
+        let variables = self.variables(name, port, page)?;
+        // Configuration and keys as the manifests mount them.
+        let at = self.folder.join(name);
+        let configuration = at.join("config");
+        std::fs::create_dir_all(&configuration)?;
+        std::fs::copy(folder().join("base").join(name).join("service.toml"), configuration.join("service.toml"))?;
+        run(root("chmod")?.args(["--recursive", "a+rX"]).arg(&at))?;
+        let mounts = BTreeMap::from([
+            ("/config", configuration),
+            ("/keys/own", volume(self.secrets, &format!("{name}-key"), at.join("own"))?),
+            ("/keys/trusted", volume(self.secrets, "trusted-keys", at.join("trusted"))?),
+        ]);
+        let program = format!("/bin/{name}");
+        let start = |command: &str| {
+            let arguments = [program.as_str(), command, "--config", "/config/service.toml"];
+            self.image.start(name, &arguments, &variables, &mounts)
+        };
+        let refused = start("serve")?.ended().await.unwrap_err().to_string();
+        assert!(refused.contains("migrate"), "{name}: {refused}");
+        start("migrate")?.ended().await?;
+        let mut server = start("serve")?;
+        probed(port, LIVENESS, &mut server).await?;
+        probed(port, READINESS, &mut server).await?;
+        let shown = run(Command::new("bash").args(["-c", SCRAPE, "scrape", &page.to_string()]))?;
+        assert!(shown.contains("rpc_server_duration_seconds_count"), "{name} shows no metrics: {shown}");
+        Ok(server)
+    }
+
+    /// What its pods have in their environment, but here.
+    fn variables(&self, name: &str, port: u16, page: u16) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut variables = BTreeMap::from([
+            ("SHIXUN_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
+            ("SHIXUN_DATABASE__URL".to_owned(), self.cluster.fresh_url(&format!("image_{name}"))?),
+            ("SHIXUN_TELEMETRY__PROMETHEUS".to_owned(), format!("127.0.0.1:{page}")),
+        ]);
+        for (peer, port) in Told::all().iter().zip(self.calls) {
+            variables.insert(format!("SHIXUN_PEERS__{}", peer.name.to_uppercase()), format!("dns:///127.0.0.1:{port}"));
+        }
+        if name == "roster" {
+            for secret in ["roster-identity", "roster-bootstrap"] {
+                for key in labels(self.secrets.get("Secret", secret)?, "/data").into_keys() {
+                    let value = String::from_utf8(self.secrets.secret(secret, &key)?)?;
+                    variables.insert(key, value);
+                }
+            }
+        }
+        Ok(variables)
+    }
+}
+
 /// `GET /metrics` of a port, without a program that may not be there.
 const SCRAPE: &str = r#"exec 3<>"/dev/tcp/127.0.0.1/$1" && printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3 && cat <&3"#;
-
-fn folder_of(service: &str) -> PathBuf {
-    folder().join("base").join(service)
-}
