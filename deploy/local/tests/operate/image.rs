@@ -39,6 +39,12 @@ fn root(program: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// Where nothing waits for a disk: each layer of an image is written and flushed several times over.
+fn memory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
+}
+
 fn run(command: &mut Command) -> anyhow::Result<String> {
     let done = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?} (tests/run installs it)"))?;
     anyhow::ensure!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
@@ -55,7 +61,9 @@ impl Image {
     fn build(folder: &Path) -> anyhow::Result<Self> {
         let builder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../images/build");
         let layout = folder.join("image");
-        run(root("bash")?.arg(builder).args([env!("CARGO_BIN_EXE_shixun"), VERSION]).arg(&layout))?;
+        let mut build = root("bash")?;
+        build.arg(builder).args([env!("CARGO_BIN_EXE_shixun"), VERSION]).arg(&layout).env("TMPDIR", memory());
+        run(&mut build)?;
         let bundle = folder.join("bundle");
         run(root("umoci")?.args(["unpack", "--image"]).arg(format!("{}:{VERSION}", layout.display())).arg(&bundle))?;
         run(root("chmod")?.args(["--recursive", "a+rX"]).arg(&bundle))?;
@@ -194,7 +202,7 @@ fn volume(secrets: &Manifests, name: &str, folder: PathBuf) -> anyhow::Result<Pa
 #[tokio::test(flavor = "multi_thread")]
 async fn the_image_is_built_and_all_services_run_in_it() -> anyhow::Result<()> {
     chassis::install_crypto();
-    let scratch = tempfile::tempdir()?;
+    let scratch = tempfile::tempdir_in(memory())?;
     run(root("chmod")?.arg("a+rx").arg(scratch.path()))?;
     let image = Image::build(scratch.path())?;
     let (secrets, cluster) = (Manifests::of_secrets()?, Cluster::shared()?);
