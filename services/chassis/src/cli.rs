@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to its terminal")]
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -74,7 +74,8 @@ fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
             return Ok(());
         }
         Command::Schema => {
-            println!("{:#}", config::schema_of::<P>());
+            // Whoever reads it may stop early.
+            writeln!(std::io::stdout(), "{:#}", config::schema_of::<P>())?;
             return Ok(());
         }
         _ => {}
