@@ -245,7 +245,11 @@ async fn prepare(
     let place = |fault: &RowFault| (fault.row, fault.fault.field.split('[').next().unwrap_or_default().to_owned());
     let zeros: BTreeSet<_> = file.zeros.iter().map(place).collect();
     if !zeros.is_empty() {
-        faults.retain(|fault| !zeros.contains(&place(fault)));
+        // A login is made of school and number.
+        let made_of =
+            |row: usize| ["school", "teacher_number"].iter().any(|field| zeros.contains(&(row, (*field).into())));
+        let follows = |fault: &RowFault| fault.fault.field == "login" && made_of(fault.row);
+        faults.retain(|fault| !zeros.contains(&place(fault)) && !follows(fault));
         faults.extend(file.zeros.iter().cloned());
     }
     faults.sort_by(|a, b| (a.row, &a.fault).cmp(&(b.row, &b.fault)));
