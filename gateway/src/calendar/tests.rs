@@ -300,8 +300,7 @@ proptest! {
 
 #[test]
 fn contacts_are_read_and_their_faults_told_with_the_others() {
-    let contact =
-        "\n[[contact]]\norganization = \"organizations/county\"\noffice = \"师训科\"\ntelephone = \"+86 577-0000\"\n";
+    let contact = "\n[[contact]]\norganization = \"organizations/district-01\"\noffice = \"师训科\"\ntelephone = \"+86 577-0000\"\n";
     let document = format!("{SAMPLE}{contact}");
     assert_eq!(fields(&document), [""; 0]);
     let found: Vec<_> = contacts(&document).into_iter().filter(|one| one.telephone.starts_with("+86")).collect();
