@@ -1,5 +1,5 @@
 //! What the contract's coded values are called among people: one table for every text of every service. Names of phases and
-//! roles, states and events of the state machines. The terms are those of the glossary in ARCHITECTURE.md.
+//! roles, states and events of the state machines, kinds of projects. The terms are those of the glossary in ARCHITECTURE.md.
 
 /// A language that texts are made in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,14 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("stage", "学段", "stage"),
     ("subject", "学科", "subject"),
     ("organization", "所属机构", "organisation"),
+    // Kinds of projects; those for some subjects are called as the dimension is
+    ("intensive", "集中培训", "intensive training"),
+    ("online", "线上", "online"),
+    ("blended", "混合", "blended"),
+    ("restricted_elective", "限定选修", "restricted electives"),
+    ("province", "省级", "provincial"),
+    ("city", "市级", "municipal"),
+    ("county", "县级", "county-level"),
     // Teachers
     ("active", "在职", "active"),
     ("on_leave", "休假", "on leave"),

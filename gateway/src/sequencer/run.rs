@@ -104,8 +104,13 @@ impl Sequencer {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 Some(done) = at_work.join_next() => {
-                    if let Ok(name) = done {
-                        busy.remove(&name);
+                    // All that have ended: after each, the steps are read anew.
+                    let mut ended = Some(done);
+                    while let Some(done) = ended {
+                        if let Ok(name) = done {
+                            busy.remove(&name);
+                        }
+                        ended = at_work.try_join_next();
                     }
                 }
                 _ = alive.tick(), if !busy.is_empty() => {

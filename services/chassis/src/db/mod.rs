@@ -24,7 +24,7 @@ use std::{
 
 use anyhow::Context as _;
 use sqlx::{
-    Executor as _,
+    Connection as _, Executor as _,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -83,6 +83,13 @@ pub(crate) enum Pool {
     },
 }
 
+/// What every session has. A lost client must not hold the fence or the feed's head until TCP notices. And a plan made while a
+/// table was empty must not scan it when it has filled: what can walk an index does. Where nothing can, the price of that would
+/// have each statement compiled, which takes longer than the statement; or given to workers, whose start takes longer, too.
+const SESSION: &str = "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s';
+     SET enable_seqscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0";
+/// How long a connection may have been idle without being asked whether it is still there.
+const RESTED: Duration = Duration::from_secs(1);
 /// One for the batch under way, one for whoever does not wait for it.
 const BATCH_CONNECTIONS: u32 = 2;
 
@@ -177,14 +184,17 @@ async fn open_sqlite(config: &DatabaseConfig) -> anyhow::Result<Pool> {
         .statement_cache_capacity(500)
         .pragma("cache_size", "-16000")
         .foreign_keys(true);
+    // A file does not go away: nothing is asked before a connection is used.
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
+        .test_before_acquire(false)
         .acquire_timeout(Duration::from_secs(60))
         .connect_with(options.clone())
         .await
         .context("opening the SQLite file for writing")?;
     let readers = SqlitePoolOptions::new()
         .max_connections(config.readers)
+        .test_before_acquire(false)
         .connect_with(options.read_only(true).pragma("query_only", "1"))
         .await
         .context("opening the SQLite file for reading")?;
@@ -197,17 +207,21 @@ async fn open_postgres(service: &str, config: &DatabaseConfig) -> anyhow::Result
         .application_name(&format!("shixun-{service}"))
         .statement_cache_capacity(500);
     let pool = |connections| {
-        PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(30)).after_connect(
-            |connection, _| {
-                // A lost client must not hold the fence or the feed's head until TCP notices.
-                // And a plan made while a table was empty must not scan it when it has filled: what can walk an index does. Where
-                // nothing can, the price of that would have each statement compiled, which takes longer than the statement; or given
-                // to workers, whose start takes longer, too.
-                let bound = "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s';
-                         SET enable_seqscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0";
-                Box::pin(async move { connection.execute(bound).await.map(|_| ()) })
-            },
-        )
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(30))
+            // Whether it is still there is asked of a connection that has rested: of a busy one it would double the way of each
+            // statement.
+            .test_before_acquire(false)
+            .before_acquire(|connection, last| {
+                Box::pin(async move {
+                    if last.idle_for > RESTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) }))
     };
     // Opened when the first batch comes: most services have none.
     let batches = pool(BATCH_CONNECTIONS).connect_lazy_with(options.clone());

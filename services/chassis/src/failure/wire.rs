@@ -22,7 +22,7 @@ const VIOLATION_BYTES: usize = 5000;
 /// headers of more than 16 KiB.
 const VARIABLE_CHARS: usize = 160;
 /// Variables that hold coded values.
-const CODED: [&str; 7] = ["allowed", "dimension", "event", "phase", "reviewer", "state", "status"];
+const CODED: [&str; 9] = ["allowed", "dimension", "event", "kind", "kinds", "phase", "reviewer", "state", "status"];
 
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
