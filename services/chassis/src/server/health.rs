@@ -47,7 +47,7 @@ pub(super) async fn report(
     }
     tokio::select! {
         () = ready(&db, &sources) => {
-            tracing::info!(service = db.service(), "ready");
+            tracing::debug!(service = db.service(), "ready");
             health.set_service_status(READINESS, Serving).await;
         }
         () = ending.cancelled() => {}

@@ -113,7 +113,8 @@ pub fn warnings(case: &Case<'_>) -> Vec<Ground> {
     if !differing.is_empty() {
         grounds.push(Ground::new(Reason::MatchDiffers).with("dimension", differing.join(", ")));
     }
-    if let Some(end) = case.cycle_ends_on {
+    // A cycle that is over says nothing of the one that runs.
+    if let Some(end) = case.cycle_ends_on.filter(|end| *end >= case.today) {
         let mut ends = case.project.active().filter_map(|class| class.ends_on).peekable();
         if ends.peek().is_some() && ends.all(|last| last > end) {
             grounds.push(Ground::new(Reason::CycleEnds).with("cycle_ends_on", end));
@@ -357,6 +358,11 @@ mod tests {
             grounds.into_iter().map(|ground| ground.reason).collect::<Vec<_>>()
         });
         assert_eq!(warned, [Reason::MatchDiffers, Reason::CycleEnds]);
+        let over = world.case("a", 1, |case| {
+            let grounds = warnings(&Case { cycle_ends_on: Some(date(1967, 12, 31)), ..*case });
+            grounds.into_iter().map(|ground| ground.reason).collect::<Vec<_>>()
+        });
+        assert_eq!(over, [Reason::MatchDiffers], "a cycle that is over");
         assert!(world.reasons("a", 1).is_empty(), "tier is a match dimension: it warns");
     }
 
