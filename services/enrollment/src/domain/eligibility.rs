@@ -353,16 +353,14 @@ mod tests {
         assert!(world.reasons("a", 1).is_empty());
         world.projects.get_mut("a").expect("a").audience.tiers = vec!["leader".to_owned()];
         world.teacher.tier = "novice".to_owned();
-        let warned = world.case("a", 1, |case| {
-            let grounds = warnings(&Case { cycle_ends_on: Some(date(2019, 9, 30)), ..*case });
-            grounds.into_iter().map(|ground| ground.reason).collect::<Vec<_>>()
-        });
-        assert_eq!(warned, [Reason::MatchDiffers, Reason::CycleEnds]);
-        let over = world.case("a", 1, |case| {
-            let grounds = warnings(&Case { cycle_ends_on: Some(date(1967, 12, 31)), ..*case });
-            grounds.into_iter().map(|ground| ground.reason).collect::<Vec<_>>()
-        });
-        assert_eq!(over, [Reason::MatchDiffers], "a cycle that is over");
+        let warned = |cycle_ends_on| {
+            world.case("a", 1, |case| {
+                let grounds = warnings(&Case { cycle_ends_on: Some(cycle_ends_on), ..*case });
+                grounds.into_iter().map(|ground| ground.reason).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(warned(date(2019, 9, 30)), [Reason::MatchDiffers, Reason::CycleEnds]);
+        assert_eq!(warned(date(1967, 12, 31)), [Reason::MatchDiffers], "a cycle that is over");
         assert!(world.reasons("a", 1).is_empty(), "tier is a match dimension: it warns");
     }
 
