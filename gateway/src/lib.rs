@@ -81,13 +81,15 @@ impl chassis::Program for Gateway {
         for service in ["roster", "catalog", "enrollment", "credit"] {
             peers.insert(service.to_owned(), host.peer(service)?);
         }
-        host.add(CalendarServiceServer::new(calendar::CalendarApi { db: host.db(), peers }));
+        let contacts = calendar::ContactBook::new(host.db());
+        let calendar = calendar::CalendarApi { db: host.db(), peers, contacts: contacts.clone() };
+        host.add(CalendarServiceServer::new(calendar));
         let steps = sequencer::StepApi { db: host.db(), shutdown: host.shutdown() };
         host.add(StepServiceServer::new(steps));
         host.mirror(sequencer::ClassResultsMirror)?;
         let sequencer = sequencer::Sequencer::new(host)?;
         host.spawn(sequencer.work());
-        let passing_on = edge::router(host, &config.chassis.peers, config.edge)?;
+        let passing_on = edge::router(host, &config.chassis.peers, config.edge, contacts)?;
         host.fallback(passing_on);
         Ok(())
     }

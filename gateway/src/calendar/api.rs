@@ -23,7 +23,7 @@ use proto::{
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt as _;
 
-use super::{Fault, check, moved_edges, parse, today, validate};
+use super::{Contact, ContactBook, Fault, check, moved_edges, parse, today, validate};
 use crate::{
     sequencer::{Gated, calendar_steps, plan, record},
     store::{
@@ -42,6 +42,8 @@ pub struct CalendarApi {
     pub db: Db,
     /// Everyone who reads a section of the policy.
     pub peers: BTreeMap<String, Peer>,
+    /// Whom to call.
+    pub contacts: ContactBook,
 }
 
 #[tonic::async_trait]
@@ -197,7 +199,13 @@ async fn get_today(api: &CalendarApi, call: Call<GetTodayRequest>) -> Result<Get
     let scope = if call.message.term.is_empty() { Scope::AnyTerm } else { Scope::Term(&call.message.term) };
     let db = api.db.read(&call, scope).await?;
     let windows = today::open_windows(db.all_gates(), db.actor(), db.at());
-    Ok(GetTodayResponse { now: Some(proto::timestamp(db.at())), windows })
+    let contacts = api.contacts.of(&call.message.term).await?;
+    let contacts = contacts.into_iter().map(|Contact { organization, office, telephone }| pb::Contact {
+        organization,
+        office,
+        telephone,
+    });
+    Ok(GetTodayResponse { now: Some(proto::timestamp(db.at())), windows, contacts: contacts.collect() })
 }
 
 /// A calendar that has been read and is whole: its windows.

@@ -3,6 +3,7 @@
 mod amend;
 mod api;
 mod contact;
+mod contact_book;
 mod document;
 mod fault;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use proto::common::v1::{Window, precondition::Condition};
 pub use amend::moved_edges;
 pub use api::CalendarApi;
 pub use contact::{Contact, contacts};
+pub use contact_book::ContactBook;
 pub use document::{Calendar, Day, parse};
 pub use fault::{Fault, check};
 pub use validate::validate;

@@ -26,7 +26,8 @@ use serde::Deserialize;
 use tonic::{Code, Status, body::Body, metadata::MetadataMap, transport::Channel};
 use tower::{Service as _, ServiceExt as _};
 
-use super::help::HelpDesk;
+use super::help;
+use crate::calendar::ContactBook;
 
 /// What is left to the next hop is less by this much.
 const SHAVE: Duration = Duration::from_millis(20);
@@ -100,7 +101,7 @@ impl Ways {
 struct Forward {
     ways: Arc<BTreeMap<&'static str, Ways>>,
     identity: chassis::identity::Identity,
-    help: HelpDesk,
+    contacts: ContactBook,
     max_message: usize,
 }
 
@@ -108,15 +109,20 @@ struct Forward {
 ///
 /// # Errors
 /// If `peers` has no address of a service.
-pub fn router(host: &Host, peers: &BTreeMap<String, String>, config: EdgeConfig) -> anyhow::Result<axum::Router> {
+pub fn router(
+    host: &Host,
+    peers: &BTreeMap<String, String>,
+    config: EdgeConfig,
+    contacts: ContactBook,
+) -> anyhow::Result<axum::Router> {
     let mut ways = BTreeMap::new();
     for service in BEHIND {
         let address =
             peers.get(service).ok_or_else(|| anyhow::anyhow!("peers.{service} is missing in the configuration"))?;
         ways.insert(service, Ways::to(service, address, config)?);
     }
-    let (identity, help, max_message) = (host.identity(), HelpDesk::new(host.db()), host.max_message_bytes());
-    let forward = Forward { ways: Arc::new(ways), identity, help, max_message };
+    let (identity, max_message) = (host.identity(), host.max_message_bytes());
+    let forward = Forward { ways: Arc::new(ways), identity, contacts, max_message };
     Ok(axum::Router::new().fallback(move |request: Request<axum::body::Body>| {
         let forward = forward.clone();
         async move { forward.pass(request.map(Body::new)).await }
@@ -172,7 +178,7 @@ impl Forward {
             .map_err(|_| Failure::new(Reason::DeadlineExceeded))?
             .map_err(|_| too_large(self.max_message))?;
         let answer = self.unary(ways.unary.clone(), method, headers, body.to_bytes(), deadline).await?;
-        Ok(self.help.beside(answer).await)
+        Ok(help::beside(&self.contacts, answer).await)
     }
 
     /// A unary call: its few bytes are kept, so that it can be tried again where the contract says that this is safe.

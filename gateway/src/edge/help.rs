@@ -1,18 +1,12 @@
 //! Whom to call: a refusal after which the bureau must act goes out with the contacts of the terms' calendars. Services know no
 //! telephone numbers, so it is the gateway that adds them.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use chassis::{Failure, db::Db};
 use http::Response;
 use proto::common::v1::Reason;
 use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetail, Help, HelpLink, StatusExt as _};
 
-use crate::{
-    calendar::{Contact, contacts},
-    store::terms,
-};
+use crate::calendar::{Contact, ContactBook};
 
 /// Refusals whose remedy is the bureau's: a correction, an override, a withdrawal or a supplementary window.
 const THE_BUREAUS: [Reason; 7] = [
@@ -27,63 +21,17 @@ const THE_BUREAUS: [Reason; 7] = [
 /// Contacts that a refusal carries: it travels in a header.
 const MOST: usize = 5;
 
-/// The contacts of all terms, those of the newest calendars first.
-#[derive(Clone)]
-pub(super) struct HelpDesk {
-    db: Db,
-    kept: Arc<Mutex<Kept>>,
-}
-
-#[derive(Default)]
-struct Kept {
-    /// The calendars that were read: term and version.
-    versions: Vec<(String, i64)>,
-    contacts: Arc<[Contact]>,
-}
-
-impl HelpDesk {
-    pub fn new(db: Db) -> Self {
-        Self { db, kept: Arc::default() }
-    }
-
-    /// The answer, with whom to call if it is a refusal that the bureau can help with.
-    pub async fn beside(&self, answer: Response<Body>) -> Response<Body> {
-        let Some(status) = Status::from_header_map(answer.headers()).filter(is_the_bureaus) else { return answer };
-        match self.contacts().await {
-            Ok(contacts) if contacts.is_empty() => answer,
-            Ok(contacts) => with_help(&status, &contacts).into_http(),
-            Err(failure) => {
-                // Without help it is a refusal all the same.
-                tracing::warn!(%failure, "the contacts could not be read");
-                answer
-            }
+/// The answer, with whom to call if it is a refusal that the bureau can help with.
+pub(super) async fn beside(book: &ContactBook, answer: Response<Body>) -> Response<Body> {
+    let Some(status) = Status::from_header_map(answer.headers()).filter(is_the_bureaus) else { return answer };
+    match book.of("").await {
+        Ok(contacts) if contacts.is_empty() => answer,
+        Ok(contacts) => with_help(&status, &contacts).into_http(),
+        Err(failure) => {
+            // Without help it is a refusal all the same.
+            tracing::warn!(%failure, "the contacts could not be read");
+            answer
         }
-    }
-
-    /// Read again when a calendar was put.
-    async fn contacts(&self) -> Result<Arc<[Contact]>, Failure> {
-        let mut db = self.db.reader();
-        let versions = terms::versions_in_force(&mut db).await?;
-        {
-            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.versions == versions {
-                return Ok(Arc::clone(&kept.contacts));
-            }
-        }
-        let mut found = Vec::new();
-        for (term, version) in &versions {
-            if let Some(calendar) = terms::calendar_of(&mut db, term, *version).await? {
-                found.extend(
-                    contacts(&calendar.document)
-                        .into_iter()
-                        .filter(|contact| !found.contains(contact))
-                        .collect::<Vec<_>>(),
-                );
-            }
-        }
-        let contacts: Arc<[Contact]> = found.into();
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept { versions, contacts: Arc::clone(&contacts) };
-        Ok(contacts)
     }
 }
 

@@ -137,6 +137,11 @@ impl Planner<'_> {
         let end = self.leave_mark(at, Edge::Opens, end);
         let notify = Task::run("enrollment", Action::NotifyOpening, &at.window.id, at.window.round);
         self.add(at, notify, end.clone());
+        if at.window.phase() == Phase::SchoolReview && at.window.organizations.is_empty() {
+            // Most cycles end with a school year, in the midst of round 1: the next round's opening shall find little to do.
+            let renew = Task::run("credit", Action::RenewCreditPositions, &at.window.id, at.window.round);
+            self.add(at, renew, Vec::new());
+        }
         self.ends.insert(format!("{}/opens", at.window.id), end);
     }
 
@@ -231,6 +236,7 @@ fn at_opening(window: &Window) -> Vec<Task> {
         ],
         Phase::Selection => vec![
             Task::barrier("credit", "roster"),
+            Task::run("credit", Action::RenewCreditPositions, id, round),
             Task::barrier("enrollment", "roster"),
             Task::barrier("enrollment", "catalog"),
             Task::barrier("enrollment", "credit"),

@@ -68,6 +68,9 @@ fn the_design_s_barriers_stand_where_they_must() {
         ("selection-1-opens-fix-credit-positions", "selection-1-opens-enrollment-mirrors-roster"),
         ("selection-1-opens-fix-credit-positions", "selection-1-opens-enrollment-mirrors-catalog"),
         ("selection-1-opens-fix-credit-positions", "publication-closes-done-enrollment"),
+        ("selection-1-opens-enrollment-mirrors-credit", "selection-1-opens-renew-credit-positions"),
+        ("selection-1-opens-renew-credit-positions", "selection-1-opens-credit-mirrors-roster"),
+        ("selection-2-opens-enrollment-mirrors-credit", "selection-2-opens-renew-credit-positions"),
         ("selection-2-opens-fix-credit-positions", "provider-confirmation-1-closes-settle-confirmation"),
         // People are told once they are let in, and that is when it is fixed; the gateway says so after the service does.
         ("selection-2-opens-ready-enrollment", "selection-2-opens-fix-credit-positions"),
@@ -92,6 +95,8 @@ fn the_design_s_barriers_stand_where_they_must() {
         assert!(waits(&steps, step, other), "{step} does not wait for {other}");
     }
     assert!(!steps.iter().any(|step| short(&step.name).starts_with("provider-confirmation-1-closes-issue")));
+    // What a review shows is no reason to hold it up.
+    assert!(!waits(&steps, "school-review-1-opens-notify-opening", "school-review-1-opens-renew-credit-positions"));
 }
 
 /// RESULTS is a deployment's own: a term without it ends with its training.

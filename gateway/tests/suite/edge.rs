@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use chassis::peer::within;
 use proto::{
     common::v1::{Role, WatchRequest, change_service_client::ChangeServiceClient},
+    gateway::v1::GetTodayRequest,
     roster::v1::{
         CreateOrganizationRequest, GetOrganizationRequest, ImportTeachersRequest, ListOrganizationsRequest,
         Organization, organization_service_client::OrganizationServiceClient,
@@ -195,6 +196,11 @@ async fn a_refusal_that_the_bureau_can_help_with_tells_whom_to_call() -> anyhow:
     assert_eq!((after, links, more), (before, vec![link.clone()], details + 1), "the rest is as it was");
     let (reason, links, _) = refused("organizations/barred").await?;
     assert_eq!((reason.as_str(), links), ("REASON_NOT_ELIGIBLE", vec![link]), "one of several rules");
+    let today = GetTodayRequest { term: String::new() };
+    let today = gateway.calendars()?.get_today(gateway.call(&[Role::Teacher], today)?).await?.into_inner();
+    let named =
+        today.contacts.iter().map(|one| (one.organization.as_str(), one.office.as_str(), one.telephone.as_str()));
+    assert_eq!(named.collect::<Vec<_>>(), [("organizations/county", "师训科", "0577 000000")]);
     let (reason, links, _) = refused("organizations/nowhere").await?;
     assert_eq!((reason.as_str(), links), ("REASON_NOT_FOUND", vec![]));
     gateway.end().await

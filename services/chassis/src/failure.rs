@@ -6,7 +6,10 @@ mod wire;
 
 use std::{collections::BTreeMap, fmt, sync::LazyLock, time::Duration};
 
-use proto::{common::v1::Reason, words::Language};
+use proto::{
+    common::v1::{Ground, Reason},
+    words::Language,
+};
 use tonic::Code;
 
 pub use faults::Faults;
@@ -226,6 +229,13 @@ impl From<sqlx::Error> for Failure {
 pub fn localized(reason: Reason, metadata: &Metadata) -> (String, String) {
     let text = contract::reason_text(reason);
     (fill(&text.zh, metadata, Language::Chinese), fill(&text.en, metadata, Language::English))
+}
+
+/// A reason with its variables and its text, as callers see it.
+#[must_use]
+pub fn ground(reason: Reason, metadata: Metadata) -> Ground {
+    let (zh, en) = localized(reason, &metadata);
+    Ground { reason: reason.into(), metadata, zh, en }
 }
 
 static UNSPECIFIED: LazyLock<ReasonText> =

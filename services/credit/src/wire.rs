@@ -1,11 +1,9 @@
 //! The domain on the wire.
 
-use std::collections::BTreeMap;
-
-use chassis::failure::localized;
+use chassis::failure;
 use jiff::civil::Date;
 use proto::{
-    common::v1::Reason,
+    common::v1::{Ground, Reason},
     credit::v1::{self as pb, CreditPosition},
 };
 
@@ -82,7 +80,7 @@ pub fn requirement(requirement: &Requirement) -> pb::Requirement {
 
 /// What warns a teacher, in a calendar year.
 #[must_use]
-pub fn warning(short: &Shortfall, year: i32) -> pb::Warning {
+pub fn warning(short: &Shortfall, year: i32) -> Ground {
     warn(short.reason, short.value, short.required, year)
 }
 
@@ -97,14 +95,10 @@ pub fn warned(report: pb::Compliance) -> pb::Compliance {
     pb::Compliance { warnings: warnings.collect(), ..report }
 }
 
-fn warn(reason: Reason, value: i64, required: i64, year: i32) -> pb::Warning {
+fn warn(reason: Reason, value: i64, required: i64, year: i32) -> Ground {
     let decimal = |hundredths: i64| format!("{}.{:02}", hundredths / 100, hundredths % 100);
-    let metadata: BTreeMap<String, String> =
-        [("value", decimal(value)), ("required", decimal(required)), ("year", year.to_string())]
-            .map(|(key, value)| (key.to_owned(), value))
-            .into();
-    let (zh, en) = localized(reason, &metadata);
-    pb::Warning { reason: reason.into(), metadata, zh, en }
+    let metadata = [("value", decimal(value)), ("required", decimal(required)), ("year", year.to_string())];
+    failure::ground(reason, metadata.map(|(key, value)| (key.to_owned(), value)).into())
 }
 
 /// A day of a mirrored fact; what is no day of the calendar is absent.

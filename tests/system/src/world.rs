@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 use chassis::{
     Env,
     changes::{Witness, verify, witnessed},
+    db::Db,
     identity::Identity,
     peer::Peer,
 };
@@ -73,13 +74,21 @@ impl World {
     /// # Errors
     /// The first fault of a feed.
     pub async fn verify(self) -> anyhow::Result<()> {
+        self.verify_with(async |_, _| Ok(())).await
+    }
+
+    /// The same, and what `look` sees in each service's database.
+    ///
+    /// # Errors
+    /// The first fault of a feed, or that of `look`.
+    pub async fn verify_with(self, look: impl AsyncFn(&str, &Db) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let Self { system, folder, _cluster: cluster } = self;
         let databases = system.databases().await?;
         system.stop().await?;
         let (mut open, mut witnesses) = (Vec::new(), BTreeMap::<String, Vec<Witness>>::new());
         for (service, url) in databases {
             let config = chassis::config::DatabaseConfig::at(url);
-            let db = chassis::db::Db::open(service, &config, Env::system()).await?;
+            let db = Db::open(service, &config, Env::system()).await?;
             for (source, witness) in witnessed(&db).await? {
                 witnesses.entry(source).or_default().push(witness);
             }
@@ -88,6 +97,7 @@ impl World {
         for (service, db) in open {
             let seen = witnesses.remove(service).unwrap_or_default();
             let found = verify(&db, &seen).await?;
+            look(service, &db).await?;
             db.close().await;
             anyhow::ensure!(found.fault.is_none(), "the feed of {service}: {}", found.fault.unwrap_or_default());
             anyhow::ensure!(found.changes > 0, "the feed of {service} is empty");

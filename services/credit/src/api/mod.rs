@@ -3,6 +3,7 @@
 mod closing;
 pub(crate) mod compliance;
 pub(crate) mod ledger;
+mod opening;
 mod recognition;
 mod scope;
 mod steps;

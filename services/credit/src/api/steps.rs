@@ -1,4 +1,4 @@
-//! `StepService`: what credit does when results are confirmed and when a term closes.
+//! `StepService`: what credit does when a round opens, when results are confirmed and when a term closes.
 
 use chassis::{Failure, Faults, StepOutcome, Steps, db::Tx};
 use proto::{
@@ -6,7 +6,7 @@ use proto::{
     credit::v1::compliance::State,
 };
 
-use super::{closing, recognition};
+use super::{closing, opening, recognition};
 
 /// Credit's steps.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub struct CreditSteps;
 impl Steps for CreditSteps {
     async fn run(&self, tx: &mut Tx, step: &RunStepRequest) -> Result<StepOutcome, Failure> {
         match step.action() {
+            Action::RenewCreditPositions => opening::renew(tx).await,
             Action::RecognizeResults => recognition::recognize(tx, step).await,
             Action::ComplianceProvisional => closing::take(tx, step, State::Provisional).await,
             Action::ComplianceFinal => closing::take(tx, step, State::Final).await,

@@ -177,8 +177,24 @@ pub async fn note<'a>(
     Ok(())
 }
 
-/// Teachers whose standings do not reach `through`, stand on another basis than `basis`, or whose cycle ended before
-/// `today`: what was told of them is no longer so.
+macro_rules! told_otherwise {
+    ($more:literal, $limit:literal) => {
+        concat!(
+            "SELECT name FROM teacher WHERE basis <> $1 OR (position_ends_on <> '' AND position_ends_on < $2) ",
+            $more,
+            " ORDER BY name LIMIT ",
+            $limit
+        )
+    };
+}
+
+/// Teachers whose position was told on another basis than `basis`, or in a cycle that ended before `today`.
+pub async fn moved_on(db: &mut impl Queries, basis: &str, today: Date, limit: usize) -> Result<Vec<String>, Failure> {
+    let rows = db.all(told_otherwise!("", "$3"), args![basis, today.to_string(), limit]).await?;
+    rows.iter().map(|row| row.get("name")).collect()
+}
+
+/// These, and teachers whose standings do not reach `through`.
 pub async fn stale(
     db: &mut impl Queries,
     through: i16,
@@ -186,13 +202,7 @@ pub async fn stale(
     today: Date,
     limit: usize,
 ) -> Result<Vec<String>, Failure> {
-    let rows = db
-        .all(
-            "SELECT name FROM teacher
-             WHERE standing_through < $1 OR basis <> $2 OR (position_ends_on <> '' AND position_ends_on < $3)
-             ORDER BY name LIMIT $4",
-            args![i64::from(through), basis, today.to_string(), limit],
-        )
-        .await?;
+    let sql = told_otherwise!("OR standing_through < $3", "$4");
+    let rows = db.all(sql, args![basis, today.to_string(), i64::from(through), limit]).await?;
     rows.iter().map(|row| row.get("name")).collect()
 }

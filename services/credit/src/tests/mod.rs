@@ -4,6 +4,7 @@ mod by_hand;
 mod compliance;
 mod migrations;
 mod model;
+mod opening;
 mod recognition;
 
 use chassis::{

@@ -71,7 +71,7 @@ impl<'a> Advice<'a> {
         let mut told = wire::selection(selection);
         if selection.state.is_undecided() {
             let grounds = self.case(selection, selected, projects, eligibility::warnings).unwrap_or_default();
-            told.warnings = grounds.into_iter().map(wire::ineligibility).collect();
+            told.warnings = grounds.into_iter().map(wire::ground).collect();
         }
         told
     }

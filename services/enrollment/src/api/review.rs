@@ -377,7 +377,7 @@ async fn list_barred(api: &Api, call: Call<ListBarredRequest>) -> Result<ListBar
             let Some(ground) = bar else { continue };
             total = total.saturating_add(1);
             if teacher.name.as_str() > page.after() && barred.len() <= page.limit() {
-                barred.push(Barred { teacher: teacher.name.clone(), reason: Some(wire::ineligibility(ground)) });
+                barred.push(Barred { teacher: teacher.name.clone(), reason: Some(wire::ground(ground)) });
             }
         }
         match run.last() {

@@ -156,9 +156,9 @@ async fn check(api: &Api, call: Call<CheckEligibilityRequest>) -> Result<CheckEl
     }
     Ok(CheckEligibilityResponse {
         eligible: reasons.is_empty(),
-        reasons: reasons.into_iter().map(wire::ineligibility).collect(),
+        reasons: reasons.into_iter().map(wire::ground).collect(),
         round,
-        warnings: eligibility::warnings(&case).into_iter().map(wire::ineligibility).collect(),
+        warnings: eligibility::warnings(&case).into_iter().map(wire::ground).collect(),
     })
 }
 

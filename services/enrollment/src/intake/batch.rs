@@ -106,7 +106,7 @@ pub(super) async fn run(db: &Db, term: &str, jobs: &[Job], full: &Full) -> Resul
         let Some(selection) = desk.selections.get(&done.name) else { continue };
         let record = Record::of(&done.name, "submitted", &wire::facts(selection)).term(term);
         tx.record(record.by(&fresh.admitted.actor, Some(&done.held)).at(fresh.job.admission.at));
-        let warnings = std::mem::take(&mut done.warnings).into_iter().map(wire::ineligibility).collect();
+        let warnings = std::mem::take(&mut done.warnings).into_iter().map(wire::ground).collect();
         let told = pb::Selection { warnings, ..wire::selection(selection) };
         let reply = SubmitSelectionResponse { selection: Some(told) };
         tx.reply(fresh.claim, &reply);

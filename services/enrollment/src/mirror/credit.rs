@@ -58,7 +58,8 @@ impl chassis::Mirror for CreditMirror {
     }
 }
 
-/// Compliance was taken: a school that falls short of what warns is told, provisionally and finally.
+/// Compliance was taken: who falls short of what warns is told, provisionally and finally: a school's administrator and
+/// principal; of a school without them, and of a district or bureau, its officers.
 async fn tell_short(tx: &mut Tx, term: &str, report: &Compliance) -> Result<(), Failure> {
     let short = report.requirements.iter().filter(|requirement| requirement.applicable && !requirement.met);
     let short: Vec<_> = short.filter_map(|one| Some((notification::Kind::of_shortfall(&one.key)?, one))).collect();
@@ -75,10 +76,9 @@ async fn tell_short(tx: &mut Tx, term: &str, report: &Compliance) -> Result<(), 
         gates => gates?,
     };
     let today = gates.day(tx.at()).to_string();
-    let school = BTreeSet::from([report.organization.clone()]);
     let decimal = |hundredths: i64| format!("{}.{:02}", hundredths / 100, hundredths % 100);
     let mut messages = Vec::new();
-    for holder in people::holders(tx, SCHOOL_REVIEWERS, &school, &today).await? {
+    for account in recipients(tx, &report.organization, &today).await? {
         for (kind, requirement) in &short {
             let metadata = [
                 ("organization", report.organization.clone()),
@@ -89,7 +89,7 @@ async fn tell_short(tx: &mut Tx, term: &str, report: &Compliance) -> Result<(), 
                 ("state_en", en.to_owned()),
             ];
             messages.push(Message {
-                account: holder.account.clone(),
+                account: account.clone(),
                 kind: *kind,
                 resource: format!("{}/compliance/{}", report.organization, report.year),
                 metadata: metadata.map(|(key, value)| (key.to_owned(), value)).into(),
@@ -97,6 +97,17 @@ async fn tell_short(tx: &mut Tx, term: &str, report: &Compliance) -> Result<(), 
         }
     }
     notifications::write(tx, term, messages).await
+}
+
+/// The accounts that are told of an organisation's compliance.
+async fn recipients(tx: &mut Tx, organization: &str, today: &str) -> Result<Vec<String>, Failure> {
+    let one = [organization.to_owned()];
+    let reviewers = people::holders(tx, SCHOOL_REVIEWERS, &BTreeSet::from(one.clone()), today).await?;
+    if reviewers.is_empty() {
+        return Ok(people::stand_ins(tx, &one, today).await?.remove(organization).unwrap_or_default());
+    }
+    let accounts: BTreeSet<String> = reviewers.into_iter().map(|holder| holder.account).collect();
+    Ok(accounts.into_iter().collect())
 }
 
 /// Tells teachers what others entered or reversed by hand.

@@ -83,6 +83,18 @@ pub async fn schools_without_reviewer(
     rows.iter().map(|row| row.get("school")).collect()
 }
 
+/// Who stands in for each of these schools where it has nobody to act: its district's officers, else its bureau's.
+pub async fn stand_ins(
+    db: &mut impl Queries,
+    schools: &[String],
+    today: &str,
+) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+    let mut found = closest(db, Role::BureauOfficer, schools, today).await?;
+    let districts = closest(db, Role::DistrictOfficer, schools, today).await?;
+    found.extend(districts.into_iter().filter(|(_, accounts)| !accounts.is_empty()));
+    Ok(found)
+}
+
 /// The closest holders of `role` over each of these organisations: of itself, else of its parent, and so on.
 pub async fn closest(
     db: &mut impl Queries,

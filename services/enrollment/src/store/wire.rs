@@ -1,8 +1,6 @@
 //! Selections on the wire.
 
-use std::collections::BTreeMap;
-
-use chassis::failure::localized;
+use chassis::failure;
 use proto::enrollment::v1::{self as pb, selection::State as Wire};
 
 use crate::domain::{Ground, Selection, State};
@@ -69,10 +67,8 @@ pub fn state_from(wire: i32) -> Option<State> {
 
 /// A ground as callers see it in a check.
 #[must_use]
-pub fn ineligibility(ground: Ground) -> pb::Ineligibility {
-    let (zh, en) = localized(ground.reason, &ground.metadata);
-    let metadata: BTreeMap<_, _> = ground.metadata;
-    pb::Ineligibility { reason: ground.reason.into(), metadata, zh, en }
+pub fn ground(Ground { reason, metadata }: Ground) -> proto::common::v1::Ground {
+    failure::ground(reason, metadata)
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ async fn world(db: &Db, term: &str, teachers: &[&str], consequence: &str) -> Wor
 }
 
 fn warned(selection: &Selection) -> Vec<Reason> {
-    selection.warnings.iter().map(proto::enrollment::v1::Ineligibility::reason).collect()
+    selection.warnings.iter().map(proto::common::v1::Ground::reason).collect()
 }
 
 pub async fn what_should_be_known(db: &Db, term: &str) {
@@ -96,7 +96,7 @@ pub async fn a_structure_that_takes_a_reason_or_is_refused(db: &Db, term: &str) 
     let check = CheckEligibilityRequest { project: world.project("e"), teacher: String::new() };
     let checked = world.api.check_eligibility(world.request(path, &as_teacher("t2"), when, check)).await;
     let checked = checked.expect("checked").into_inner();
-    let told: Vec<_> = checked.reasons.iter().map(proto::enrollment::v1::Ineligibility::reason).collect();
+    let told: Vec<_> = checked.reasons.iter().map(proto::common::v1::Ground::reason).collect();
     assert_eq!((checked.eligible, told), (false, vec![Reason::StructureDeviates]));
     world.submit("t2", "c", when).await.expect("of another kind");
     world.submit("t2", "e", when).await.expect("60 of 150 are allowed");
@@ -141,5 +141,20 @@ pub async fn a_school_that_falls_short_is_told(db: &Db, term: &str) {
     assert_eq!(told.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>(), ["year_mean_short"; 2]);
     let text = |word: &str| told.iter().any(|one| one.zh.contains(word) && one.zh.contains("70.66"));
     assert!(text("初报") && text("终报"), "{told:?}");
-    assert!(inbox(&other_admin()).await.is_empty() && inbox(&bureau()).await.is_empty());
+    assert!(inbox(&other_admin()).await.is_empty());
+    let resources = async || -> Vec<_> { inbox(&bureau()).await.into_iter().map(|one| one.resource).collect() };
+    assert_eq!(resources().await, [format!("{}/compliance/2019", support::COUNTY)], "its own");
+
+    // A school that has nobody to be told is the bureau's.
+    let (name, schools) = ("accounts/other-admin", &[(Role::SchoolAdmin, support::OTHER)]);
+    report.organization = support::OTHER.to_owned();
+    world.credit("the other school's compliance", &report).await;
+    assert_eq!((inbox(&other_admin()).await.len(), resources().await.len()), (1, 1));
+    let left = proto::roster::v1::AccountFacts {
+        state: proto::roster::v1::account::State::Suspended.into(),
+        ..support::account(name, "", schools)
+    };
+    world.account(&left).await;
+    world.credit("the other school's compliance", &report).await;
+    assert_eq!((inbox(&other_admin()).await.len(), resources().await.len()), (1, 2));
 }

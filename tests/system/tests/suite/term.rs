@@ -1,6 +1,8 @@
 //! The whole term of autumn 2019, from the roster window to recognised credit, with its mistakes and mishaps: on both
 //! engines, with the same report, and every feed unbroken at the end.
 
+use anyhow::Context as _;
+use chassis::db::{Db, Queries as _, args};
 use serde_json::Value;
 use shixun::{
     people::{County, TermFolder},
@@ -22,8 +24,24 @@ pub(crate) async fn play(engine: &str, teachers: u32) -> anyhow::Result<Value> {
     up::setup::county(&world.system, &county, &folder, &progress).await?;
     let report = rehearse::play(world.system.reach(), &county, &folder, progress).await?;
     let report = reported(report, engine)?;
-    world.verify().await?;
+    world
+        .verify_with(
+            async |service, db| if service == "enrollment" { ranked_by_present_cycles(db).await } else { Ok(()) },
+        )
+        .await?;
     Ok(report)
+}
+
+/// Each round ranks by the cycle in which a teacher is when it opens, though nothing happened to him since his last one ended.
+async fn ranked_by_present_cycles(db: &Db) -> anyhow::Result<()> {
+    let (first, second) = ("2019-08-26", "2019-09-14");
+    let ended = async |round: i64, before: &str| -> anyhow::Result<i64> {
+        let sql = "SELECT COUNT(*) AS n FROM credit_position_fixed WHERE round = $1 AND cycle_ends_on <> '' AND cycle_ends_on < $2";
+        Ok(db.reader().one(sql, args![round, before]).await?.context("a count")?.get("n")?)
+    };
+    anyhow::ensure!(ended(1, second).await? > 0, "nobody's cycle ends between the rounds: this proves nothing");
+    anyhow::ensure!(ended(1, first).await? == 0 && ended(2, second).await? == 0, "ranked by a cycle that is over");
+    Ok(())
 }
 
 /// The report of a term without surprises, and without its durations.

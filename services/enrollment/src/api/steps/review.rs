@@ -34,12 +34,10 @@ impl Edge {
             reopened = self.reopen_expired(tx).await?;
         }
         let schools = people::schools_without_reviewer(tx, self.organizations(), &self.today).await?;
-        let districts = people::closest(tx, Role::DistrictOfficer, &schools, &self.today).await?;
-        let bureaus = people::closest(tx, Role::BureauOfficer, &schools, &self.today).await?;
+        let stand_ins = people::stand_ins(tx, &schools, &self.today).await?;
         let mut messages = Vec::new();
         for school in &schools {
-            let district = districts.get(school).filter(|accounts| !accounts.is_empty());
-            for account in district.or_else(|| bureaus.get(school)).into_iter().flatten() {
+            for account in stand_ins.get(school).into_iter().flatten() {
                 messages.push(Message {
                     account: account.clone(),
                     kind: Kind::NoReviewer,
