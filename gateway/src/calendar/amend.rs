@@ -6,7 +6,8 @@ use proto::common::v1::{Phase, Window};
 
 use super::{Fault, edges};
 
-/// A fault for each edge that a new version moves though its step has begun, and for each that it moves into the past.
+/// A fault for each edge that a new version moves though its step has begun, and for each that it moves into the past,
+/// that of a new window too.
 /// `begun` are the edges of the running version whose steps have begun, e.g. "selection-1/closes"; `now` is in
 /// microseconds since the epoch. Windows may be prolonged, and added, while they run.
 #[must_use]
@@ -33,6 +34,18 @@ pub fn moved_edges(begun: &BTreeSet<String>, running: &[Window], new: &[Window],
                 let en = format!("{edge} cannot move into the past");
                 faults.push(Fault::new(edge.clone(), format!("{edge} 不能移到过去的时间"), en));
             }
+        }
+    }
+    let added = new.iter().filter(|window| window.phase() != Phase::Unspecified);
+    let added = added.filter(|window| running.iter().all(|known| known.id != window.id));
+    for window in added.filter(|_| !running.is_empty()) {
+        if edges(window).is_some_and(|(_, closes)| closes <= now) {
+            let en = format!("{} would be over already: choose a day to come", window.id);
+            faults.push(Fault::new(
+                format!("{}/closes", window.id),
+                format!("{} 已经结束，请选择今后的日期", window.id),
+                en,
+            ));
         }
     }
     faults

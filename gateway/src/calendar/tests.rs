@@ -261,7 +261,7 @@ fn an_edge_whose_step_has_begun_cannot_move_and_others_can() {
     let past = with("roster-update", "last_day = 2019-09-05", "last_day = 2019-09-04");
     assert_eq!(moved(&past), ["roster-update/closes"]);
     let other = with("selection-1", "id = \"selection-1\"", "id = \"selection-one\"");
-    assert_eq!(moved(&other), ["selection-1/opens", "selection-1/closes"]);
+    assert_eq!(moved(&other), ["selection-1/opens", "selection-1/closes", "selection-one/closes"], "and it is over");
 }
 
 proptest! {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chassis::{
     contract,
-    gates::{TermGates, is_open},
+    gates::{TermGates, is_for, is_open},
 };
 use proto::{Actor, common::v1::Phase, gateway::v1::OpenWindow};
 
@@ -17,8 +17,7 @@ pub fn open_windows(gates: &[Arc<TermGates>], actor: &Actor, at: i64) -> Vec<Ope
     for term in gates {
         for window in term.windows() {
             let phase = window.phase();
-            let named = window.organizations.is_empty()
-                || actor.roles.iter().any(|held| window.organizations.contains(&held.organization));
+            let named = actor.roles.iter().any(|held| is_for(window, held));
             // A round may open late: it is not open before what it waits for is settled.
             let ready = marks_of(window).all(|mark| term.is_settled(mark));
             let settled = term.is_settled(&window.id);

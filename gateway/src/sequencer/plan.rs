@@ -155,9 +155,20 @@ impl Planner<'_> {
         }
         self.add(at, settle("gateway", &window.id), Vec::new());
         let has_results = self.windows.iter().any(|window| window.phase() == Phase::Results);
-        let end = self.chain(at, at_closing(window, self.last_round, has_results), after);
+        let end = self.chain(at, at_closing(window, self.ends_confirmation(at), has_results), after);
         let end = self.leave_mark(at, Edge::Closes, end);
         self.ends.insert(format!("{}/closes", window.id), end);
+    }
+
+    /// Whether confirmation is over with this closing: it is of the last round, or of an earlier one and comes later.
+    fn ends_confirmation(&self, at: &At) -> bool {
+        let last = |window: &&&Window| {
+            window.phase() == Phase::ProviderConfirmation
+                && window.round == self.last_round
+                && window.organizations.is_empty()
+        };
+        let last = self.windows.iter().find(last).and_then(|window| edges(window)).map(|(_, closes)| closes);
+        at.window.round == self.last_round || last.is_some_and(|last| last <= at.due)
     }
 
     /// Leaves the edge's mark in every service with methods that wait for it; the gateway, which tells people what is open,
@@ -189,6 +200,8 @@ impl Planner<'_> {
             edges.extend(self.windows.iter().filter(ordinary).map(|other| format!("{}/closes", other.id)));
         };
         match window.phase() {
+            // What expired at the ordinary close is what comes back.
+            phase if !window.organizations.is_empty() => closes(phase, window.round),
             Phase::Publication => closes(Phase::ProjectReview, 0),
             Phase::ExpansionRequest => closes(Phase::SchoolReview, 1),
             Phase::Training => closes(Phase::ProviderConfirmation, self.last_round),
@@ -228,6 +241,8 @@ fn settle(service: &str, window: &str) -> Task {
 fn at_opening(window: &Window) -> Vec<Task> {
     let (id, round) = (window.id.as_str(), window.round);
     match window.phase() {
+        // Of a supplementary review: with what comes back.
+        Phase::SchoolReview => vec![Task::run("enrollment", Action::ListUnreviewableSchools, id, round)],
         _ if !window.organizations.is_empty() => Vec::new(),
         Phase::Publication => vec![
             Task::run("catalog", Action::PublishApproved, id, round),
@@ -242,13 +257,12 @@ fn at_opening(window: &Window) -> Vec<Task> {
             Task::barrier("enrollment", "credit"),
             Task::run("enrollment", Action::FixCreditPositions, id, round),
         ],
-        Phase::SchoolReview => vec![Task::run("enrollment", Action::ListUnreviewableSchools, id, round)],
         Phase::Training => vec![Task::run("catalog", Action::StartPublished, id, round)],
         _ => Vec::new(),
     }
 }
 
-fn at_closing(window: &Window, last_round: i32, has_results: bool) -> Vec<Task> {
+fn at_closing(window: &Window, ends_confirmation: bool, has_results: bool) -> Vec<Task> {
     let run = |service: &str, action: Action| Task::run(service, action, &window.id, window.round);
     let the_end = [run("catalog", Action::CompleteRunning), run("credit", Action::ComplianceFinal)];
     match window.phase() {
@@ -258,7 +272,11 @@ fn at_closing(window: &Window, last_round: i32, has_results: bool) -> Vec<Task> 
             Task::barrier("credit", "roster"),
         ],
         Phase::Declaration => vec![run("catalog", Action::LapseDrafts)],
-        Phase::ProjectReview => vec![run("catalog", Action::ListUndecidedProjects)],
+        Phase::ProjectReview => vec![
+            run("catalog", Action::ListUndecidedProjects),
+            Task::barrier("enrollment", "catalog"),
+            run("enrollment", Action::TellOfUndecidedProjects),
+        ],
         Phase::Publication => {
             vec![run("catalog", Action::LapseUndecidedProjects), Task::barrier("enrollment", "catalog")]
         }
@@ -269,7 +287,7 @@ fn at_closing(window: &Window, last_round: i32, has_results: bool) -> Vec<Task> 
         Phase::ExpansionDecision => {
             vec![run("catalog", Action::DenyUndecidedExpansions), Task::barrier("enrollment", "catalog")]
         }
-        Phase::ProviderConfirmation if window.round == last_round => vec![
+        Phase::ProviderConfirmation if ends_confirmation => vec![
             run("enrollment", Action::SettleConfirmation),
             run("enrollment", Action::IssueDueNotices),
             run("enrollment", Action::FreezeWaiting),

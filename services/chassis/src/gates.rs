@@ -137,6 +137,14 @@ pub fn is_open(window: &Window, at: i64) -> bool {
     matches!((edge(&window.opens), edge(&window.closes)), (Some(opens), Some(closes)) if opens <= at && at < closes)
 }
 
+/// Whether a window lets a role in by its organisations. Who is over schools gets into every window of a round that is for
+/// named ones: he may have to act in the place of one, and which it is the service asks on the row ([`Admitted::window`]).
+#[must_use]
+pub fn is_for(window: &Window, held: &Held) -> bool {
+    let over = matches!(held.role, Role::BureauOfficer | Role::DistrictOfficer) && window.round > 0;
+    window.organizations.is_empty() || over || window.organizations.contains(&held.organization)
+}
+
 /// A caller, and what lets him in.
 #[derive(Debug, Clone)]
 pub struct Admitted {
@@ -191,9 +199,7 @@ pub fn admit(
                 if !grant.phases.contains(&window.phase()) || !usable(term, window, admission.at, positions) {
                     continue;
                 }
-                let named =
-                    |held: &&Held| window.organizations.is_empty() || window.organizations.contains(&held.organization);
-                let through: Vec<_> = held.iter().filter(named).cloned().collect();
+                let through: Vec<_> = held.iter().filter(|held| is_for(window, held)).cloned().collect();
                 if !through.is_empty() {
                     roles.extend(through);
                     windows.push(Arc::clone(window));

@@ -48,6 +48,7 @@ impl chassis::Program for Roster {
         if let Some(bootstrap) = &config.bootstrap {
             bootstrap::run(&service, bootstrap).await?;
         }
+        host.windows(api::NamedInWindows { db: host.db() });
         host.add(OrganizationServiceServer::new(service.clone()));
         host.add(TeacherServiceServer::new(service.clone()));
         host.add(AccountServiceServer::new(service));

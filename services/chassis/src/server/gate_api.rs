@@ -2,14 +2,14 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use prost::Message as _;
 use proto::common::v1::{
     GetStatusRequest, GetStatusResponse, MirrorPosition, PutGatesRequest, PutGatesResponse, Reason,
-    SettleWindowRequest, SettleWindowResponse, TermStatus, WaitMirrorRequest, WaitMirrorResponse,
+    SettleWindowRequest, SettleWindowResponse, TermStatus, WaitMirrorRequest, WaitMirrorResponse, Window,
     gate_service_server::GateService,
 };
 use tonic::{Request, Response, Status};
@@ -26,10 +26,21 @@ use crate::{
 /// How a service checks its sections of a policy.
 pub type PolicyCheck = fn(&toml::Table) -> Vec<PolicyFault>;
 
-#[derive(Debug, Clone)]
+/// How a service that knows organisations checks those which windows name.
+#[tonic::async_trait]
+pub trait WindowCheck: Send + Sync + 'static {
+    /// Every fault of the windows; their keys begin with "window.".
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn faults(&self, windows: &[Window]) -> Result<Vec<PolicyFault>, Failure>;
+}
+
+#[derive(Clone)]
 pub(crate) struct GateApi {
     pub db: Db,
     pub policy: Option<PolicyCheck>,
+    pub windows: Option<Arc<dyn WindowCheck>>,
 }
 
 #[tonic::async_trait]
@@ -84,6 +95,13 @@ async fn put(api: &GateApi, call: Call<PutGatesRequest>) -> Result<PutGatesRespo
     let mut gates = call.message.gates.unwrap_or_default();
     check(api, &gates)?;
     if call.message.validate_only {
+        let mut faults = Faults::new();
+        if let Some(check) = &api.windows {
+            for fault in check.faults(&gates.windows).await? {
+                faults.add(fault.key, fault.zh, fault.en);
+            }
+        }
+        faults.check()?;
         return Ok(PutGatesResponse { version: gates.version });
     }
     // The order of windows is part of what is compared below.

@@ -18,7 +18,7 @@ use tower::Service;
 
 use super::{
     clock_api::ClockApi,
-    gate_api::{GateApi, PolicyCheck},
+    gate_api::{GateApi, PolicyCheck, WindowCheck},
     health,
     step_api::{StepApi, Steps},
 };
@@ -50,6 +50,7 @@ pub struct Host {
     routes: RoutesBuilder,
     served: Vec<&'static str>,
     policy: Option<PolicyCheck>,
+    windows: Option<Arc<dyn WindowCheck>>,
     fallback: Option<axum::Router>,
     tasks: Vec<JoinHandle<()>>,
     max_message: usize,
@@ -81,6 +82,7 @@ impl Host {
             routes: Routes::builder(),
             served: Vec::new(),
             policy: None,
+            windows: None,
             fallback: None,
             tasks: Vec::new(),
             max_message: config.server.max_message_bytes,
@@ -154,6 +156,11 @@ impl Host {
         self.policy = Some(|document| P::parse(document).err().unwrap_or_default());
     }
 
+    /// Has the organisations that windows name checked before a calendar is taken.
+    pub fn windows(&mut self, check: impl WindowCheck) {
+        self.windows = Some(Arc::new(check));
+    }
+
     /// Carries out the sequencer's steps.
     pub fn steps(&mut self, steps: impl Steps) {
         let api = StepApi { db: self.db.clone(), steps: Arc::new(steps) };
@@ -182,7 +189,7 @@ impl Host {
     }
 
     pub(super) fn finish(mut self) -> anyhow::Result<(Routes, Vec<JoinHandle<()>>)> {
-        let gates = GateApi { db: self.db.clone(), policy: self.policy };
+        let gates = GateApi { db: self.db.clone(), policy: self.policy, windows: self.windows.clone() };
         self.add(GateServiceServer::new(gates));
         let watch = ChangeApi { db: self.db.clone(), shutdown: self.shutdown.clone() };
         self.add(ChangeServiceServer::new(watch));

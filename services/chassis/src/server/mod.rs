@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
 
+pub use gate_api::WindowCheck;
 pub use host::Host;
 use severable::Severable;
 pub use step_api::{StepOutcome, Steps};

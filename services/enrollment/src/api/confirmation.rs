@@ -201,8 +201,12 @@ async fn deviating(
         .iter()
         .filter(|selection| selection.seat == Seat::None && !declined.contains(&selection.name.as_str()))
         .collect();
-    let ranked = needs::ranked(tx, &project.term, &open).await?;
-    let ranked: Vec<String> = ranked.into_iter().map(|need| need.selection).collect();
+    // Who waits with a settled place comes first, then need.
+    let mut waiting = selections::of_project(tx, &project.name, State::Waitlisted.word()).await?;
+    waiting.retain(|selection| selection.waiting_position > 0 && !declined.contains(&selection.name.as_str()));
+    waiting.sort_by_key(|selection| (selection.round, selection.waiting_position));
+    let mut ranked: Vec<String> = waiting.into_iter().map(|selection| selection.name).collect();
+    ranked.extend(needs::ranked(tx, &project.term, &open).await?.into_iter().map(|need| need.selection));
     Ok(ranking::passing_over(&ranked, confirmed, free).into_iter().map(str::to_owned).collect())
 }
 

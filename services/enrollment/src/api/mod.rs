@@ -1,6 +1,7 @@
 //! One file per gRPC service: decode, ask the domain, store, reply.
 
 mod advice;
+mod bar;
 mod confirmation;
 mod inbox;
 mod notice;

@@ -18,20 +18,20 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Api, advice::Advice, scope, term_of};
+use super::{Api, advice::Advice, bar::bars, scope, term_of};
 use crate::{
     domain::{
-        Desk, Event, Ground, Policy, Projects, Selection, State,
+        Desk, Event, Ground, Policy, Selection, State, Teacher,
         allocation::{Allocation, allocation},
+        audience,
         desk::Why,
-        eligibility::{self, Case},
+        eligibility,
         notification::Kind,
         project::Project,
         review::{self, Reviewing, SCHOOL_REVIEWERS},
         state::next,
     },
-    intake::first_round_ends_on,
-    store::{desk as store, notifications, notifications::Message, people, roster, rounds, selections, wire},
+    store::{desk as store, notifications, notifications::Message, people, roster, rounds, wire},
 };
 
 /// Decisions of one call.
@@ -150,9 +150,15 @@ async fn decide(api: &Api, call: Call<ReviewSelectionsRequest>) -> Result<Review
     let (mut first_held, mut unmatched) = (None, Vec::new());
     for decision in decisions {
         let name = &decision.selection;
-        let selection = desk.selection(name)?.clone();
+        let mut selection = desk.selection(name)?.clone();
         let held = reviewers.admit(&tx, &selection)?;
         first_held.get_or_insert(held);
+        // As the teacher is now: what is warned of, what takes a reason, and what counts are one.
+        if let (Some(teacher), Some(project)) =
+            (desk.teachers.get(&selection.teacher), desk.projects.get(&selection.project))
+        {
+            selection.matched = audience::matches(teacher, &project.audience, &policy.matching);
+        }
         if let (true, Some(project)) = (decision.approved, desk.projects.get(&selection.project)) {
             review::may_approve(&selection, project, &policy, &decision.reason)?;
             let selected: Vec<_> = desk.of_teacher(&selection.teacher).collect();
@@ -162,8 +168,8 @@ async fn decide(api: &Api, call: Call<ReviewSelectionsRequest>) -> Result<Review
                 unmatched.push(selection.clone());
             }
         }
-        if let Some(selection) = desk.selections.get_mut(name) {
-            selection.roster_position = roster_position;
+        if let Some(reviewed) = desk.selections.get_mut(name) {
+            (reviewed.roster_position, reviewed.matched) = (roster_position, selection.matched);
         }
         let event = if decision.approved { Event::Approve } else { Event::Reject };
         desk.apply(name, event, &Why { text: &decision.reason, ..Why::coded("review") })?;
@@ -213,6 +219,9 @@ async fn reopen(api: &Api, call: Call<ReopenReviewRequest>) -> Result<ReopenRevi
     let held = reviewers.admit(&tx, &selection)?;
     let hold = desk.projects.get(&selection.project).is_some_and(|project| is_first_come(project, &policy, &selection));
     not_selected_again(&desk, &selection)?;
+    if next(selection.state, Event::Reopen).is_some() {
+        can_come_back(&desk, &selection)?;
+    }
     desk.apply(name, Event::Reopen, &Why { text: reason, hold, ..Why::coded("review") })?;
     store::finish(&mut tx, term, &mut desk, Some(&held)).await?;
     let reply = ReopenReviewResponse { selection: desk.selections.get(name).map(wire::selection) };
@@ -266,31 +275,51 @@ async fn correct(api: &Api, call: Call<CorrectSelectionRequest>) -> Result<Corre
     let held = scope::over(&mut tx, &actor, &[Role::BureauOfficer], &selection.school, name).await?;
     // To correct it is to review it in the school's place.
     review::not_his_own(&actor, &selection)?;
+    let school = desk.teachers.get(&selection.teacher).map_or(&selection.school, |teacher| &teacher.school);
     not_selected_again(&desk, &selection)?;
-    if event == Event::CorrectToSubmitted && next(selection.state, event).is_some() {
-        review_to_come(&gates, &selection, tx.at())?;
+    if next(selection.state, event).is_some() {
+        if event == Event::CorrectToSubmitted {
+            review_to_come(&gates, &selection, school, tx.at())?;
+        }
+        can_come_back(&desk, &selection)?;
     }
+    let project = desk.projects.get(&selection.project).ok_or_else(|| Failure::not_found(&selection.project))?;
     // Once its confirmation is settled, only a seat that is kept for it can still become a place.
     let settled =
         gates.ordinary(Phase::ProviderConfirmation, selection.round).is_some_and(|window| gates.is_settled(&window.id));
-    let first_come =
-        desk.projects.get(&selection.project).is_some_and(|project| is_first_come(project, &policy, &selection));
-    let why = Why { text: reason, hold: settled || first_come, ..Why::coded("correction") };
+    let undecidable =
+        !is_to_come(&gates, Phase::ProviderConfirmation, &project.provider, tx.at(), |round| round >= selection.round);
+    let hold = settled || undecidable || is_first_come(project, &policy, &selection);
+    let why = Why { text: reason, hold, ..Why::coded("correction") };
     desk.apply(name, event, &why)?;
+    if event == Event::CorrectToApproved && undecidable {
+        // No provider could confirm it any more: the bureau's correction gives the place itself.
+        desk.apply(name, Event::Confirm, &why)?;
+    }
     store::finish(&mut tx, term, &mut desk, Some(&held)).await?;
     let reply = CorrectSelectionResponse { selection: desk.selections.get(name).map(wire::selection) };
     tx.commit(reply).await
 }
 
-/// A selection waits for its school only where the school can still review it; else nothing would ever move it on.
-fn review_to_come(gates: &TermGates, selection: &Selection, at: i64) -> Result<(), Failure> {
-    let to_come = gates.windows().iter().any(|window| {
-        let of_round = window.phase() == Phase::SchoolReview && window.round == selection.round;
-        let for_school = window.organizations.is_empty() || window.organizations.contains(&selection.school);
+/// What is over comes back only into a project that is held, for a teacher who can come.
+fn can_come_back(desk: &Desk, selection: &Selection) -> Result<(), Failure> {
+    let missing = || Failure::not_found(&selection.project);
+    let project = desk.projects.get(&selection.project).ok_or_else(missing)?;
+    Ok(eligibility::can_come_back(project, desk.teachers.get(&selection.teacher), &desk.zone)?)
+}
+
+/// Whether a window of `phase`, in `rounds`, is open or to come for this school or provider.
+fn is_to_come(gates: &TermGates, phase: Phase, organization: &str, at: i64, rounds: impl Fn(i32) -> bool) -> bool {
+    gates.windows().iter().any(|window| {
+        let named = window.organizations.is_empty() || window.organizations.iter().any(|one| one == organization);
         let closes = window.closes.as_ref().map_or(i64::MIN, proto::instant);
-        of_round && for_school && at < closes && !gates.is_settled(&window.id)
-    });
-    if to_come {
+        window.phase() == phase && rounds(window.round) && named && at < closes && !gates.is_settled(&window.id)
+    })
+}
+
+/// A selection waits for its teacher's school only where that can still review it; else nothing would ever move it on.
+fn review_to_come(gates: &TermGates, selection: &Selection, school: &str, at: i64) -> Result<(), Failure> {
+    if is_to_come(gates, Phase::SchoolReview, school, at, |round| round == selection.round) {
         return Ok(());
     }
     Err(Failure::new(Reason::ReviewOver).with("resource", &selection.name).with("round", selection.round))
@@ -347,37 +376,15 @@ async fn list_barred(api: &Api, call: Call<ListBarredRequest>) -> Result<ListBar
     let actor = db.actor().clone();
     let (organization, _) = scope::organization(&mut db, &actor, &message.organization).await?;
     let (gates, policy) = (db.gates()?.clone(), db.policy::<Policy>()?);
-    let first_round_ends_on = first_round_ends_on(&gates);
-    let (project, projects, today) = (Project::default(), Projects::new(), gates.day(call.at()));
+    let today = gates.day(call.at());
     let (mut barred, mut total, mut after) = (Vec::new(), 0_i64, String::new());
     loop {
         let run = roster::active_under(&mut db, &organization, &today.to_string(), &after, RUN).await?;
-        let names: BTreeSet<String> = run.iter().map(|teacher| teacher.name.clone()).collect();
-        let mut by_teacher: BTreeMap<String, Vec<Selection>> = BTreeMap::new();
-        for selection in selections::of_teachers(&mut db, term, &names).await? {
-            by_teacher.entry(selection.teacher.clone()).or_default().push(selection);
-        }
-        let overridden = rounds::overridden(&mut db, term, &names).await?;
-        for teacher in &run {
-            let selections: Vec<&Selection> = by_teacher.get(&teacher.name).into_iter().flatten().collect();
-            let bar = eligibility::bar(&Case {
-                teacher,
-                project: &project,
-                round,
-                selections: &selections,
-                projects: &projects,
-                overridden: overridden.contains(&(teacher.name.clone(), round)),
-                first_round_ends_on,
-                free: None,
-                today,
-                cycle_ends_on: None,
-                policy: &policy,
-                zone: gates.zone(),
-            });
-            let Some(ground) = bar else { continue };
+        let bars = bars(&mut db, term, round, (&gates, &policy), &run, today).await?;
+        for (teacher, ground) in bars {
             total = total.saturating_add(1);
-            if teacher.name.as_str() > page.after() && barred.len() <= page.limit() {
-                barred.push(Barred { teacher: teacher.name.clone(), reason: Some(wire::ground(ground)) });
+            if teacher.as_str() > page.after() && barred.len() <= page.limit() {
+                barred.push(Barred { teacher, reason: Some(wire::ground(ground)) });
             }
         }
         match run.last() {

@@ -19,7 +19,7 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Api, advice, refusal, scope, seats, term_of};
+use super::{Api, advice, bar::bars, refusal, scope, seats, term_of};
 use crate::{
     domain::{
         Event, Policy, Selection,
@@ -361,10 +361,22 @@ async fn urge(api: &Api, call: Call<UrgeTeachersRequest>) -> Result<UrgeTeachers
         round => round,
     };
     tx.window(Phase::Selection, round, &path)?;
-    let today = tx.gates()?.day(tx.at()).to_string();
-    let (all, _) = rounds::non_selectors(&mut tx, (term, round), &organization, false, &today, "", 100_000).await?;
+    let (gates, policy) = (tx.gates()?, tx.policy::<Policy>()?);
+    let today = gates.day(tx.at());
+    let (all, _) =
+        rounds::non_selectors(&mut tx, (term, round), &organization, false, &today.to_string(), "", 100_000).await?;
     let named: BTreeSet<&String> = message.teachers.iter().collect();
-    let urged: BTreeSet<String> = all.into_iter().filter(|name| named.is_empty() || named.contains(name)).collect();
+    let mut urged: BTreeSet<String> = all.into_iter().filter(|name| named.is_empty() || named.contains(name)).collect();
+    // Who may not select, or has his place, is not told to hurry.
+    if round > 1 {
+        let teachers: Vec<_> = roster::teachers(&mut tx, &urged).await?.into_values().collect();
+        let barred = bars(&mut tx, term, round, (&gates, &policy), &teachers, today).await?;
+        let placed = selections::of_teachers(&mut tx, term, &urged).await?;
+        urged.retain(|name| !barred.contains_key(name));
+        for selection in placed.iter().filter(|selection| selection.round < round && selection.state.is_live()) {
+            urged.remove(&selection.teacher);
+        }
+    }
     rounds::urge(&mut tx, term, round, &urged, &actor.account).await?;
     let accounts = roster::accounts(&mut tx, &urged).await?;
     let metadata = std::collections::BTreeMap::from([("round".to_owned(), round.to_string())]);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chassis::{
     Call, Failure, Faults, Page, answer,
     db::{Record, Scope, Tx},
+    gates::TermGates,
 };
 use proto::{
     Actor, Held,
@@ -83,6 +84,17 @@ impl Taught {
 
     fn sessions(&self) -> i32 {
         i32::try_from(self.class.sessions.len()).unwrap_or(i32::MAX)
+    }
+
+    /// Results are confirmed once for all, so not before the last session has ended.
+    fn is_over(&self, gates: &TermGates, at: i64) -> Result<(), Failure> {
+        match self.class.sessions.iter().map(|(_, ends)| *ends).max() {
+            Some(ends) if at < ends => {
+                let ends = proto::jiff_instant(ends).to_zoned_datetime(gates.zone().clone()).strftime("%F %R %Z");
+                Err(Failure::new(Reason::ClassNotOver).with("class", &self.class.name).with("ends", ends))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn participant(&self, selection: &Selection) -> Participant {
@@ -223,7 +235,8 @@ async fn confirm(api: &Api, call: Call<ConfirmResultsRequest>) -> Result<Confirm
     let class = &call.message.class;
     let term = term_of(class);
     let mut tx = api.db.begin(&call, Scope::Term(term)).await?;
-    let (policy, policy_version) = (tx.policy::<Policy>()?, tx.gates()?.policy_version());
+    let (policy, gates) = (tx.policy::<Policy>()?, tx.gates()?);
+    let policy_version = gates.policy_version();
     let taught = Taught::find(&mut tx, class).await?;
     let actor = tx.actor().clone();
     let held = scope::on_project(&mut tx, &actor, &taught.project).await?;
@@ -233,6 +246,7 @@ async fn confirm(api: &Api, call: Call<ConfirmResultsRequest>) -> Result<Confirm
     let mut desk = store::load(&mut tx, term, &teachers, &projects, policy_version).await?;
     // Under the project's lock: a second confirmation of the class comes here after the first.
     unconfirmed(&mut tx, class).await?;
+    taught.is_over(&gates, tx.at())?;
     let verdicts: Vec<(String, Option<Event>)> = desk
         .selections
         .values()

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use proto::common::v1::Reason;
 
-use super::{Event, Ground, Projects, Selection, Selections, State, project::Class, seats::Book, state::next};
+use super::{Event, Ground, Projects, Selection, Selections, State, Teacher, project::Class, seats::Book, state::next};
 
 /// Why something is done.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,7 +41,7 @@ pub struct Act {
 }
 
 /// The desk of one transaction.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Desk {
     /// Every selection of the term of the teachers at the desk.
     pub selections: Selections,
@@ -48,9 +49,19 @@ pub struct Desk {
     pub projects: Projects,
     /// The books of the projects whose places may move.
     pub books: BTreeMap<String, Book>,
+    /// The teachers at the desk, as they are now; none where nobody gets a place or comes back.
+    pub teachers: BTreeMap<String, Teacher>,
+    /// The term's, in which leaves have their days.
+    pub zone: TimeZone,
     /// Policy under which is decided; goes into every selection that is touched.
     pub policy_version: i64,
     acts: Vec<Act>,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self::new(Vec::new(), Projects::new(), BTreeMap::new(), 0)
+    }
 }
 
 impl Desk {
@@ -62,7 +73,21 @@ impl Desk {
         books: BTreeMap<String, Book>,
         policy_version: i64,
     ) -> Self {
-        Self { selections: selections.into_iter().collect(), projects, books, policy_version, acts: Vec::new() }
+        Self {
+            selections: selections.into_iter().collect(),
+            projects,
+            books,
+            teachers: BTreeMap::new(),
+            zone: TimeZone::UTC,
+            policy_version,
+            acts: Vec::new(),
+        }
+    }
+
+    /// With the teachers at it.
+    #[must_use]
+    pub fn with_teachers(self, teachers: BTreeMap<String, Teacher>, zone: TimeZone) -> Self {
+        Self { teachers, zone, ..self }
     }
 
     /// What was done, in order.
@@ -141,6 +166,10 @@ impl Desk {
             Event::Reject | Event::Reopen | Event::CorrectToSubmitted => selection.approved = false,
             _ => {}
         }
+        if let (State::Submitted, Some(teacher)) = (after, self.teachers.get(&selection.teacher)) {
+            // What comes back waits for the school where its teacher is now.
+            selection.school.clone_from(&teacher.school);
+        }
         selection.state = after;
         why.reason.clone_into(&mut selection.reason);
         why.text.clone_into(&mut selection.reason_text);
@@ -159,7 +188,7 @@ impl Desk {
     }
 
     /// Gives free places of `project` to its waiting list: the earlier round's first, each in its settled order. Who cannot
-    /// come because of another class stays on it.
+    /// come because of another class or a leave stays on it.
     pub fn promote(&mut self, project: &str) {
         let mut waiting: Vec<_> = self
             .selections
@@ -172,7 +201,7 @@ impl Desk {
             if self.books.get(project).is_none_or(|book| book.free() < 1) {
                 return;
             }
-            // Refused means that the sessions overlap with those of another place: the next one's turn.
+            // Refused means that the sessions overlap with those of another place, or a leave: the next one's turn.
             let _ = self.apply(&name, Event::Confirm, &Why::coded("waiting_list"));
         }
     }
@@ -192,7 +221,7 @@ impl Desk {
     }
 
     /// The class to place a selection in: the named one, else the one with most free places that leaves the teacher's other
-    /// places alone.
+    /// places and his leaves alone.
     fn class_for(&self, selection: &Selection, named: &str) -> Result<String, Ground> {
         let full = || Ground::full(&selection.project);
         let (Some(project), Some(book)) = (self.projects.get(&selection.project), self.books.get(&selection.project))
@@ -207,20 +236,22 @@ impl Desk {
                 Some((other.project.as_str(), class))
             })
             .collect();
-        let overlap = |class: &str| {
+        let teacher = self.teachers.get(&selection.teacher);
+        let against = |class: &str| {
             let class = project.classes.get(class)?;
-            others.iter().find(|(_, other)| class.overlaps(other)).map(|(project, _)| (*project).to_owned())
+            let other = others.iter().find(|(_, other)| class.overlaps(other));
+            let overlap = other.map(|(other, _)| Ground::new(Reason::SessionsOverlap).with("other", other));
+            let away = || teacher.is_some_and(|teacher| class.any_day(&self.zone, |day| teacher.on_leave(day)));
+            overlap.or_else(|| away().then(|| Ground::new(Reason::OnLeave)))
         };
-        let refused = |class: &str| {
-            overlap(class).map_or_else(full, |other| Ground::new(Reason::SessionsOverlap).with("other", other))
-        };
+        let refused = |class: &str| against(class).unwrap_or_else(full);
         if !named.is_empty() {
             if !project.active().any(|class| class.name == named) {
                 return Err(Ground::new(Reason::NotFound).with("resource", named));
             }
-            return if overlap(named).is_none() { Ok(named.to_owned()) } else { Err(refused(named)) };
+            return against(named).map_or_else(|| Ok(named.to_owned()), Err);
         }
-        match book.roomiest(|class| overlap(class).is_none()) {
+        match book.roomiest(|class| against(class).is_none()) {
             Some(class) => Ok(class),
             None => Err(book.roomiest(|_| true).map_or_else(full, |class| refused(&class))),
         }
@@ -297,6 +328,23 @@ mod tests {
         assert_eq!(named.map_err(|ground| ground.reason), Err(Reason::SessionsOverlap));
         desk.apply("a", Event::Confirm, &Why::default()).expect("the other class");
         assert_eq!(desk.selections["a"].class, "p2");
+    }
+
+    #[test]
+    fn placement_leaves_leaves_alone_and_what_comes_back_goes_to_the_present_school() {
+        let day = 86_400_000_000;
+        let mut desk = desk(&[("p", &[("p1", 9, (0, 1)), ("p2", 1, (5 * day, 5 * day + 1))])]);
+        let leaves = vec![(jiff::civil::date(1970, 1, 1), Some(jiff::civil::date(1970, 1, 2)))];
+        let teacher = Teacher { name: "t".to_owned(), school: "new".to_owned(), leaves, ..Teacher::default() };
+        desk = desk.with_teachers([("t".to_owned(), teacher)].into(), TimeZone::UTC);
+        desk.selections.insert(selection("a", "t", "p", 1, State::SchoolApproved));
+        let named = desk.apply("a", Event::Confirm, &Why { class: "p1", ..Why::default() });
+        assert_eq!(named.map_err(|ground| ground.reason), Err(Reason::OnLeave));
+        desk.apply("a", Event::Confirm, &Why::default()).expect("the other class");
+        assert_eq!(desk.selections["a"].class, "p2");
+        desk.selections.insert(Selection { school: "old".to_owned(), ..selection("b", "t", "p", 1, State::Expired) });
+        desk.apply("b", Event::CorrectToSubmitted, &Why::coded("correction")).expect("possible");
+        assert_eq!(desk.selections["b"].school, "new");
     }
 
     #[test]

@@ -190,6 +190,21 @@ pub fn can_attend_beside_leave(teacher: &Teacher, project: &Project, placed: &st
     project.possible(placed).any(|class| !class.any_day(zone, |day| teacher.on_leave(day)))
 }
 
+/// Whether a selection that is over can come back: only into a project that is held, for a teacher who can come.
+///
+/// # Errors
+/// `PROJECT_NOT_OPEN`, `TEACHER_NOT_ACTIVE`, `ON_LEAVE`.
+pub fn can_come_back(project: &Project, teacher: Option<&Teacher>, zone: &TimeZone) -> Result<(), Ground> {
+    if !project.open || project.active().next().is_none() {
+        return Err(Ground::new(Reason::ProjectNotOpen).with("project", &project.name));
+    }
+    let Some(teacher) = teacher else { return Ok(()) };
+    if teacher.status.is_gone() {
+        return Err(Ground::new(Reason::TeacherNotActive).with("status", teacher.status.word()));
+    }
+    if can_attend_beside_leave(teacher, project, "", zone) { Ok(()) } else { Err(Ground::new(Reason::OnLeave)) }
+}
+
 /// Whether a selection in this state is one of the round's, for "who has not selected".
 #[must_use]
 pub const fn counts_as_selected(state: State) -> bool {

@@ -97,6 +97,8 @@ kinds! {
     /// To district and bureau.
     NoReviewer = "school_without_reviewer", "“{organization}”没有可用的审核人员，请代为审核。", "{organization} has no active reviewer: review in its place.";
     /// To the bureau.
+    Undecided = "projects_undecided", "项目评审已结束，您处仍有申报项目未作决定，请于 {closes} 前处理，逾期失效。", "The review of projects is over and some of yours are undecided: decide on them before {closes}, or they lapse.";
+    /// To the bureau.
     Unreviewed = "unreviewed_expired", "“{organization}”有 {count} 条选课未审核而失效。", "{organization} let {count} selections expire unreviewed.";
     /// To the bureau.
     UnmatchedApproved = "unmatched_approved", "“{selection}”与教师层次类别不匹配，学校已说明理由并批准。", "{selection} does not match tier and category; the school approved it with a reason.";

@@ -22,12 +22,12 @@ pub fn may_pass(attended: i32, sessions: i32, policy: &Attendance) -> Result<(),
     Err(ground.with("sessions", sessions).with("percent", policy.min_percent))
 }
 
-/// What confirming the results makes of a participant; `None` if his result is missing. Without any attendance: a no-show.
-/// Attended too little: failed, whatever was recorded.
+/// What confirming the results makes of a participant; `None` if his result, or any word of his attendance, is missing. Recorded
+/// without any session: a no-show. Attended too little: failed, whatever was recorded.
 #[must_use]
 pub fn verdict(selection: &Selection, sessions: i32, policy: &Attendance) -> Option<Event> {
     if selection.state == State::Confirmed {
-        return Some(Event::MissAll);
+        return (selection.sessions_attended == 0).then_some(Event::MissAll);
     }
     if may_pass(selection.sessions_attended, sessions, policy).is_err() {
         return Some(Event::Fail);
@@ -53,6 +53,8 @@ mod tests {
         let policy = Attendance::default();
         let mut selection = Selection::submitted("s", "t", "p", 1, 0);
         selection.state = State::Confirmed;
+        assert_eq!(verdict(&selection, 10, &policy), None, "nothing was recorded");
+        selection.sessions_attended = 0;
         assert_eq!(verdict(&selection, 10, &policy), Some(Event::MissAll));
         selection.state = State::Attended;
         selection.sessions_attended = 10;

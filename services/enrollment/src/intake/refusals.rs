@@ -77,7 +77,6 @@ pub(super) async fn run(db: &Db, term: &str, jobs: &[Job], full: &Full) -> Resul
     }
 
     let desk = Desk::new(selections, projects, books, 0);
-    // It only warns.
     // They only matter to warnings, which a refusal has none of.
     let cycle_ends = BTreeMap::new();
     let bench = Bench {

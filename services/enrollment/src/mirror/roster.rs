@@ -54,6 +54,8 @@ impl chassis::Mirror for RosterMirror {
         roster::lock(tx, &names).await?;
         let selecting = roster::selecting(tx, &names).await?;
         let mut before = roster::facts(tx, &renewed).await?;
+        let mut leaves: BTreeMap<String, _> =
+            roster::teachers(tx, &selecting).await?.into_iter().map(|(name, known)| (name, known.leaves)).collect();
         let mut told = Told::default();
         let mut others = BTreeMap::new();
         for (change, facts) in teachers {
@@ -70,7 +72,11 @@ impl chassis::Mirror for RosterMirror {
             }
             let live = selections::live_of(tx, &facts.name).await?;
             roster::put_teachers(tx, [&facts]).await?;
-            follow(tx, &facts::teacher(facts)?, &live).await?;
+            let teacher = facts::teacher(facts)?;
+            let known = leaves.insert(teacher.name.clone(), teacher.leaves.clone());
+            // A place that he has in spite of a leave was given knowingly: only another leave takes it.
+            let leaves_moved = known.is_none_or(|known| known != teacher.leaves);
+            follow(tx, &teacher, &live, leaves_moved).await?;
         }
         roster::put_teachers(tx, others.values()).await?;
         roster::put_accounts(tx, accounts.values()).await?;
@@ -79,14 +85,14 @@ impl chassis::Mirror for RosterMirror {
 }
 
 /// What a teacher's new facts mean for his live selections, term by term.
-async fn follow(tx: &mut Tx, teacher: &Teacher, live: &[Selection]) -> Result<(), Failure> {
+async fn follow(tx: &mut Tx, teacher: &Teacher, live: &[Selection], leaves_moved: bool) -> Result<(), Failure> {
     let mut by_term: BTreeMap<String, Vec<&Selection>> = BTreeMap::new();
     for selection in live {
         let term = chassis::db::Scope::of_name(&selection.name).term();
         by_term.entry(term.to_owned()).or_default().push(selection);
     }
     for (term, live) in by_term {
-        if !concerns(tx, &term, teacher, &live).await? {
+        if !concerns(tx, &term, teacher, &live, leaves_moved).await? {
             continue;
         }
         let mut desk = desk(tx, &term, &live).await?;
@@ -99,8 +105,8 @@ async fn follow(tx: &mut Tx, teacher: &Teacher, live: &[Selection]) -> Result<()
         for name in names {
             let Some(selection) = desk.selections.get(&name) else { continue };
             let project = desk.projects.get(&selection.project);
-            let away =
-                project.is_some_and(|project| !can_attend_beside_leave(teacher, project, &selection.class, &zone));
+            let away = leaves_moved
+                && project.is_some_and(|project| !can_attend_beside_leave(teacher, project, &selection.class, &zone));
             let moves = selection.state == State::Submitted && selection.school != teacher.school;
             if teacher.status.is_gone() {
                 desk.apply(&name, Event::Cancel, &Why::coded(teacher.status.word()))?;
@@ -117,14 +123,20 @@ async fn follow(tx: &mut Tx, teacher: &Teacher, live: &[Selection]) -> Result<()
 }
 
 /// Whether anything could follow: most changes of a teacher mean nothing to his selections, and take no locks.
-async fn concerns(tx: &mut Tx, term: &str, teacher: &Teacher, live: &[&Selection]) -> Result<bool, Failure> {
+async fn concerns(
+    tx: &mut Tx,
+    term: &str,
+    teacher: &Teacher,
+    live: &[&Selection],
+    leaves_moved: bool,
+) -> Result<bool, Failure> {
     if teacher.status.is_gone() {
         return Ok(true);
     }
     if live.iter().any(|selection| selection.state == State::Submitted && selection.school != teacher.school) {
         return Ok(true);
     }
-    if teacher.leaves.is_empty() {
+    if teacher.leaves.is_empty() || !leaves_moved {
         return Ok(false);
     }
     let zone = tx.gates_of(term).await?.zone().clone();

@@ -15,7 +15,7 @@ use super::{catalog, notices, notifications, notifications::Message, roster, sea
 use crate::domain::{Desk, Event, Selection, notification::Kind, seats::Book};
 
 /// Lays on the desk, under their locks: every selection of the term of `teachers` and of those who wait for places of
-/// `projects`, their projects, and the books of `projects`.
+/// `projects`, their projects, the books of `projects`, and the teachers themselves.
 pub async fn load(
     tx: &mut Tx,
     term: &str,
@@ -35,7 +35,9 @@ pub async fn load(
     wanted.extend(selections.iter().map(|selection| selection.project.clone()));
     let projects_at_desk = catalog::projects(tx, &wanted).await?;
     let books = books(tx, projects, &projects_at_desk).await?;
-    Ok(Desk::new(selections, projects_at_desk, books, policy_version))
+    let zone = tx.gates_of(term).await?.zone().clone();
+    let teachers = roster::teachers(tx, &locked).await?;
+    Ok(Desk::new(selections, projects_at_desk, books, policy_version).with_teachers(teachers, zone))
 }
 
 /// The books of locked projects.

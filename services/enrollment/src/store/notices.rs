@@ -137,16 +137,22 @@ pub async fn list(
     rows.iter().map(read).collect()
 }
 
-/// Classes with participants, without a notice, and not proposed for cancelling: (class, project), by name.
-pub async fn due(db: &mut impl Queries, term: &str, limit: i64) -> Result<Vec<(String, String)>, Failure> {
+/// Classes with participants, without a notice, and not proposed for cancelling: (class, project), by name; of all providers
+/// but `others`.
+pub async fn due(
+    db: &mut impl Queries,
+    term: &str,
+    others: &[String],
+    limit: i64,
+) -> Result<Vec<(String, String)>, Failure> {
     let rows = db
         .all(
             "SELECT c.class AS class, c.project AS project FROM class_count c JOIN project p ON p.name = c.project
-             WHERE p.term = $1 AND c.granted > 0
+             WHERE p.term = $1 AND c.granted > 0 AND p.provider NOT IN (SELECT value ->> 0 FROM json_each($2))
                AND NOT EXISTS (SELECT 1 FROM notice n WHERE n.class = c.class)
                AND NOT EXISTS (SELECT 1 FROM proposed_cancellation x WHERE x.class = c.class AND x.standing)
-             ORDER BY c.class LIMIT $2",
-            args![term, limit],
+             ORDER BY c.class LIMIT $3",
+            args![term, Rows::texts(others).json(), limit],
         )
         .await?;
     rows.iter().map(|row| Ok((row.get("class")?, row.get("project")?))).collect()

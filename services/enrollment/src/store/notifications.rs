@@ -99,19 +99,21 @@ impl WindowMessage<'_> {
     }
 }
 
+/// To these accounts.
+pub async fn to_accounts<'a>(
+    tx: &mut Tx,
+    message: &WindowMessage<'_>,
+    accounts: impl IntoIterator<Item = &'a str>,
+) -> Result<u64, Failure> {
+    let mut args = message.args(tx.at())?;
+    args.extend(args![Rows::texts(accounts).json()]);
+    tx.execute(to_all!("SELECT value ->> 0 AS account FROM json_each($7)"), args).await
+}
+
 /// To everyone who holds one of `roles`, within the window's organisations.
 pub async fn to_roles(tx: &mut Tx, message: &WindowMessage<'_>, roles: &[Role]) -> Result<u64, Failure> {
-    send_to_roles(tx, message, roster::roles(roles)).await
-}
-
-/// To everyone who takes part in the window's phase.
-pub async fn to_participants(tx: &mut Tx, message: &WindowMessage<'_>) -> Result<u64, Failure> {
-    send_to_roles(tx, message, roster::participants(message.phase)).await
-}
-
-async fn send_to_roles(tx: &mut Tx, message: &WindowMessage<'_>, roles: String) -> Result<u64, Failure> {
     let mut args = message.args(tx.at())?;
-    args.extend(args![roles, &message.today, Rows::texts(message.organizations).json()]);
+    args.extend(args![roster::roles(roles), &message.today, Rows::texts(message.organizations).json()]);
     let sql = to_all!(
         "SELECT r.account AS account FROM account_role r
          WHERE r.role IN (SELECT CAST(value ->> 0 AS BIGINT) FROM json_each($7)) AND r.active
@@ -142,14 +144,16 @@ pub async fn to_non_selectors(tx: &mut Tx, message: &WindowMessage<'_>) -> Resul
     tx.execute(sql, args).await
 }
 
-/// To those whom something in the catalog waits for in the window's phase.
-pub async fn to_those_with_tasks(tx: &mut Tx, message: &WindowMessage<'_>) -> Result<u64, Failure> {
+/// To those who hold one of `roles`, and whom something in the catalog waits for in the window's phase.
+pub async fn to_those_with_tasks(tx: &mut Tx, message: &WindowMessage<'_>, roles: &[Role]) -> Result<u64, Failure> {
     let mut args = message.args(tx.at())?;
-    args.extend(args![message.phase as i32, &message.today, Rows::texts(message.organizations).json()]);
+    let organizations = Rows::texts(message.organizations).json();
+    args.extend(args![message.phase as i32, &message.today, organizations, roster::roles(roles)]);
     let sql = to_all!(
         "SELECT r.account AS account FROM catalog_task k
          JOIN account_role r ON r.organization = k.organization AND r.role = k.role
          WHERE k.term = $3 AND k.phase = CAST($7 AS BIGINT) AND r.active
+           AND r.role IN (SELECT CAST(value ->> 0 AS BIGINT) FROM json_each($10))
            AND (r.from_on = '' OR r.from_on <= $8) AND (r.until_on = '' OR r.until_on >= $8)
            AND ($9 = '[]' OR r.organization IN (SELECT u.organization FROM organization_under u
                                                 WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($9))))"

@@ -11,7 +11,7 @@ use prost::Message as _;
 use proto::roster::v1::{AccountFacts, OrganizationFacts, TeacherFacts, account};
 
 use super::{count, day, dialect, facts};
-use crate::domain::{Teacher, calendar, teacher::Status};
+use crate::domain::{Teacher, teacher::Status};
 
 fn read(row: &Row) -> Result<Teacher, Failure> {
     let facts = row.get::<Vec<u8>>("facts")?;
@@ -77,6 +77,22 @@ pub async fn active_under(
                 " ORDER BY t.name LIMIT $3"
             ),
             args![organization, after, count(limit), today],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// The `page`-th run of `limit` teachers who are active on `today`, by name.
+pub async fn active_page(db: &mut impl Queries, today: &str, page: i32, limit: i64) -> Result<Vec<Teacher>, Failure> {
+    let offset = i64::from(page).saturating_mul(limit);
+    let rows = db
+        .all(
+            concat!(
+                "SELECT t.facts AS facts FROM teacher t WHERE ",
+                active_on!("$1"),
+                " ORDER BY t.name LIMIT $2 OFFSET $3"
+            ),
+            args![today, limit, offset],
         )
         .await?;
     rows.iter().map(read).collect()
@@ -244,9 +260,4 @@ pub(super) fn roles(roles: &[proto::common::v1::Role]) -> String {
         rows.push(row![*role as i32]);
     }
     rows.json()
-}
-
-/// Roles of those who take part in `phase`.
-pub(super) fn participants(phase: proto::common::v1::Phase) -> String {
-    roles(calendar::participants(phase))
 }

@@ -214,30 +214,48 @@ pub async fn list(
     Ok((selections, total))
 }
 
-/// Selections of the round that a closing review leaves unreviewed: of schools under `organizations` (empty: of all), and of
-/// every school but those under `others`, where that is given.
+/// Selections of the round that nobody has reviewed, of every school but those under `others`.
 pub async fn unreviewed(
     db: &mut impl Queries,
     term: &str,
     round: i32,
-    organizations: &[String],
-    others: Option<&[String]>,
+    others: &[String],
     limit: i64,
 ) -> Result<Vec<Selection>, Failure> {
     let sql = select!(
         "WHERE s.term = $1 AND s.round = $2 AND s.state = 'submitted'
-           AND ($3 = '[]' OR s.school IN (SELECT u.organization FROM organization_under u
-                                          WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($3)))
-                OR ($4 <> '' AND s.school NOT IN (SELECT u.organization FROM organization_under u
-                                          WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($5)))))
-         ORDER BY s.name LIMIT $6"
+           AND s.school NOT IN (SELECT u.organization FROM organization_under u
+                                WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($3)))
+         ORDER BY s.name LIMIT $4"
     );
-    let left = if others.is_some() { "left" } else { "" };
-    let (organizations, others) = (Rows::texts(organizations).json(), Rows::texts(others.unwrap_or_default()).json());
-    read_all(db.all(sql, args![term, round, organizations, left, others, limit]).await?)
+    read_all(db.all(sql, args![term, round, Rows::texts(others).json(), limit]).await?)
 }
 
-/// Selections of a round in a state, with a coded reason (empty: any), of schools under `organizations` (empty: of all).
+/// The teachers whose selections of the round wait for review, by school; of schools under `organizations` (empty: of all).
+pub async fn pending_by_school(
+    db: &mut impl Queries,
+    term: &str,
+    round: i32,
+    organizations: &[String],
+) -> Result<BTreeMap<String, BTreeSet<String>>, Failure> {
+    let rows = db
+        .all(
+            "SELECT DISTINCT s.school AS school, s.teacher AS teacher FROM selection s
+             WHERE s.term = $1 AND s.round = $2 AND s.state = 'submitted'
+               AND ($3 = '[]' OR s.school IN (SELECT u.organization FROM organization_under u
+                                              WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($3))))",
+            args![term, round, Rows::texts(organizations).json()],
+        )
+        .await?;
+    let mut pending: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for row in &rows {
+        pending.entry(row.get("school")?).or_default().insert(row.get("teacher")?);
+    }
+    Ok(pending)
+}
+
+/// Selections of a round in a state, with a coded reason (empty: any), of teachers who are now at schools under `organizations`
+/// (empty: of all).
 pub async fn in_state_of_round(
     db: &mut impl Queries,
     term: &str,
@@ -249,18 +267,29 @@ pub async fn in_state_of_round(
 ) -> Result<Vec<Selection>, Failure> {
     let sql = select!(
         "WHERE s.term = $1 AND s.round = $2 AND s.state = $3 AND ($4 = '' OR s.reason = $4)
-           AND ($5 = '[]' OR s.school IN (SELECT u.organization FROM organization_under u
-                                          WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($5))))
+           AND ($5 = '[]' OR s.teacher IN (
+               SELECT t.name FROM teacher t JOIN organization_under u ON u.organization = t.school
+               WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($5))))
          ORDER BY s.name LIMIT $6"
     );
     let organizations = Rows::texts(organizations).json();
     read_all(db.all(sql, args![term, round, state, reason, organizations, limit]).await?)
 }
 
-/// Selections of a term in a state, by name.
-pub async fn in_state(db: &mut impl Queries, term: &str, state: &str, limit: i64) -> Result<Vec<Selection>, Failure> {
-    let sql = select!("WHERE s.term = $1 AND s.state = $2 ORDER BY s.name LIMIT $3");
-    read_all(db.all(sql, args![term, state, limit]).await?)
+/// Selections of a term that wait for a place, by name, of projects of all providers but `others`.
+pub async fn waiting(
+    db: &mut impl Queries,
+    term: &str,
+    others: &[String],
+    limit: i64,
+) -> Result<Vec<Selection>, Failure> {
+    let sql = select!(
+        "WHERE s.term = $1 AND s.state = 'waitlisted'
+           AND s.project NOT IN (SELECT p.name FROM project p
+                                 WHERE p.provider IN (SELECT value ->> 0 FROM json_each($2)))
+         ORDER BY s.name LIMIT $3"
+    );
+    read_all(db.all(sql, args![term, Rows::texts(others).json(), limit]).await?)
 }
 
 /// Teachers who wait for a place of these projects.
@@ -276,13 +305,13 @@ pub async fn waiting_teachers(db: &mut impl Queries, projects: &BTreeSet<String>
     rows.iter().map(|row| row.get("teacher")).collect()
 }
 
-/// Projects with selections that a closing confirmation of `round` has to settle, with their number, by name; of providers under
-/// `organizations` (empty: of all).
+/// Projects with selections that a closing confirmation of `round` has to settle, with their number, by name; of all providers
+/// but `others`.
 pub async fn unsettled_projects(
     db: &mut impl Queries,
     term: &str,
     round: i32,
-    organizations: &[String],
+    others: &[String],
     limit: i64,
 ) -> Result<Vec<(String, i64)>, Failure> {
     let rows = db
@@ -290,9 +319,9 @@ pub async fn unsettled_projects(
             "SELECT s.project AS project, COUNT(*) AS number FROM selection s JOIN project p ON p.name = s.project
              WHERE s.term = $1 AND s.round <= $2
                AND (s.state = 'school_approved' OR (s.state = 'waitlisted' AND s.waiting_position = 0))
-               AND ($3 = '[]' OR p.provider IN (SELECT value ->> 0 FROM json_each($3)))
+               AND p.provider NOT IN (SELECT value ->> 0 FROM json_each($3))
              GROUP BY s.project ORDER BY s.project LIMIT $4",
-            args![term, round, Rows::texts(organizations).json(), limit],
+            args![term, round, Rows::texts(others).json(), limit],
         )
         .await?;
     rows.iter().map(|row| Ok((row.get("project")?, row.get("number")?))).collect()

@@ -100,12 +100,16 @@ pub async fn from_place_to_credit(db: &Db, term: &str) {
     };
     assert_eq!(reason(judge(1, true).await), Reason::AttendanceTooLow);
     let path = "/shixun.enrollment.v1.TrainingService/ConfirmResults";
-    let confirm = || {
+    let confirm_at = |when| {
         let message = ConfirmResultsRequest { class: class.clone(), request_id: world.next() };
-        world.api.confirm_results(world.request(path, &provider(), at(TRAINING), message))
+        world.api.confirm_results(world.request(path, &provider(), when, message))
     };
+    assert_eq!(reason(confirm_at(at(TRAINING)).await), Reason::ClassNotOver);
+    let confirm = || confirm_at(at(100));
     assert_eq!(reason(confirm().await), Reason::ResultsMissing);
     judge(0, true).await.expect("judged");
+    assert_eq!(reason(confirm().await), Reason::ResultsMissing, "nothing was recorded of the third");
+    attend(&[(2, 0)]).await.expect("he never came");
     let results = confirm().await.expect("confirmed").into_inner().results.expect("results");
     assert_eq!((results.passed, results.failed, results.no_show, results.revision), (1, 1, 1, 1));
     assert_eq!(reason(confirm().await), Reason::ResultsConfirmed);

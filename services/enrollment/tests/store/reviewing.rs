@@ -115,6 +115,18 @@ pub async fn the_bureau_corrects(db: &Db, term: &str) {
     world.settle("school-review-1-more", 3).await;
     assert_eq!(reason(submitted(at(21)).await), Reason::ReviewOver, "settled");
     correct(&again, selection::State::SchoolApproved, "申诉成立", at(21)).await.expect("the remedy");
+    // After the last confirmation nobody could decide on it: the correction gives the place.
+    let late = world.submit("t2", "c", at(7)).await.expect("c").name;
+    world.review(&admin(), &[(&late, false, "误操作")], at(8)).await.expect("rejected");
+    correct(&late, selection::State::SchoolApproved, "申诉成立", at(29)).await.expect("a place is free");
+    assert_eq!(world.state(&late).await, "confirmed");
+    // Nobody who is gone comes back.
+    let gone = world.submit("t2", "e", at(7)).await.expect("e").name;
+    world.review(&admin(), &[(&gone, false, "误操作")], at(8)).await.expect("rejected");
+    let status = proto::roster::v1::teacher::Status::Retired.into();
+    world.roster(&proto::roster::v1::TeacherFacts { status, ..teacher("t2") }).await;
+    let refused = correct(&gone, selection::State::SchoolApproved, "申诉成立", at(21)).await;
+    assert_eq!(reason(refused), Reason::TeacherNotActive);
     world.check_seats().await;
 }
 
@@ -144,27 +156,32 @@ pub async fn transferred_from_a_supplementary_review(db: &Db, term: &str) {
         world.roster(&proto::roster::v1::TeacherFacts { school: school.to_owned(), path, ..teacher(id) }).await;
     };
     let mine = || supplement("more", SCHOOL, 20, 22);
+    // A window that is to come keeps what is its own.
     world.put_gates(2, windows().into_iter().chain([mine()]).collect()).await;
-    world.settle("school-review-1", 2).await;
-    assert_eq!(world.step(Action::ExpireUnreviewed, "school-review-1", 15).await["expired"], 3);
+    assert_eq!(world.step(Action::ExpireUnreviewed, "school-review-1", 15).await["expired"], 1);
+    assert_eq!(states().await, ["submitted", "submitted", "expired"]);
+    world.put_gates(3, windows()).await;
+    world.settle("school-review-1", 3).await;
+    assert_eq!(world.step(Action::ExpireUnreviewed, "school-review-1", 15).await["expired"], 2);
+    world.put_gates(4, windows().into_iter().chain([mine()]).collect()).await;
     assert_eq!(world.step(Action::ListUnreviewableSchools, "more", 20).await["reopened"], 2);
     transfer("goes", OTHER).await;
     assert_eq!(states().await, ["submitted", "submitted", "expired"]);
-    world.settle("more", 2).await;
+    world.settle("more", 4).await;
     let closed = world.step(Action::ExpireUnreviewed, "more", 22).await;
     assert_eq!((closed["expired"], closed[&format!("expired {OTHER}")]), (2, 1));
     assert_eq!(states().await, ["expired"; 3]);
 
     // Both schools review once more, one after the other.
     let again = [mine(), supplement("again", SCHOOL, 23, 24), supplement("theirs", OTHER, 23, 26)];
-    world.put_gates(3, windows().into_iter().chain(again).collect()).await;
+    world.put_gates(5, windows().into_iter().chain(again).collect()).await;
     assert_eq!(world.step(Action::ListUnreviewableSchools, "again", 23).await["reopened"], 1);
     assert_eq!(world.step(Action::ListUnreviewableSchools, "theirs", 23).await["reopened"], 2);
     transfer("stays", OTHER).await;
-    world.settle("again", 3).await;
+    world.settle("again", 5).await;
     assert_eq!(world.step(Action::ExpireUnreviewed, "again", 24).await["expired"], 0);
     assert_eq!(states().await, ["submitted"; 3], "the new school has its own review");
-    world.settle("theirs", 3).await;
+    world.settle("theirs", 5).await;
     assert_eq!(world.step(Action::ExpireUnreviewed, "theirs", 26).await["expired"], 3);
     world.check_seats().await;
 }

@@ -10,6 +10,7 @@ mod sessions;
 mod status_events;
 mod steps;
 mod teachers;
+mod windows;
 mod wire;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use chassis::{Failure, Faults, db::Db, gates::TermGates};
 use jiff::{civil::Date, tz::TimeZone};
 
 pub use steps::RosterSteps;
+pub use windows::NamedInWindows;
 
 use crate::{
     Passwords, Vault,

@@ -264,12 +264,22 @@ impl Model {
         if let Some(over) = over {
             return one(over);
         }
+        let person = &self.people[teacher];
+        if person.gone {
+            return one(Reason::TeacherNotActive);
+        }
+        if person.is_away(self.offers[project].day) {
+            return one(Reason::OnLeave);
+        }
         if hold && !held && self.free(project) < 1 {
             return one(Reason::Full);
         }
         self.rows[row].held = held || hold;
         self.rows[row].state = to;
         self.rows[row].approved = to == State::SchoolApproved;
+        if to == State::Submitted {
+            self.rows[row].school = self.people[teacher].school;
+        }
         Against::new()
     }
 

@@ -23,8 +23,10 @@ const PROJECTS: i64 = 100;
 impl Edge {
     /// PROVIDER_CONFIRMATION closes: what is undecided settles by the allocation policy, project by project.
     pub(super) async fn settle_confirmation(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
-        let projects =
-            selections::unsettled_projects(tx, &self.term, self.round, self.organizations(), PROJECTS).await?;
+        // A later round's confirmation may be open or to come: it is that round's, and settles what it finds.
+        let still_open = self.still_open(tx, |round| round <= self.round)?;
+        let Some(others) = still_open else { return Ok(StepOutcome::default()) };
+        let projects = selections::unsettled_projects(tx, &self.term, self.round, &others, PROJECTS).await?;
         let (mut total, mut undecided) = (Settled::default(), 0);
         let mut taken = BTreeSet::new();
         for (project, number) in &projects {
@@ -58,7 +60,8 @@ impl Edge {
 
     /// The last PROVIDER_CONFIRMATION closes: notices that the provider has not issued.
     pub(super) async fn issue_due_notices(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
-        let due = notices::due(tx, &self.term, PROJECTS).await?;
+        let Some(others) = self.still_open(tx, |_| true)? else { return Ok(StepOutcome::default()) };
+        let due = notices::due(tx, &self.term, &others, PROJECTS).await?;
         let projects = due.iter().map(|(_, project)| project.clone()).collect();
         let projects = catalog::projects(tx, &projects).await?;
         let (mut issued, mut recipients) = (0_u64, 0_u64);
@@ -75,7 +78,8 @@ impl Edge {
 
     /// The last PROVIDER_CONFIRMATION closes: who still waits has waited in vain.
     pub(super) async fn freeze_waiting(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
-        let waiting = selections::in_state(tx, &self.term, State::Waitlisted.word(), PAGE).await?;
+        let Some(others) = self.still_open(tx, |_| true)? else { return Ok(StepOutcome::default()) };
+        let waiting = selections::waiting(tx, &self.term, &others, PAGE).await?;
         let teachers = waiting.iter().map(|selection| selection.teacher.clone()).collect();
         // Without the books nobody is promoted any more.
         let mut desk = store::load(tx, &self.term, &teachers, &BTreeSet::new(), self.policy_version).await?;

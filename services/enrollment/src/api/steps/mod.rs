@@ -18,20 +18,24 @@ use proto::{
 };
 
 use crate::{
+    api::bar::bars,
     domain::{
-        State,
+        Policy, State,
+        calendar::participants,
         notification::{self, Kind},
         review::SCHOOL_REVIEWERS,
     },
     store::{
         credit, notifications,
         notifications::{Message, WindowMessage},
-        people,
+        people, roster,
         rounds::{self, Fixed},
-        training,
+        selections, training,
     },
 };
 
+/// Whom the catalog leaves something to do.
+const TASKED: [Role; 2] = [Role::ProviderStaff, Role::BureauOfficer];
 /// Resources of one page.
 const PAGE: i64 = 500;
 
@@ -44,8 +48,9 @@ impl chassis::Steps for EnrollmentSteps {
     async fn run(&self, tx: &mut Tx, step: &RunStepRequest) -> Result<StepOutcome, Failure> {
         let edge = Edge::of(tx, step)?;
         match step.action() {
-            Action::NotifyOpening => edge.notify_opening(tx).await,
+            Action::NotifyOpening => edge.notify_opening(tx, step.page).await,
             Action::Remind => edge.remind(tx).await,
+            Action::TellOfUndecidedProjects => edge.tell_of_undecided_projects(tx).await,
             Action::FixCreditPositions => edge.fix_credit_positions(tx).await,
             Action::FixNonSelectors => edge.fix_non_selectors(tx).await,
             Action::ListUnreviewableSchools => edge.list_unreviewable_schools(tx).await,
@@ -98,6 +103,26 @@ impl Edge {
         self.window.as_ref().map_or(&[], |window| &window.organizations)
     }
 
+    /// The organisations that windows of this one's phase, in `rounds`, are for, and are open or to come after it: what is
+    /// theirs is not settled yet. `None`: everyone's.
+    fn still_open(&self, tx: &Tx, rounds: impl Fn(i32) -> bool) -> Result<Option<Vec<String>>, Failure> {
+        let gates = tx.gates()?;
+        let Some(this) = &self.window else { return Ok(Some(Vec::new())) };
+        let mut others = Vec::new();
+        for window in gates.windows() {
+            let same = window.phase() == this.phase() && window.id != this.id && rounds(window.round);
+            let closes = window.closes.as_ref().map_or(i64::MIN, proto::instant);
+            if !same || closes <= tx.at() || gates.is_settled(&window.id) {
+                continue;
+            }
+            if window.organizations.is_empty() {
+                return Ok(None);
+            }
+            others.extend(window.organizations.iter().cloned());
+        }
+        Ok(Some(others))
+    }
+
     fn message(&self, kind: Kind) -> Option<WindowMessage<'_>> {
         let window = self.window.as_ref()?;
         Some(WindowMessage {
@@ -112,11 +137,43 @@ impl Edge {
         })
     }
 
-    /// Any window opens: all who take part are told.
-    async fn notify_opening(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
+    /// Any window opens: all who may act in it are told.
+    async fn notify_opening(&self, tx: &mut Tx, page: i32) -> Result<StepOutcome, Failure> {
         let Some(message) = self.message(Kind::WindowOpens) else { return Ok(StepOutcome::default()) };
-        let told = notifications::to_participants(tx, &message).await?;
-        Ok(outcome(0, false, &[("notified", told)]))
+        let roles = participants(message.phase);
+        if message.phase != Phase::Selection || message.round <= 1 {
+            let told = notifications::to_roles(tx, &message, roles).await?;
+            return Ok(outcome(0, false, &[("notified", told)]));
+        }
+        // The teachers are told by pages: whom the round's bar keeps out is not.
+        if page == 0 {
+            let others: Vec<Role> = roles.iter().copied().filter(|role| *role != Role::Teacher).collect();
+            let told = notifications::to_roles(tx, &message, &others).await?;
+            return Ok(outcome(0, true, &[("notified", told)]));
+        }
+        let (gates, policy) = (tx.gates()?, tx.policy::<Policy>()?);
+        let teachers = roster::active_page(tx, &self.today, page.saturating_sub(1), PAGE).await?;
+        let barred = bars(tx, &self.term, self.round, (&gates, &policy), &teachers, gates.day(tx.at())).await?;
+        let named = |path: &[String]| {
+            message.organizations.is_empty() || message.organizations.iter().any(|one| path.contains(one))
+        };
+        let accounts = teachers.iter().filter(|one| named(&one.path) && !barred.contains_key(&one.name));
+        let accounts = accounts.map(|teacher| teacher.account.as_str()).filter(|account| !account.is_empty());
+        let told = notifications::to_accounts(tx, &message, accounts).await?;
+        Ok(outcome(0, count(teachers.len()) >= PAGE.unsigned_abs(), &[("notified", told)]))
+    }
+
+    /// PROJECT_REVIEW closes: bureaus may decide until PUBLICATION closes; then what is undecided lapses.
+    async fn tell_of_undecided_projects(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
+        let Some(mut message) = self.message(Kind::Undecided) else { return Ok(StepOutcome::default()) };
+        let gates = tx.gates()?;
+        let closes =
+            gates.ordinary(Phase::Publication, 0).and_then(|window| window.closes.as_ref()).map(proto::instant);
+        let closes = closes.map(|closes| proto::jiff_instant(closes).to_zoned_datetime(gates.zone().clone()));
+        let closes = closes.map(|closes| closes.strftime("%F %R").to_string()).unwrap_or_default();
+        message.metadata = BTreeMap::from([("closes".to_owned(), closes)]);
+        let told = notifications::to_those_with_tasks(tx, &message, &[Role::BureauOfficer]).await?;
+        Ok(outcome(0, false, &[("told", told)]))
     }
 
     /// Before a window closes: its owners, and those with something left to do.
@@ -124,10 +181,13 @@ impl Edge {
         let Some(message) = self.message(Kind::WindowCloses) else { return Ok(StepOutcome::default()) };
         let left = match message.phase {
             Phase::Declaration | Phase::ProjectReview | Phase::ExpansionDecision => {
-                notifications::to_those_with_tasks(tx, &message).await?
+                notifications::to_those_with_tasks(tx, &message, &TASKED).await?
             }
             Phase::Selection => notifications::to_non_selectors(tx, &message).await?,
-            Phase::SchoolReview => notifications::to_pending_reviewers(tx, &message, SCHOOL_REVIEWERS).await?,
+            Phase::SchoolReview => {
+                let told = notifications::to_pending_reviewers(tx, &message, SCHOOL_REVIEWERS).await?;
+                told.saturating_add(self.remind_in_the_schools_place(tx, &message).await?)
+            }
             Phase::ProviderConfirmation => {
                 notifications::to_providers_with(tx, &message, &[State::SchoolApproved.word()]).await?
             }
@@ -140,6 +200,29 @@ impl Edge {
         let owners: Vec<Role> = self.window.iter().flat_map(|window| window.owners()).collect();
         let owning = notifications::to_roles(tx, &message, &owners).await?;
         Ok(outcome(0, false, &[("reminded", left.saturating_add(owning))]))
+    }
+
+    /// Those who review in a school's place, where something waits for them: the bureau what principals selected, the stand-ins
+    /// of schools without a reviewer the rest.
+    async fn remind_in_the_schools_place(&self, tx: &mut Tx, message: &WindowMessage<'_>) -> Result<u64, Failure> {
+        let pending = selections::pending_by_school(tx, &self.term, self.round, self.organizations()).await?;
+        let teachers = pending.values().flatten().cloned().collect();
+        let principals = people::principals(tx, &teachers, &self.today).await?;
+        let without = people::schools_without_reviewer(tx, self.organizations(), &self.today).await?;
+        let (mut of_principals, mut stood_in_for) = (Vec::new(), Vec::new());
+        for (school, teachers) in &pending {
+            if teachers.iter().any(|teacher| principals.contains(teacher)) {
+                of_principals.push(school.clone());
+            }
+            if without.contains(school) && teachers.iter().any(|teacher| !principals.contains(teacher)) {
+                stood_in_for.push(school.clone());
+            }
+        }
+        let bureaus = people::closest(tx, Role::BureauOfficer, &of_principals, &self.today).await?;
+        let stand_ins = people::stand_ins(tx, &stood_in_for, &self.today).await?;
+        let accounts: BTreeSet<&str> =
+            bureaus.values().chain(stand_ins.values()).flatten().map(String::as_str).collect();
+        notifications::to_accounts(tx, message, accounts).await
     }
 
     async fn fix_credit_positions(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {

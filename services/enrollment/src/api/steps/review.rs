@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{Failure, StepOutcome, db::Tx};
-use proto::common::v1::{Phase, Role};
+use proto::common::v1::Role;
 
 use super::{Edge, PAGE, count, outcome};
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
         allocation::{Allocation, allocation},
         class_size::too_small,
         desk::Why,
+        eligibility::can_come_back,
         notification::Kind,
     },
     store::{
@@ -82,9 +83,12 @@ impl Edge {
                 let policy = allocation(project, &policy.allocation, selection.round);
                 policy == Allocation::FirstCome
             });
+            let possible = desk.projects.get(&selection.project).is_some_and(|project| {
+                can_come_back(project, desk.teachers.get(&selection.teacher), &desk.zone).is_ok()
+            });
             let why = Why { hold, ..Why::coded("supplementary_window") };
-            if taken || desk.apply(&selection.name, Event::CorrectToSubmitted, &why).is_err() {
-                // Selected again meanwhile, or the place is gone: it stays expired, under a reason of its own.
+            if taken || !possible || desk.apply(&selection.name, Event::CorrectToSubmitted, &why).is_err() {
+                // Selected again meanwhile, or place, project or teacher is gone: it stays expired, under a reason of its own.
                 let mut stays = selection.clone();
                 "not_reopened".clone_into(&mut stays.reason);
                 desk.rewrite("expired", None, stays);
@@ -96,12 +100,11 @@ impl Edge {
         Ok(reopened)
     }
 
-    /// SCHOOL_REVIEW closes: what was not reviewed expires, and is listed by school to its bureau. So does what a transfer has
-    /// taken to a school that has no review of the round any more: nobody could ever decide on it.
+    /// SCHOOL_REVIEW closes: what no window of the round can review any more expires, and is listed by school to its bureau;
+    /// wherever a transfer has taken it.
     pub(super) async fn expire_unreviewed(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
-        let others = self.still_reviewing(tx)?;
-        let (round, organizations) = (self.round, self.organizations());
-        let pending = selections::unreviewed(tx, &self.term, round, organizations, others.as_deref(), PAGE).await?;
+        let Some(others) = self.still_open(tx, |round| round == self.round)? else { return Ok(StepOutcome::default()) };
+        let pending = selections::unreviewed(tx, &self.term, self.round, &others, PAGE).await?;
         let more = count(pending.len()) >= PAGE.unsigned_abs();
         let mut desk = self.desk(tx, &pending).await?;
         let mut by_school: BTreeMap<String, i64> = BTreeMap::new();
@@ -133,25 +136,6 @@ impl Edge {
             outcome.counts.insert(format!("expired {school}"), number);
         }
         Ok(outcome)
-    }
-
-    /// The organisations whose review of this round is open or to come after this window; none: everyone's is.
-    fn still_reviewing(&self, tx: &Tx) -> Result<Option<Vec<String>>, Failure> {
-        let gates = tx.gates()?;
-        let mut others = Vec::new();
-        for window in gates.windows() {
-            let this = self.window.as_ref().is_some_and(|this| this.id == window.id);
-            let of_round = window.phase() == Phase::SchoolReview && window.round == self.round;
-            let closes = window.closes.as_ref().map_or(i64::MIN, proto::instant);
-            if this || !of_round || closes <= tx.at() || gates.is_settled(&window.id) {
-                continue;
-            }
-            if window.organizations.is_empty() {
-                return Ok(None);
-            }
-            others.extend(window.organizations.iter().cloned());
-        }
-        Ok(Some(others))
     }
 
     /// SCHOOL_REVIEW closes: classes that are too small are proposed for cancelling (policy `[class]`).
