@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status};
 use super::{Api, advice::Advice, bar::bars, scope, term_of};
 use crate::{
     domain::{
-        Desk, Event, Ground, Policy, Selection, State, Teacher,
+        Desk, Event, Ground, Policy, Selection, State,
         allocation::{Allocation, allocation},
         audience,
         desk::Why,
