@@ -27,7 +27,8 @@ static SIGNED: LazyLock<anyhow::Result<Signed>> = LazyLock::new(|| {
 /// # Panics
 /// If a forged token is believed, or the true one is not.
 pub fn token(input: &[u8]) {
-    let signed = SIGNED.as_ref().unwrap_or_else(|error| panic!("no identity: {error}"));
+    assert!(SIGNED.is_ok(), "no identity: {:?}", SIGNED.as_ref().err());
+    let Ok(signed) = SIGNED.as_ref() else { return };
     let (place, text) = input.split_at(input.len().min(2));
     let at = place.iter().fold(0, |at, byte| at * 256 + usize::from(*byte)) % signed.person.len().max(1);
     let mut forged = signed.person.clone().into_bytes();

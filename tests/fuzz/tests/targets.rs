@@ -3,6 +3,7 @@
 
 use std::{cell::Cell, fs, path::Path};
 
+use anyhow::Context as _;
 use proptest::{
     collection::vec,
     prelude::*,
@@ -66,19 +67,20 @@ fn apply(corpus: &[Vec<u8>], which: u8, edits: &[Edit]) -> Vec<u8> {
 }
 
 /// The files of a folder, in the order of their names.
-fn files(folder: &Path) -> Vec<Vec<u8>> {
-    let read = || -> std::io::Result<Vec<Vec<u8>>> {
-        let mut paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
-        paths.sort();
-        paths.into_iter().map(fs::read).collect()
-    };
-    read().unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+fn files(folder: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+    paths.sort();
+    paths.into_iter().map(|path| Ok(fs::read(path)?)).collect()
 }
 
-fn fuzz(folders: &[&str], target: fn(&[u8])) {
+fn fuzz(folders: &[&str], target: fn(&[u8])) -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let corpus: Vec<Vec<u8>> = folders.iter().flat_map(|folder| files(&root.join(folder))).collect();
-    assert!(!corpus.is_empty(), "no corpus in {folders:?}");
+    let mut corpus = Vec::new();
+    for folder in folders {
+        corpus.extend(files(&root.join(folder))?);
+    }
+    anyhow::ensure!(!corpus.is_empty(), "no corpus in {folders:?}");
     for text in &corpus {
         target(text);
     }
@@ -91,8 +93,9 @@ fn fuzz(folders: &[&str], target: fn(&[u8])) {
         run.set(run.get().saturating_add(1));
         Ok(())
     });
-    outcome.unwrap_or_else(|failure| panic!("{failure}"));
-    assert!(run.get() >= cases, "only {} of {cases} mutations were tried", run.get());
+    outcome.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+    anyhow::ensure!(run.get() >= cases, "only {} of {cases} mutations were tried", run.get());
+    Ok(())
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
@@ -112,36 +115,36 @@ fn edit() -> impl Strategy<Value = Edit> {
 }
 
 #[test]
-fn calendar() {
-    fuzz(&["corpus/calendar", "../../deploy/local/terms/2019-autumn"], fuzz::calendar);
+fn calendar() -> anyhow::Result<()> {
+    fuzz(&["corpus/calendar", "../../deploy/local/terms/2019-autumn"], fuzz::calendar)
 }
 
 #[test]
-fn policy() {
-    fuzz(&["corpus/policy", "../../deploy/local/terms/2019-autumn"], fuzz::policy);
+fn policy() -> anyhow::Result<()> {
+    fuzz(&["corpus/policy", "../../deploy/local/terms/2019-autumn"], fuzz::policy)
 }
 
 #[test]
-fn roster() {
-    fuzz(&["corpus/roster"], fuzz::roster);
+fn roster() -> anyhow::Result<()> {
+    fuzz(&["corpus/roster"], fuzz::roster)
 }
 
 #[test]
-fn query() {
-    fuzz(&["corpus/query"], fuzz::query);
+fn query() -> anyhow::Result<()> {
+    fuzz(&["corpus/query"], fuzz::query)
 }
 
 #[test]
-fn page_token() {
-    fuzz(&["corpus/page_token"], fuzz::page_token);
+fn page_token() -> anyhow::Result<()> {
+    fuzz(&["corpus/page_token"], fuzz::page_token)
 }
 
 #[test]
-fn message() {
-    fuzz(&["corpus/message"], fuzz::message);
+fn message() -> anyhow::Result<()> {
+    fuzz(&["corpus/message"], fuzz::message)
 }
 
 #[test]
-fn token() {
-    fuzz(&["corpus/page_token", "corpus/query"], fuzz::token);
+fn token() -> anyhow::Result<()> {
+    fuzz(&["corpus/page_token", "corpus/query"], fuzz::token)
 }
