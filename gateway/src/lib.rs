@@ -58,6 +58,7 @@ pub struct Gateway;
 impl chassis::Program for Gateway {
     const NAME: &'static str = "gateway";
     const PEERS: &'static [&'static str] = &["roster", "catalog", "enrollment", "credit", "gateway"];
+    const FACES_PEOPLE: bool = true;
     type Config = Config;
 
     fn migrations() -> chassis::db::Migrations {
@@ -89,7 +90,7 @@ impl chassis::Program for Gateway {
         host.mirror(sequencer::ClassResultsMirror)?;
         let sequencer = sequencer::Sequencer::new(host)?;
         host.spawn(sequencer.work());
-        let passing_on = edge::router(host, &config.chassis.peers, config.edge, contacts)?;
+        let passing_on = edge::router(host, config.edge, contacts)?;
         host.fallback(passing_on);
         Ok(())
     }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use chassis::{
     Admission, Failure, Host,
     contract::Method,
-    peer::{SERVICE_HEADER, channel},
+    peer::SERVICE_HEADER,
     places::{self, Places},
     telemetry::{self, KeyValue},
 };
@@ -83,12 +83,13 @@ struct Ways {
 }
 
 impl Ways {
-    fn to(service: &'static str, address: &str, config: EdgeConfig) -> anyhow::Result<Self> {
+    fn to(host: &Host, service: &'static str, config: EdgeConfig) -> anyhow::Result<Self> {
         let label = KeyValue::new("service", service);
         let calls = Places::new(CALLS, config.calls.max(1), label.clone());
         let streams = Places::new(STREAMS, config.streams.max(1), label);
-        let for_streams = (0..config.stream_connections.max(1)).map(|_| channel(address)).collect::<Result<_, _>>()?;
-        Ok(Self { unary: channel(address)?, calls, for_streams, streams, turn: AtomicUsize::new(0) })
+        let for_streams =
+            (0..config.stream_connections.max(1)).map(|_| host.channel(service)).collect::<Result<_, _>>()?;
+        Ok(Self { unary: host.channel(service)?, calls, for_streams, streams, turn: AtomicUsize::new(0) })
     }
 
     fn for_stream(&self) -> &Channel {
@@ -109,17 +110,10 @@ struct Forward {
 ///
 /// # Errors
 /// If `peers` has no address of a service.
-pub fn router(
-    host: &Host,
-    peers: &BTreeMap<String, String>,
-    config: EdgeConfig,
-    contacts: ContactBook,
-) -> anyhow::Result<axum::Router> {
+pub fn router(host: &Host, config: EdgeConfig, contacts: ContactBook) -> anyhow::Result<axum::Router> {
     let mut ways = BTreeMap::new();
     for service in BEHIND {
-        let address =
-            peers.get(service).ok_or_else(|| anyhow::anyhow!("peers.{service} is missing in the configuration"))?;
-        ways.insert(service, Ways::to(service, address, config)?);
+        ways.insert(service, Ways::to(host, service, config)?);
     }
     let (identity, max_message) = (host.identity(), host.max_message_bytes());
     let forward = Forward { ways: Arc::new(ways), identity, contacts, max_message };

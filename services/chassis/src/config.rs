@@ -29,6 +29,8 @@ pub struct Config {
     #[serde(default)]
     #[schemars(schema_with = "peers")]
     pub peers: BTreeMap<String, String>,
+    /// Mutual TLS with the neighbours; absent: in the clear.
+    pub tls: Option<TlsConfig>,
     /// Business time.
     #[serde(default)]
     pub clock: ClockConfig,
@@ -84,6 +86,21 @@ pub struct KeysConfig {
     pub trusted: PathBuf,
 }
 
+/// Mutual TLS. The files are read again while the process runs.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The process's certificate and those between it and an authority (PEM). Its DNS names hold the service's, e.g. "roster".
+    pub certificate: PathBuf,
+    /// The certificate's private key (PEM).
+    pub key: PathBuf,
+    /// Certificates of the authorities whose certificates are believed (PEM).
+    pub authorities: PathBuf,
+    /// Seconds between two looks at the files.
+    #[serde(default = "default_reload_seconds")]
+    pub reload_seconds: u64,
+}
+
 /// Where business time comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -109,6 +126,11 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Calls that one connection may have in flight.
     pub max_concurrent_streams: u32,
+    /// Take and make calls beyond this machine also without `tls`: for a network that nobody else is on.
+    pub plaintext: bool,
+    /// Where health alone is served, in the clear, e.g. "0.0.0.0:7709": orchestrators' probes speak no TLS. Absent: with the
+    /// calls only.
+    pub probes: Option<String>,
 }
 
 impl Default for ServerConfig {
@@ -119,6 +141,8 @@ impl Default for ServerConfig {
             max_message_bytes: 4 << 20,
             max_connections: 4096,
             max_concurrent_streams: 1024,
+            plaintext: false,
+            probes: None,
         }
     }
 }
@@ -141,6 +165,10 @@ const fn yes() -> bool {
     true
 }
 
+const fn default_reload_seconds() -> u64 {
+    10
+}
+
 const fn default_connections() -> u32 {
     16
 }
@@ -153,8 +181,8 @@ const fn default_readers() -> u32 {
 fn peers(_: &mut SchemaGenerator) -> Schema {
     let about = json!({
         "type": "string",
-        "description": "Where it is: \"http://host:7701\", several replicas separated by commas, or \"dns:///host:7701\" for all \
-                        that the name has, looked up every five seconds.",
+        "description": "Where it is: \"http://host:7701\" (with `tls` \"https://…\"), several replicas separated by commas, or \
+                        \"dns:///host:7701\" for all that the name has, looked up every five seconds.",
     });
     let peers: Map<_, _> = services().map(|service| (service.to_owned(), about.clone())).collect();
     json_schema!({ "type": "object", "properties": peers, "additionalProperties": false })

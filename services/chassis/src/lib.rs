@@ -18,11 +18,13 @@ pub mod page;
 pub mod peer;
 pub mod places;
 pub mod policy;
+mod reload;
 pub mod server;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod texts;
+mod tls;
 
 /// Calls allocate on one thread and free on another all the time, which this allocator is made for.
 #[global_allocator]

@@ -136,11 +136,14 @@ impl System {
         };
         let peers: toml::Table = SERVICES.into_iter().map(|peer| (peer.to_owned(), found_at(peer).into())).collect();
         document.insert("peers".to_owned(), peers.into());
-        if service != "gateway" {
-            let mut server = toml::Table::new();
+        let mut server = toml::Table::new();
+        if service == "gateway" {
+            // Whoever chose an address that others reach has said so.
+            server.insert("plaintext".to_owned(), true.into());
+        } else {
             server.insert("drain_seconds".to_owned(), SERVICES_DRAIN.into());
-            document.insert("server".to_owned(), server.into());
         }
+        document.insert("server".to_owned(), server.into());
         if service == "roster" {
             let (login, password) = &self.launch.operator;
             let mut operator = toml::Table::new();

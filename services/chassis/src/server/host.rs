@@ -13,6 +13,7 @@ use tonic::{
     body::Body,
     server::NamedService,
     service::{Routes, RoutesBuilder},
+    transport::Channel,
 };
 use tower::Service;
 
@@ -31,17 +32,25 @@ use crate::{
     identity::Identity,
     peer::{self, Peer},
     policy::Policy,
+    tls::Tls,
 };
 
 /// What every server offers beside the contracts of ours.
 const STANDARD: [&str; 3] =
     ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
+/// What to do where calls would cross a network as they are.
+pub(super) const WITHOUT_TLS: &str =
+    "configure [tls], or, on a network that nobody else is on, server.plaintext = true";
+
 /// A server in the making.
 pub struct Host {
     name: &'static str,
     db: Db,
     identity: Identity,
+    tls: Option<Tls>,
+    /// Whether calls may leave the machine without TLS.
+    plaintext: bool,
     peers: BTreeMap<String, String>,
     /// The neighbours that the program says it needs.
     needed: &'static [&'static str],
@@ -56,6 +65,16 @@ pub struct Host {
     max_message: usize,
 }
 
+/// What a server is made of.
+pub(super) struct Parts {
+    /// All that it offers.
+    pub routes: Routes,
+    /// Health alone.
+    pub health: Routes,
+    /// What runs beside it.
+    pub tasks: Vec<JoinHandle<()>>,
+}
+
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Host").field("name", &self.name).field("served", &self.served).finish_non_exhaustive()
@@ -68,6 +87,7 @@ impl Host {
         needed: &'static [&'static str],
         db: Db,
         config: &Config,
+        tls: Option<Tls>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let identity = Identity::load(name, &config.keys.own, &config.keys.trusted, db.env().clone())?;
@@ -75,6 +95,8 @@ impl Host {
             name,
             db,
             identity,
+            tls,
+            plaintext: config.server.plaintext,
             peers: config.peers.clone(),
             needed,
             sources: Vec::new(),
@@ -119,15 +141,29 @@ impl Host {
         self.max_message
     }
 
+    /// A channel to a neighbour, with this service's identity on every call.
+    ///
+    /// # Errors
+    /// Those of [`Self::channel`].
+    pub fn peer(&self, service: &str) -> anyhow::Result<Peer> {
+        Ok(peer::identified(self.channel(service)?, self.identity.clone()))
+    }
+
     /// A channel to a neighbour.
     ///
     /// # Errors
-    /// If the program does not name it among its peers, or the configuration has no address of it.
-    pub fn peer(&self, service: &str) -> anyhow::Result<Peer> {
+    /// If the program does not name it among its peers, the configuration has no address of it, or it would cross a network
+    /// in the clear.
+    pub fn channel(&self, service: &str) -> anyhow::Result<Channel> {
         anyhow::ensure!(self.needed.contains(&service), "{} does not name {service} among its peers", self.name);
-        let address =
+        let addresses =
             self.peers.get(service).with_context(|| format!("peers.{service} is missing in the configuration"))?;
-        Ok(peer::identified(peer::channel(address)?, self.identity.clone()))
+        let channel = match &self.tls {
+            Some(tls) => peer::sealed(addresses, service, tls),
+            None if self.plaintext || peer::stay_here(addresses) => peer::channel(addresses),
+            None => Err(anyhow::anyhow!("{addresses} is not on this machine: {WITHOUT_TLS}")),
+        };
+        channel.with_context(|| format!("peers.{service}"))
     }
 
     /// Adds a gRPC service. Each of its methods must have a rule.
@@ -188,7 +224,7 @@ impl Host {
         self.add(ClockServiceServer::new(ClockApi { db: self.db.clone() }));
     }
 
-    pub(super) fn finish(mut self) -> anyhow::Result<(Routes, Vec<JoinHandle<()>>)> {
+    pub(super) fn finish(mut self) -> anyhow::Result<Parts> {
         let gates = GateApi { db: self.db.clone(), policy: self.policy, windows: self.windows.clone() };
         self.add(GateServiceServer::new(gates));
         let watch = ChangeApi { db: self.db.clone(), shutdown: self.shutdown.clone() };
@@ -201,7 +237,7 @@ impl Host {
             }
         }
         let (reporter, health_service) = tonic_health::server::health_reporter();
-        self.routes.add_service(health_service);
+        self.routes.add_service(health_service.clone());
         let sources = std::mem::take(&mut self.sources);
         self.spawn(health::report(reporter, self.served.clone(), self.db.clone(), sources, self.shutdown.clone()));
         // Only what is served is listed; the gateway, which passes everything on, lists everything.
@@ -219,6 +255,6 @@ impl Host {
         if let Some(fallback) = self.fallback {
             routes = routes.into_axum_router().fallback_service(fallback).into();
         }
-        Ok((routes.prepare(), self.tasks))
+        Ok(Parts { routes: routes.prepare(), health: Routes::new(health_service).prepare(), tasks: self.tasks })
     }
 }

@@ -5,16 +5,18 @@ pub(crate) mod gate_api;
 pub mod health;
 mod host;
 mod rules;
-mod severable;
+pub(crate) mod severable;
 mod step_api;
 
 use std::{
     future::{self, Future},
+    io,
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context as _;
-use futures::TryStreamExt as _;
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
@@ -23,6 +25,7 @@ use tonic::transport::{Server, server::TcpIncoming};
 
 pub use gate_api::WindowCheck;
 pub use host::Host;
+use host::Parts;
 use severable::Severable;
 pub use step_api::{StepOutcome, Steps};
 
@@ -31,7 +34,8 @@ use crate::{
     db::{Db, Migrations},
     env::{Clock, Env},
     places::{self, Places},
-    telemetry::{KeyValue, TraceLayer},
+    telemetry::{KeyValue, TraceLayer, meter},
+    tls::{self, Line, Tls},
 };
 
 /// What the tasks of a service and its database get to end, once its connections are gone.
@@ -52,6 +56,8 @@ pub trait Program: 'static {
     const PEERS: &'static [&'static str] = &[];
     /// Its configuration, chassis's part included.
     type Config: DeserializeOwned + JsonSchema + AsRef<Config> + Clone + Send + Sync + 'static;
+    /// Whether persons connect to it, who have no certificate; to others only services do.
+    const FACES_PEOPLE: bool = false;
     /// Its schema.
     fn migrations() -> Migrations;
     /// Adds its gRPC services, mirrors, steps and policy to the host.
@@ -69,6 +75,13 @@ pub async fn serve<P: Program>(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let common = config.as_ref();
+    let tls = common.tls.as_ref().map(|tls| Tls::load(P::NAME, P::FACES_PEOPLE, tls, env.clone())).transpose()?;
+    let here = listener.local_addr()?;
+    anyhow::ensure!(
+        tls.is_some() || common.server.plaintext || here.ip().is_loopback(),
+        "{here} is open to a network: {}",
+        host::WITHOUT_TLS
+    );
     let db = Db::open(P::NAME, &common.database, env.clone()).await?;
     if common.database.migrate {
         db.migrate(&P::migrations()).await.context("migrating the database")?;
@@ -81,7 +94,10 @@ pub async fn serve<P: Program>(
     // Everything that the service runs beside its server ends with it.
     let ending = shutdown.child_token();
     let _ends_with_us = ending.clone().drop_guard();
-    let mut host = Host::new(P::NAME, P::PEERS, db.clone(), common, ending.clone())?;
+    let mut host = Host::new(P::NAME, P::PEERS, db.clone(), common, tls.clone(), ending.clone())?;
+    if let Some(tls) = tls.clone() {
+        host.spawn(tls.follow(ending.clone()));
+    }
     P::build(&mut host, &config).await?;
     if common.clock == ClockConfig::Rehearsal {
         host.add_clock();
@@ -89,16 +105,22 @@ pub async fn serve<P: Program>(
     let drain = Duration::from_secs(common.server.drain_seconds);
     let bounds = common.server.clone();
     let identity = host.identity();
-    let (routes, tasks) = host.finish()?;
+    let Parts { routes, health, mut tasks } = host.finish()?;
 
     let cut = CancellationToken::new();
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let connections = Places::new(CONNECTIONS, bounds.max_connections, KeyValue::new("service", P::NAME));
-    let incoming = incoming.try_filter_map({
-        let cut = cut.clone();
-        // One that finds no place is closed at once: whoever called tries elsewhere, or later.
-        move |connection| future::ready(Ok(connections.take().map(|place| Severable::new(connection, &cut, place))))
-    });
+    let connections = Arc::new(Places::new(CONNECTIONS, bounds.max_connections, KeyValue::new("service", P::NAME)));
+    if let Some(address) = &bounds.probes {
+        let listener = TcpListener::bind(address).await.with_context(|| format!("server.probes {address}"))?;
+        let incoming = severable(listener, &connections, &cut);
+        let probes = Server::builder().add_routes(health);
+        let probes = probes.serve_with_incoming_shutdown(incoming, ending.clone().cancelled_owned());
+        tasks.push(tokio::spawn(async move {
+            if let Err(error) = probes.await {
+                tracing::error!(%error, "probes are no longer answered");
+            }
+        }));
+    }
+    let incoming = greeted(P::NAME, severable(listener, &connections, &cut), tls, bounds.max_connections);
     let mut server = tokio::spawn(
         Server::builder()
             .max_connection_age(Duration::from_secs(bounds.max_connection_age_seconds))
@@ -132,4 +154,57 @@ pub async fn serve<P: Program>(
     // A statement that the database does not answer must not hold the process.
     let _ = tokio::time::timeout_at(grace, db.close()).await;
     outcome.context("the server's task")?.context("serving")
+}
+
+/// Connections of a listener that found a place. One that finds none is closed at once: whoever called tries elsewhere, or
+/// later.
+fn severable(
+    listener: TcpListener,
+    connections: &Arc<Places>,
+    cut: &CancellationToken,
+) -> impl Stream<Item = io::Result<Severable>> + Send + use<> {
+    let (connections, cut) = (Arc::clone(connections), cut.clone());
+    TcpIncoming::from(listener).with_nodelay(Some(true)).try_filter_map(move |connection| {
+        future::ready(Ok(connections.take().map(|place| Severable::new(connection, &cut, place))))
+    })
+}
+
+/// Connections once they are greeted, each in its own time; without TLS at once.
+fn greeted(
+    service: &'static str,
+    incoming: impl Stream<Item = io::Result<Severable>> + Send,
+    tls: Option<Tls>,
+    at_once: usize,
+) -> impl Stream<Item = io::Result<Line>> + Send {
+    let refused = meter()
+        .u64_counter("shixun.server.handshakes.refused")
+        .with_unit("{connection}")
+        .with_description(
+            "Connections that were not let in: not greeted in time, or without a certificate that will do",
+        )
+        .build();
+    let label = [KeyValue::new("service", service)];
+    refused.add(0, &label);
+    incoming
+        .map(move |connection| {
+            let (tls, refused, label) = (tls.clone(), refused.clone(), label.clone());
+            async move {
+                let (connection, tls) = match (connection, tls) {
+                    (Err(error), _) => return Some(Err(error)),
+                    (Ok(connection), None) => return Some(Ok(Line::Clear(connection))),
+                    (Ok(connection), Some(tls)) => (connection, tls),
+                };
+                // On any of the processors, not on the one that listens.
+                let greeting = tokio::spawn(async move { tls::accept(&tls, connection).await });
+                match greeting.await {
+                    Ok(Ok(line)) => return Some(Ok(line)),
+                    Ok(Err(error)) => tracing::debug!(service, error = format!("{error:#}"), "not let in"),
+                    Err(error) => tracing::error!(service, %error, "a handshake ended"),
+                }
+                refused.add(1, &label);
+                None
+            }
+        })
+        .buffer_unordered(at_once.max(1))
+        .filter_map(future::ready)
 }

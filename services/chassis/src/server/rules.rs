@@ -24,6 +24,7 @@ use crate::{
     gates,
     identity::{Identity, Verified},
     peer::SERVICE_HEADER,
+    tls::Caller,
 };
 
 /// Services that every gRPC server offers and no rule of ours is about.
@@ -86,6 +87,9 @@ impl RuleLayer {
         let service = header(request, SERVICE_HEADER).map(|token| self.identity.service(token));
         // Whoever vouches for a call must be who it says, also where a person's token decides.
         let service = service.transpose()?;
+        if let Some(service) = &service {
+            came_as(request, &service.actor.service)?;
+        }
         if let Some(Verified { actor: person, .. }) = person.transpose()? {
             let named = |role: Role| rule.grants.iter().any(|grant| grant.roles.contains(&role));
             let roles = person.roles.iter().filter(|held| named(held.role)).count();
@@ -103,6 +107,16 @@ impl RuleLayer {
         }
         Err(not_allowed(method, rule))
     }
+}
+
+/// A service's token is good on that service's own connections alone: who took it from somewhere else has not its certificate.
+fn came_as(request: &http::Request<Body>, service: &str) -> Result<(), Failure> {
+    let caller = request.extensions().get::<Caller>();
+    if caller.is_some_and(|caller| caller.may_be(service)) {
+        return Ok(());
+    }
+    tracing::warn!(service, ?caller, "a service's token over a connection that is not the service's");
+    Err(Failure::new(Reason::Unauthenticated))
 }
 
 /// The person with those of his roles that are `named`.

@@ -13,10 +13,10 @@ use tokio::{
     sync::OwnedSemaphorePermit,
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
 /// A connection that ends when its token is cancelled.
-pub(super) struct Severable {
+pub(crate) struct Severable {
     connection: TcpStream,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Among the connections of the server, until this one ends.
@@ -78,9 +78,7 @@ impl AsyncWrite for Severable {
 }
 
 impl Connected for Severable {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = ();
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.connection.connect_info()
-    }
+    fn connect_info(&self) {}
 }
