@@ -1,5 +1,7 @@
 //! For the store suites of the services: the same suite runs on a fresh database of each engine.
 
+mod certificates;
+
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
@@ -25,6 +27,8 @@ use crate::{
     gates::TermGates,
     server::gate_api::GateApi,
 };
+
+pub use certificates::{Authority, Certified};
 
 /// What a watcher gets.
 pub type Changes = ReceiverStream<Result<WatchResponse, Status>>;

@@ -8,6 +8,7 @@ pub mod office;
 pub mod plan;
 pub mod raw;
 pub mod replica;
+pub mod sealed;
 mod world;
 
 pub use world::{World, engines};

@@ -4,7 +4,7 @@ mod banner;
 pub mod bare;
 mod engine;
 mod reach;
-mod secrets;
+pub mod secrets;
 pub mod setup;
 mod system;
 

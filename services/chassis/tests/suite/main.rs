@@ -17,5 +17,6 @@ mod schema;
 mod server;
 mod shutdown;
 mod telemetry;
+mod tls;
 mod verify;
 mod watch;

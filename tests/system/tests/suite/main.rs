@@ -11,6 +11,7 @@ mod next_term;
 mod repeats;
 mod replicas;
 mod restarts;
+mod sealed;
 mod supplementary;
 mod term;
 mod terms;
