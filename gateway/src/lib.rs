@@ -9,8 +9,8 @@ pub mod store;
 use std::collections::BTreeMap;
 
 use proto::gateway::v1::{
-    calendar_service_server::CalendarServiceServer, session_service_server::SessionServiceServer,
-    step_service_server::StepServiceServer,
+    calendar_service_server::CalendarServiceServer, key_service_server::KeyServiceServer,
+    session_service_server::SessionServiceServer, step_service_server::StepServiceServer,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -77,6 +77,7 @@ impl chassis::Program for Gateway {
             access_seconds: config.session.access_seconds,
             refresh_seconds: config.session.refresh_seconds,
         }));
+        host.add(KeyServiceServer::new(edge::Keys { identity: host.identity() }));
         host.spawn(edge::purge_expired(host.db(), edge::EVERY, host.shutdown()));
         let mut peers = BTreeMap::new();
         for service in ["roster", "catalog", "enrollment", "credit"] {

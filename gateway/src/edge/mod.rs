@@ -3,8 +3,10 @@
 mod expiry;
 mod forward;
 mod help;
+mod keys;
 mod sessions;
 
 pub use expiry::{EVERY, purge_expired};
 pub use forward::{EdgeConfig, router};
+pub use keys::Keys;
 pub use sessions::Sessions;

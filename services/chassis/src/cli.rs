@@ -17,7 +17,7 @@ use crate::{
     config::{self, ClockConfig},
     db::Db,
     env::Env,
-    identity::ensure_key,
+    identity::{ensure_key, next_key},
     server::{Program, serve},
     telemetry,
 };
@@ -51,6 +51,9 @@ enum Command {
     Keygen {
         /// The folder.
         folder: PathBuf,
+        /// Make one more, which is to follow the key that there is: `NAME-ID.key` and `NAME-ID.pub`.
+        #[arg(long)]
+        next: bool,
     },
 }
 
@@ -69,8 +72,9 @@ pub fn run<P: Program>() -> ExitCode {
 
 fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
-        Command::Keygen { folder } => {
-            println!("{}", ensure_key(folder, P::NAME)?.display());
+        Command::Keygen { folder, next } => {
+            let make = if *next { next_key } else { ensure_key };
+            println!("{}", make(folder, P::NAME)?.display());
             return Ok(());
         }
         Command::Schema => {

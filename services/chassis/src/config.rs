@@ -84,6 +84,9 @@ pub struct KeysConfig {
     pub own: PathBuf,
     /// Folder of `*.pub` files.
     pub trusted: PathBuf,
+    /// Seconds between two looks at the key and the folder.
+    #[serde(default = "default_reload_seconds")]
+    pub reload_seconds: u64,
 }
 
 /// Mutual TLS. The files are read again while the process runs.

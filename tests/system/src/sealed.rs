@@ -92,7 +92,7 @@ impl Sealed {
         let peers: BTreeMap<_, _> = self.addresses.iter().map(|(peer, at)| (peer, format!("dns:///{at}"))).collect();
         let mut document = json!({
             "database": { "url": format!("sqlite:{}/{service}.db", self.folder.path().display()), "durable": false },
-            "keys": { "own": keys.join(format!("{service}.key")), "trusted": keys },
+            "keys": { "own": keys.join(format!("{service}.key")), "trusted": keys, "reload_seconds": 1 },
             "tls": { "certificate": certificate, "key": key, "authorities": authorities, "reload_seconds": 1 },
             "peers": peers,
             "server": { "drain_seconds": 1 },
@@ -146,10 +146,18 @@ impl Sealed {
     /// # Errors
     /// If there is no such service.
     pub fn peer(&self, from: &'static str, to: &'static str) -> anyhow::Result<Peer> {
+        Ok(identified(self.bare(from, to)?, self.identity(from)?))
+    }
+
+    /// The same, with the certificate of `from` alone: no token is put on its calls.
+    ///
+    /// # Errors
+    /// If there is no such service.
+    pub fn bare(&self, from: &'static str, to: &'static str) -> anyhow::Result<Channel> {
         let folder = self.folder.path().join("certificates/asking").join(from);
         let own = self.authority.certify(from, &folder)?;
         let own = tonic::transport::Identity::from_pem(std::fs::read(own.certificate)?, std::fs::read(own.key)?);
-        Ok(identified(self.connect(to, self.tls(to).identity(own))?, self.identity(from)?))
+        self.connect(to, self.tls(to).identity(own))
     }
 
     /// A channel to the gateway, as a person has it: without a certificate.

@@ -95,6 +95,8 @@ pub async fn serve<P: Program>(
     let ending = shutdown.child_token();
     let _ends_with_us = ending.clone().drop_guard();
     let mut host = Host::new(P::NAME, P::PEERS, db.clone(), common, tls.clone(), ending.clone())?;
+    let every = Duration::from_secs(common.keys.reload_seconds);
+    host.spawn(host.identity().follow(every, ending.clone()));
     if let Some(tls) = tls.clone() {
         host.spawn(tls.follow(ending.clone()));
     }

@@ -13,6 +13,7 @@ mod mirror;
 mod page;
 mod plans;
 mod requests;
+mod rotation;
 mod schema;
 mod server;
 mod shutdown;

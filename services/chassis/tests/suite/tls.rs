@@ -25,7 +25,9 @@ use tonic::{
 };
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::fixture::{AT, Consumer, Hooks, Keys, Running, Settings, Source, databases, migrations, reason, start};
+use crate::fixture::{
+    AT, Consumer, Hooks, Keys, Running, Settings, Source, databases, migrations, reason, start, until,
+};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -241,17 +243,6 @@ async fn figure(page: SocketAddr, line: &str) -> anyhow::Result<Option<f64>> {
     asked.read_to_string(&mut text).await?;
     let found = text.lines().find(|shown| shown.starts_with(line));
     Ok(found.and_then(|shown| shown.rsplit(' ').next()).map(str::parse).transpose()?)
-}
-
-/// Waits until `holds` does.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
-    let waiting = async {
-        while !holds().await? {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        anyhow::Ok(())
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.with_context(|| format!("never: {what}"))?
 }
 
 /// All certificates change hands, authority included, under calls that go on all the while.

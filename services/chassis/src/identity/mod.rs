@@ -1,16 +1,19 @@
 //! Who calls: Ed25519-signed tokens of persons (issued by the gateway) and of services (each by its own key), checked
-//! offline against a folder of trusted public keys.
+//! offline against a folder of trusted public keys. Key and folder are read again while the process runs, so that keys are
+//! changed without a restart: a service may have several that are trusted, and signs with one.
+
+mod keys;
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use anyhow::Context as _;
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use arc_swap::ArcSwap;
 use http::HeaderValue;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
 use proto::{
     Actor, Held,
     common::v1::{Reason, Role},
@@ -18,12 +21,16 @@ use proto::{
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     env::Env,
     failure::Failure,
+    reload::{self, Reloaded},
     telemetry::{KeyValue, meter},
 };
+
+pub use keys::{ensure_key, next_key};
 
 /// Only this service's keys sign tokens of persons.
 pub const ISSUER: &str = "gateway";
@@ -75,11 +82,39 @@ pub struct Identity(Arc<Inner>);
 struct Inner {
     name: &'static str,
     env: Env,
-    key: EncodingKey,
-    key_id: String,
-    trusted: BTreeMap<String, Trusted>,
-    verified: Cache<[u8; 32], Verified>,
-    own: Mutex<Option<(i64, HeaderValue)>>,
+    own: PathBuf,
+    trusted: PathBuf,
+    signer: ArcSwap<Signer>,
+    trust: ArcSwap<Trust>,
+}
+
+/// What this process signs with.
+struct Signer {
+    key: keys::Private,
+    /// Its own token by this key, and until when it is used.
+    token: Mutex<Option<(i64, HeaderValue)>>,
+}
+
+impl Signer {
+    fn new(key: keys::Private) -> Arc<Self> {
+        Arc::new(Self { key, token: Mutex::new(None) })
+    }
+}
+
+/// Whose tokens this process believes.
+struct Trust {
+    keys: BTreeMap<String, keys::Public>,
+    /// Tokens that were verified by these keys, or by fewer.
+    verified: Arc<Cache<[u8; 32], Verified>>,
+}
+
+/// A public key, for whoever checks tokens of persons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// As tokens name it (`kid`).
+    pub id: String,
+    /// Ed25519, 32 bytes.
+    pub public: Vec<u8>,
 }
 
 /// What a token that was verified says, and who brings it.
@@ -107,55 +142,22 @@ impl Verified {
     }
 }
 
-struct Trusted {
-    service: String,
-    key: DecodingKey,
-}
-
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Identity")
             .field("service", &self.0.name)
-            .field("key_id", &self.0.key_id)
+            .field("key_id", &self.0.signer.load().key.id)
             .finish_non_exhaustive()
     }
 }
 
-/// Makes the key of `service` in `folder` unless it is there: `<service>.key` (PKCS #8, for its owner alone) and
-/// `<service>.pub` (one line: service and public key in hex), which goes to every folder of trusted keys.
-///
-/// # Errors
-/// If the folder cannot be written.
-pub fn ensure_key(folder: &Path, service: &str) -> anyhow::Result<PathBuf> {
-    std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-    let path = folder.join(format!("{service}.key"));
-    if !path.exists() {
-        let document = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new())?;
-        let pair = Ed25519KeyPair::from_pkcs8(document.as_ref())?;
-        let line = format!("{service} {}\n", hex::encode(pair.public_key().as_ref()));
-        std::fs::write(folder.join(format!("{service}.pub")), line)?;
-        write_private(&path, document.as_ref())?;
-    }
-    Ok(path)
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
-    // Written aside and renamed: a process that is killed in between must not leave half a key.
-    let aside = path.with_extension("new");
-    let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    Ok(std::fs::rename(aside, path)?)
-}
-
-/// Shows the tokens that are kept for as long as the identity is used.
+/// Shows the keys that are trusted and the tokens that are kept, for as long as the identity is used.
 fn observe(inner: &Arc<Inner>) {
-    let gauge = |name: &'static str, description: &'static str, shown: fn(&Inner) -> usize| {
+    let gauge = |name: &'static str, unit: &'static str, description: &'static str, shown: fn(&Inner) -> usize| {
         let weak = Arc::downgrade(inner);
         meter()
             .u64_observable_gauge(name)
-            .with_unit("{token}")
+            .with_unit(unit)
             .with_description(description)
             .with_callback(move |observer| {
                 if let Some(inner) = weak.upgrade() {
@@ -167,8 +169,38 @@ fn observe(inner: &Arc<Inner>) {
             })
             .build();
     };
-    gauge("shixun.identity.tokens", "Verified tokens kept in memory", |inner| inner.verified.len());
-    gauge("shixun.identity.tokens.limit", "Verified tokens that are kept at most", |_| VERIFIED);
+    gauge("shixun.identity.keys", "{key}", "Keys whose tokens are believed", |inner| inner.trust.load().keys.len());
+    let kept = |inner: &Inner| inner.trust.load().verified.len();
+    gauge("shixun.identity.tokens", "{token}", "Verified tokens kept in memory", kept);
+    gauge("shixun.identity.tokens.limit", "{token}", "Verified tokens that are kept at most", |_| VERIFIED);
+}
+
+impl Reloaded for Inner {
+    const WHAT: &'static str = "keys";
+
+    fn reload(&self) -> anyhow::Result<bool> {
+        let (found, before) = (keys::trusted(&self.trusted)?, self.trust.load_full());
+        let same = |(id, key): (&String, &keys::Public), others: &BTreeMap<String, keys::Public>| {
+            others.get(id).is_some_and(|other| other.service == key.service)
+        };
+        let lost = before.keys.iter().any(|key| !same(key, &found));
+        let mut changed = lost || found.iter().any(|key| !same(key, &before.keys));
+        if changed {
+            // What a key that is gone had signed is believed no longer, verified before or not.
+            let verified = if lost { Arc::new(Cache::new(VERIFIED)) } else { Arc::clone(&before.verified) };
+            self.trust.store(Arc::new(Trust { keys: found, verified }));
+        }
+        let own = keys::Private::read(&self.own)?;
+        let trust = self.trust.load();
+        // Others have the same folder: what is not there yet, they would not believe either.
+        let believed = trust.keys.get(&own.id).is_some_and(|key| key.service == self.name);
+        anyhow::ensure!(believed, "no *.pub in {} is that of {}", self.trusted.display(), self.own.display());
+        if own.id != self.signer.load().key.id {
+            self.signer.store(Signer::new(own));
+            changed = true;
+        }
+        Ok(changed)
+    }
 }
 
 impl Identity {
@@ -177,36 +209,31 @@ impl Identity {
     /// # Errors
     /// If a file is missing or is no key.
     pub fn load(name: &'static str, key: &Path, trusted: &Path, env: Env) -> anyhow::Result<Self> {
-        let document = std::fs::read(key).with_context(|| format!("reading the key {}", key.display()))?;
-        let pair = Ed25519KeyPair::from_pkcs8(&document)
-            .with_context(|| format!("{} is no Ed25519 key in PKCS #8", key.display()))?;
-        let mut keys = BTreeMap::new();
-        let folder = std::fs::read_dir(trusted).with_context(|| format!("reading {}", trusted.display()))?;
-        for entry in folder {
-            let path = entry?.path();
-            if path.extension().is_none_or(|extension| extension != "pub") {
-                continue;
-            }
-            let text = std::fs::read_to_string(&path)?;
-            let (service, digits) = text
-                .trim()
-                .split_once(' ')
-                .with_context(|| format!("{}: expected a service's name and a key in hex", path.display()))?;
-            let public = hex::decode(digits).with_context(|| format!("{}: the key is not hex", path.display()))?;
-            let trusted = Trusted { service: service.to_owned(), key: DecodingKey::from_ed_der(&public) };
-            keys.insert(key_id(&public), trusted);
-        }
+        let signer = Signer::new(keys::Private::read(key)?);
+        let trust = Trust { keys: keys::trusted(trusted)?, verified: Arc::new(Cache::new(VERIFIED)) };
         let inner = Arc::new(Inner {
             name,
             env,
-            key: EncodingKey::from_ed_der(&document),
-            key_id: key_id(pair.public_key().as_ref()),
-            trusted: keys,
-            verified: Cache::new(VERIFIED),
-            own: Mutex::new(None),
+            own: key.to_owned(),
+            trusted: trusted.to_owned(),
+            signer: ArcSwap::new(signer),
+            trust: ArcSwap::from_pointee(trust),
         });
         observe(&inner);
         Ok(Self(inner))
+    }
+
+    /// Reads key and folder again and again, until the process ends.
+    pub(crate) async fn follow(self, every: Duration, ending: CancellationToken) {
+        reload::follow(self.0.name, self.0, every, ending).await;
+    }
+
+    /// The keys that sign tokens of persons, in the order of their ids.
+    #[must_use]
+    pub fn published(&self) -> Vec<Published> {
+        let trust = self.0.trust.load();
+        let issuing = trust.keys.iter().filter(|(_, key)| key.service == ISSUER);
+        issuing.map(|(id, key)| Published { id: id.clone(), public: key.bytes.clone() }).collect()
     }
 
     /// Signs a token for a person. Good for `seconds`; returns it with its expiry in seconds since the epoch.
@@ -230,7 +257,7 @@ impl Identity {
             teacher: teacher.to_owned(),
             roles,
         };
-        Ok((self.sign(&claims)?, claims.exp))
+        Ok((sign(&self.0.signer.load(), &claims)?, claims.exp))
     }
 
     /// This service's own token.
@@ -247,7 +274,8 @@ impl Identity {
     /// If signing fails.
     pub fn own_header(&self) -> Result<HeaderValue, Failure> {
         let now = self.0.env.wall_seconds();
-        let mut own = self.0.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let signer = self.0.signer.load();
+        let mut own = signer.token.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((until, token)) = own.as_ref().filter(|(until, _)| *until > now) {
             let _ = until;
             return Ok(token.clone());
@@ -261,14 +289,9 @@ impl Identity {
             teacher: String::new(),
             roles: Vec::new(),
         };
-        let token = HeaderValue::try_from(self.sign(&claims)?).map_err(Failure::internal)?;
+        let token = HeaderValue::try_from(sign(&signer, &claims)?).map_err(Failure::internal)?;
         *own = Some((now + SERVICE_TOKEN_SECONDS / 2, token.clone()));
         Ok(token)
-    }
-
-    fn sign(&self, claims: &Claims) -> Result<String, Failure> {
-        let header = Header { kid: Some(self.0.key_id.clone()), ..Header::new(Algorithm::EdDSA) };
-        encode(&header, claims, &self.0.key).map_err(Failure::internal)
     }
 
     /// The person whose token this is.
@@ -300,12 +323,13 @@ impl Identity {
     fn verify(&self, token: &str) -> Result<Verified, Failure> {
         let refused = || Failure::new(Reason::Unauthenticated);
         let now = self.0.env.wall_seconds();
+        let trust = self.0.trust.load();
         let digest: [u8; 32] = Sha256::digest(token).into();
-        if let Some(verified) = self.0.verified.get(&digest) {
+        if let Some(verified) = trust.verified.get(&digest) {
             return if verified.claims.exp > now { Ok(verified) } else { Err(refused()) };
         }
         let header = decode_header(token).map_err(|_| refused())?;
-        let trusted = header.kid.and_then(|kid| self.0.trusted.get(&kid)).ok_or_else(refused)?;
+        let trusted = header.kid.and_then(|kid| trust.keys.get(&kid)).ok_or_else(refused)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.validate_aud = false;
         // Expiry is judged by our own wall clock, below.
@@ -317,11 +341,12 @@ impl Identity {
             return Err(refused());
         }
         let verified = Verified::new(claims);
-        self.0.verified.insert(digest, verified.clone());
+        trust.verified.insert(digest, verified.clone());
         Ok(verified)
     }
 }
 
-fn key_id(public: &[u8]) -> String {
-    hex::encode(Sha256::digest(public).get(..8).unwrap_or_default())
+fn sign(signer: &Signer, claims: &Claims) -> Result<String, Failure> {
+    let header = Header { kid: Some(signer.key.id.clone()), ..Header::new(Algorithm::EdDSA) };
+    encode(&header, claims, &signer.key.key).map_err(Failure::internal)
 }
