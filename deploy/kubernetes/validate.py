@@ -13,7 +13,7 @@ from kubernetes_validate.utils import SchemaNotFoundError, ValidationError, all_
 
 HERE = Path(__file__).parent
 # The only API groups that may be unknown.
-CUSTOM = {"postgresql.cnpg.io", "external-secrets.io"}
+CUSTOM = {"postgresql.cnpg.io", "external-secrets.io", "cert-manager.io", "traefik.io"}
 
 
 def newest_minors(count):

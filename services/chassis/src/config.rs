@@ -3,7 +3,7 @@
 mod read;
 mod schema;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,7 @@ pub struct Config {
 }
 
 /// The database of a service.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseConfig {
     /// "sqlite:/data/roster.db" or "postgres://…".
@@ -60,6 +60,13 @@ pub struct DatabaseConfig {
     /// Wait for the disk at each commit. Only tests that do not test durability turn it off.
     #[serde(default = "yes")]
     pub durable: bool,
+}
+
+impl fmt::Debug for DatabaseConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("DatabaseConfig").field("migrate", &self.migrate).finish_non_exhaustive()
+    }
 }
 
 impl DatabaseConfig {

@@ -44,8 +44,14 @@ pub struct RehearseOptions {
     #[arg(long, value_enum, default_value_t = EngineKind::Sqlite)]
     pub engine: EngineKind,
     /// The PostgreSQL server: postgres://user:password@host:port/database. The rehearsal makes databases of its own there,
-    /// one for each service, and drops them at its end unless there is a --data folder.
-    #[arg(long, required_if_eq("engine", "postgres"), env = "SHIXUN_DATABASE_URL", hide_env_values = true)]
+    /// one for each service, and drops them at its end unless there is a --data folder. With a password in it: by the variable.
+    #[arg(
+        long,
+        required_if_eq("engine", "postgres"),
+        env = "SHIXUN_DATABASE_URL",
+        hide_env_values = true,
+        value_parser = up::secrets::unseen_url
+    )]
     pub database_url: Option<String>,
     /// Folder of keys, databases and the report, to look at afterwards with `shixun up --data`; must be empty, or hold a
     /// rehearsal that was interrupted and goes on. Default: a temporary one.

@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use super::{Engine, Launch, System, setup};
+use super::{Engine, Launch, System, secrets, setup};
 
 /// Options of `shixun system`.
 #[derive(Debug, Clone, clap::Args)]
@@ -14,14 +14,14 @@ pub struct BareOptions {
     /// Where the gateway listens.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
-    /// Use the databases of this PostgreSQL server instead of files.
-    #[arg(long)]
+    /// Use the databases of this PostgreSQL server instead of files. With a password in it: by the variable.
+    #[arg(long, env = "SHIXUN_DATABASE_URL", hide_env_values = true, value_parser = secrets::unseen_url)]
     pub database_url: Option<String>,
     /// Where the virtual clock begins on an empty data folder, e.g. 2019-06-10T00:00:00Z.
     #[arg(long)]
     pub begin: jiff::Timestamp,
-    /// Password of the operator whom an empty roster starts with.
-    #[arg(long, env = "SHIXUN_OPERATOR_PASSWORD", hide_env_values = true)]
+    /// Password of the operator whom an empty roster starts with: by the variable.
+    #[arg(long, env = "SHIXUN_OPERATOR_PASSWORD", hide_env_values = true, value_parser = secrets::unseen)]
     pub operator_password: String,
 }
 

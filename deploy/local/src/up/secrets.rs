@@ -6,6 +6,32 @@ use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chassis::Env;
 
+/// Takes a password from the environment, and not among the arguments, which whoever lists processes reads.
+///
+/// # Errors
+/// If it is an argument of this process.
+pub fn unseen(password: &str) -> Result<String, String> {
+    let seen = |argument: String| argument == password || argument.ends_with(&format!("={password}"));
+    if std::env::args().any(seen) {
+        return Err(
+            "参数中的密码可被列出进程者看到，请改用环境变量 / a password among the arguments is seen by whoever lists \
+                    processes: set the environment variable"
+                .to_owned(),
+        );
+    }
+    Ok(password.to_owned())
+}
+
+/// The same for a URL, if it holds a password.
+///
+/// # Errors
+/// If it does, and is an argument of this process.
+pub fn unseen_url(url: &str) -> Result<String, String> {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let holds_password = authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+    if holds_password { unseen(url) } else { Ok(url.to_owned()) }
+}
+
 /// The roster's `[identity]` section, read from `folder` or made there.
 ///
 /// # Errors

@@ -35,7 +35,8 @@ async fn the_first_term_is_set_up_as_the_guide_says() -> anyhow::Result<()> {
     assert!(script.contains("PutCalendar"), "the guide does not get to the calendar: {script}");
     let data = tempfile::tempdir()?;
     let system = Command::new(env!("CARGO_BIN_EXE_shixun"))
-        .args(["system", "--begin", "2019-06-17T00:00:00Z", "--operator-password", PASSWORD, "--data"])
+        .args(["system", "--begin", "2019-06-17T00:00:00Z", "--data"])
+        .env("SHIXUN_OPERATOR_PASSWORD", PASSWORD)
         .arg(data.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

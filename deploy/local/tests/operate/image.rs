@@ -207,8 +207,9 @@ async fn the_image_is_built_and_all_services_run_in_it() -> anyhow::Result<()> {
     let image = Image::build(scratch.path())?;
     let (secrets, cluster) = (Manifests::of_secrets()?, Cluster::shared()?);
     let services = Told::all();
-    let ports = free_ports(services.len() * 2)?;
-    let (calls, metrics) = ports.split_at(services.len());
+    let ports = free_ports(services.len() * 3)?;
+    let (calls, others) = ports.split_at(services.len());
+    let (metrics, probes) = others.split_at(services.len());
     let none = BTreeMap::new();
 
     // What is inside tells what it is made of, and there is no more than it needs.
@@ -221,8 +222,12 @@ async fn the_image_is_built_and_all_services_run_in_it() -> anyhow::Result<()> {
     assert_eq!(programs.len(), services.len() + 1, "{programs:?}");
 
     let place = Place { image: &image, secrets: &secrets, cluster: &cluster, folder: scratch.path(), calls };
-    let each = services.iter().zip(calls.iter().zip(metrics));
-    let running = try_join_all(each.map(|(service, (port, page))| place.run(service, *port, *page))).await?;
+    let own = calls.iter().zip(metrics).zip(probes).map(|((calls, page), probes)| Ports {
+        calls: *calls,
+        page: *page,
+        probes: *probes,
+    });
+    let running = try_join_all(services.iter().zip(own).map(|(service, own)| place.run(service, own))).await?;
     let known = image.start("help", &["shixun", "--version"], &none, &BTreeMap::new())?.ended().await?;
     assert!(known.contains(env!("CARGO_PKG_VERSION")), "{known}");
     for server in running {
@@ -230,6 +235,14 @@ async fn the_image_is_built_and_all_services_run_in_it() -> anyhow::Result<()> {
         assert!(!said.contains("panicked"), "{said}");
     }
     Ok(())
+}
+
+/// Where a service listens.
+#[derive(Clone, Copy)]
+struct Ports {
+    calls: u16,
+    page: u16,
+    probes: u16,
 }
 
 /// What the containers share.
@@ -244,9 +257,9 @@ struct Place<'a> {
 
 impl Place<'_> {
     /// Runs a service as its pods do: not on another's schema, migrated, then until it is ready.
-    async fn run(&self, service: &Told, port: u16, page: u16) -> anyhow::Result<Container> {
+    async fn run(&self, service: &Told, ports: Ports) -> anyhow::Result<Container> {
         let name = service.name;
-        let variables = self.variables(name, port, page)?;
+        let variables = self.variables(name, ports)?;
         // Configuration and keys as the manifests mount them.
         let at = self.folder.join(name);
         let configuration = at.join("config");
@@ -257,6 +270,7 @@ impl Place<'_> {
             ("/config", configuration),
             ("/keys/own", volume(self.secrets, &format!("{name}-key"), at.join("own"))?),
             ("/keys/trusted", volume(self.secrets, "trusted-keys", at.join("trusted"))?),
+            ("/certificate", volume(self.secrets, &format!("{name}-certificate"), at.join("certificate"))?),
         ]);
         let program = format!("/bin/{name}");
         let start = |command: &str| {
@@ -267,19 +281,20 @@ impl Place<'_> {
         assert!(refused.contains("migrate"), "{name} serves on no schema, or says no remedy: {refused}");
         start("migrate")?.ended().await?;
         let mut server = start("serve")?;
-        probed(port, LIVENESS, &mut server).await?;
-        probed(port, READINESS, &mut server).await?;
-        let shown = run(Command::new("bash").args(["-c", SCRAPE, "scrape", &page.to_string()]))?;
-        assert!(shown.contains("rpc_server_duration_seconds_count"), "{name} shows no metrics: {shown}");
+        probed(ports.probes, LIVENESS, &mut server).await?;
+        probed(ports.probes, READINESS, &mut server).await?;
+        let shown = run(Command::new("bash").args(["-c", SCRAPE, "scrape", &ports.page.to_string()]))?;
+        assert!(shown.contains("shixun_tls_certificate_left_seconds"), "{name} shows no metrics: {shown}");
         Ok(server)
     }
 
     /// What its pods have in their environment, but here.
-    fn variables(&self, name: &str, port: u16, page: u16) -> anyhow::Result<BTreeMap<String, String>> {
+    fn variables(&self, name: &str, ports: Ports) -> anyhow::Result<BTreeMap<String, String>> {
         let mut variables = BTreeMap::from([
-            ("SHIXUN_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
+            ("SHIXUN_LISTEN".to_owned(), format!("127.0.0.1:{}", ports.calls)),
+            ("SHIXUN_SERVER__PROBES".to_owned(), format!("127.0.0.1:{}", ports.probes)),
             ("SHIXUN_DATABASE__URL".to_owned(), self.cluster.fresh_url(&format!("image_{name}"))?),
-            ("SHIXUN_TELEMETRY__PROMETHEUS".to_owned(), format!("127.0.0.1:{page}")),
+            ("SHIXUN_TELEMETRY__PROMETHEUS".to_owned(), format!("127.0.0.1:{}", ports.page)),
         ]);
         for (peer, port) in Told::all().iter().zip(self.calls) {
             variables.insert(format!("SHIXUN_PEERS__{}", peer.name.to_uppercase()), format!("dns:///127.0.0.1:{port}"));

@@ -132,7 +132,10 @@ fn ports_probes_and_the_time_to_end_are_those_of_the_binaries() -> anyhow::Resul
             };
             let calls = port(configuration.get("listen")).context("listen")?;
             let metrics = port(configuration.get("telemetry").and_then(|section| section.get("prometheus")));
-            let ports = [("grpc", calls), ("metrics", metrics.context("telemetry.prometheus")?)];
+            let probes = port(configuration.get("server").and_then(|section| section.get("probes")));
+            let probes = probes.context("server.probes: a kubelet speaks no TLS")?;
+            let metrics_port = metrics.context("telemetry.prometheus")?;
+            let ports = [("grpc", calls), ("probes", probes), ("metrics", metrics_port)];
             assert_eq!(
                 container["ports"],
                 json!(ports.map(|(name, port)| json!({"name": name, "containerPort": port})))
@@ -141,7 +144,7 @@ fn ports_probes_and_the_time_to_end_are_those_of_the_binaries() -> anyhow::Resul
             assert_eq!(annotations.get("prometheus.io/port").cloned(), metrics.map(|port| port.to_string()));
 
             for (probe, asked) in [("startup", LIVENESS), ("liveness", LIVENESS), ("readiness", READINESS)] {
-                let expected = json!({"port": calls, "service": asked});
+                let expected = json!({"port": probes, "service": asked});
                 assert_eq!(container[format!("{probe}Probe")]["grpc"], expected, "{overlay}: {name}: {probe}");
             }
             let before = container.pointer("/lifecycle/preStop/sleep/seconds").and_then(Value::as_u64);
@@ -153,6 +156,25 @@ fn ports_probes_and_the_time_to_end_are_those_of_the_binaries() -> anyhow::Resul
             let needed = before.context("preStop")? + drain.context("a drain")? + AFTER_DRAIN;
             let grace = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_u64).context("grace")?;
             assert!((needed..needed + 10).contains(&grace), "{overlay}: {name} gets {grace} s and needs {needed}");
+
+            // The certificate is that of the service's name, and where the configuration looks for it.
+            let tls = configuration.get("tls").and_then(toml::Value::as_table).context("tls")?;
+            let mounted = |volume: &&Value| text(volume, "/name") == "certificate";
+            let volume = list(pod, "/spec/volumes").iter().find(mounted).context("a certificate")?;
+            assert_eq!(text(volume, "/secret/secretName"), format!("{}-certificate", service.name));
+            let mount = list(container, "/volumeMounts").iter().find(mounted).context("its place")?;
+            for (key, file) in [("certificate", "tls.crt"), ("key", "tls.key"), ("authorities", "ca.crt")] {
+                let place = format!("{}/{file}", text(mount, "/mountPath"));
+                assert_eq!(tls.get(key).and_then(toml::Value::as_str), Some(place.as_str()), "{name}: tls.{key}");
+            }
+            if overlay == "production" {
+                let certificate = manifests.get("Certificate", service.name)?;
+                assert_eq!(certificate["spec"]["secretName"], volume["secret"]["secretName"]);
+                assert_eq!(certificate["spec"]["dnsNames"], json!([service.name]));
+                for usage in ["server auth", "client auth"] {
+                    assert!(list(certificate, "/spec/usages").contains(&json!(usage)), "{name} is not for {usage}");
+                }
+            }
 
             for (peer, address) in configuration.get("peers").and_then(toml::Value::as_table).into_iter().flatten() {
                 let address =
@@ -270,7 +292,8 @@ fn every_secret_that_a_pod_asks_for_is_made() -> anyhow::Result<()> {
             for (name, key) in asked(template).into_iter().filter(|(name, _)| !MADE_THERE.contains(&name.as_str())) {
                 let secret = made.get("Secret", &name).with_context(|| format!("{overlay}: {pod}"))?;
                 anyhow::ensure!(key.is_empty() || secret["data"].get(&key).is_some(), "{overlay}: {name} has no {key}");
-                if overlay == "production" {
+                let certified = |certificate: &Value| text(certificate, "/spec/secretName") == name;
+                if overlay == "production" && !manifests.kind("Certificate").any(certified) {
                     manifests.get("ExternalSecret", &name)?;
                 }
             }

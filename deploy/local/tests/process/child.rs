@@ -60,9 +60,9 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shixun"));
         command.arg("system").arg("--data").arg(self.folder.path());
         command.args(["--begin", &jiff::Timestamp::from_microsecond(self.begin)?.to_string()]);
-        command.args(["--operator-password", &self.county.password]);
+        command.env("SHIXUN_OPERATOR_PASSWORD", &self.county.password);
         if let Engine::Postgres { url } = &self.engine {
-            command.args(["--database-url", url]);
+            command.env("SHIXUN_DATABASE_URL", url);
         }
         command.envs(environment.iter().copied());
         Process::start(command)

@@ -5,6 +5,7 @@ mod child;
 mod feed;
 mod kill;
 mod resume;
+mod secrets;
 mod seeds;
 mod shutdown;
 mod up;

@@ -103,7 +103,7 @@ fn rehearse(data: &Path, engine: &Engine, seed: &str, errors: &Path) -> anyhow::
     let mut command = Command::new(env!("CARGO_BIN_EXE_shixun"));
     command.args(["rehearse", "--teachers", "60", "--seed", seed, "--data"]).arg(data);
     if let Engine::Postgres { url } = engine {
-        command.args(["--engine", "postgres", "--database-url", url]);
+        command.args(["--engine", "postgres"]).env("SHIXUN_DATABASE_URL", url);
     }
     command.stderr(File::create(errors)?);
     Process::start_into(command, File::create(errors.with_extension("out"))?)
@@ -209,7 +209,7 @@ async fn a_rehearsal_that_is_told_to_end() -> anyhow::Result<()> {
     let (Engine::Postgres { url }, Some(_cluster)) = (&engine, cluster) else { anyhow::bail!("no server") };
     let before = databases(url).await?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_shixun"));
-    command.args(["rehearse", "--teachers", "60", "--engine", "postgres", "--database-url", url]);
+    command.args(["rehearse", "--teachers", "60", "--engine", "postgres"]).env("SHIXUN_DATABASE_URL", url);
     let mut process = Process::start_into(command, File::create(&output)?)?;
     let own = loop {
         let own: Vec<String> = databases(url).await?.into_iter().filter(|name| !before.contains(name)).collect();

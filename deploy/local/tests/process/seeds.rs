@@ -23,7 +23,7 @@ async fn report(engine: &Engine, seed: &str, teachers: &str) -> anyhow::Result<V
     let mut command = Command::new(env!("CARGO_BIN_EXE_shixun"));
     command.args(["rehearse", "--seed", seed, "--teachers", teachers, "--report"]).arg(&file);
     if let Engine::Postgres { url } = engine {
-        command.args(["--engine", "postgres", "--database-url", url]);
+        command.args(["--engine", "postgres"]).env("SHIXUN_DATABASE_URL", url);
     }
     let output = folder.path().join("output");
     let status = Process::start_into(command, File::create(&output)?)?.ended(PATIENCE).await?;

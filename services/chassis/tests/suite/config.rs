@@ -38,13 +38,31 @@ fn every_unknown_key_is_told_with_the_nearest_one() -> anyhow::Result<()> {
     for expected in [
         "unknown key telemetri (TOML file): did you mean telemetry?",
         "unknown key peers.rooster (TOML file): did you mean peers.roster?",
-        "unknown key keys.url (TOML file): there are own, trusted",
+        "unknown key keys.url (TOML file): there are own, reload_seconds, trusted",
         "unknown key server.drain_secondss (TOML file): did you mean server.drain_seconds?",
         "unknown key server.max_conn (TOML file): did you mean server.max_con",
     ] {
         assert!(told.contains(expected), "{expected} is not in: {told}");
     }
     assert_eq!(told.lines().count(), 5, "{told}");
+    Ok(())
+}
+
+/// Passwords of digits, keys in the wrong place, a quotation mark that was forgotten: none is repeated.
+#[test]
+fn no_fault_repeats_what_may_be_secret() -> anyhow::Result<()> {
+    let url = "url = 'sqlite:/data/roster.db'";
+    for (wrong, expected) in [
+        ("url = 74656667", "a number"),
+        ("url = ['74656667']", "a list"),
+        ("url = 'sqlite:x'\nmigrate = '74656667'", "a text"),
+        ("url = 'postgres://u:74656667@db/x", "line 3"),
+    ] {
+        let told = told(&SOUND.replace(url, wrong))?.err().unwrap_or_default();
+        assert!(told.contains(expected) && !told.contains("74656667"), "{wrong}: {told}");
+    }
+    let config = told(&SOUND.replace(url, "url = 'postgres://u:74656667@db/x'"))?.map_err(anyhow::Error::msg)?;
+    assert!(config.database.url.contains("74656667") && !format!("{config:?}").contains("74656667"));
     Ok(())
 }
 
