@@ -32,6 +32,15 @@ const AWAY: Duration = Duration::from_secs(3);
 /// Between two looks at what has not come yet.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// What a server that serves `served` says of itself from the first moment.
+pub(super) async fn begin(health: &HealthReporter, served: &[&'static str]) {
+    health.set_service_status(LIVENESS, Serving).await;
+    health.set_service_status(READINESS, NotServing).await;
+    for service in served.iter().chain([&""]) {
+        health.set_service_status(*service, Serving).await;
+    }
+}
+
 /// Keeps the health of a server that serves `served` and mirrors `sources`, until it ends.
 pub(super) async fn report(
     health: HealthReporter,
@@ -40,11 +49,6 @@ pub(super) async fn report(
     sources: Vec<(&'static str, Peer)>,
     ending: CancellationToken,
 ) {
-    health.set_service_status(LIVENESS, Serving).await;
-    health.set_service_status(READINESS, NotServing).await;
-    for service in served.iter().chain([&""]) {
-        health.set_service_status(*service, Serving).await;
-    }
     tokio::select! {
         () = ready(&db, &sources) => {
             tracing::debug!(service = db.service(), "ready");

@@ -224,7 +224,7 @@ impl Host {
         self.add(ClockServiceServer::new(ClockApi { db: self.db.clone() }));
     }
 
-    pub(super) fn finish(mut self) -> anyhow::Result<Parts> {
+    pub(super) async fn finish(mut self) -> anyhow::Result<Parts> {
         let gates = GateApi { db: self.db.clone(), policy: self.policy, windows: self.windows.clone() };
         self.add(GateServiceServer::new(gates));
         let watch = ChangeApi { db: self.db.clone(), shutdown: self.shutdown.clone() };
@@ -238,6 +238,7 @@ impl Host {
         }
         let (reporter, health_service) = tonic_health::server::health_reporter();
         self.routes.add_service(health_service.clone());
+        health::begin(&reporter, &self.served).await;
         let sources = std::mem::take(&mut self.sources);
         self.spawn(health::report(reporter, self.served.clone(), self.db.clone(), sources, self.shutdown.clone()));
         // Only what is served is listed; the gateway, which passes everything on, lists everything.

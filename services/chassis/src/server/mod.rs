@@ -107,7 +107,7 @@ pub async fn serve<P: Program>(
     let drain = Duration::from_secs(common.server.drain_seconds);
     let bounds = common.server.clone();
     let identity = host.identity();
-    let Parts { routes, health, mut tasks } = host.finish()?;
+    let Parts { routes, health, mut tasks } = host.finish().await?;
 
     let cut = CancellationToken::new();
     let connections = Arc::new(Places::new(CONNECTIONS, bounds.max_connections, KeyValue::new("service", P::NAME)));
