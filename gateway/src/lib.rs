@@ -6,7 +6,7 @@ pub mod edge;
 pub mod sequencer;
 pub mod store;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use proto::gateway::v1::{
     calendar_service_server::CalendarServiceServer, key_service_server::KeyServiceServer,
@@ -24,6 +24,9 @@ pub struct Config {
     /// How long sessions last.
     #[serde(default)]
     pub session: SessionConfig,
+    /// How often somebody may call.
+    #[serde(default)]
+    pub limits: edge::LimitConfig,
     /// How calls are passed on.
     #[serde(default)]
     pub edge: edge::EdgeConfig,
@@ -78,6 +81,9 @@ impl chassis::Program for Gateway {
             refresh_seconds: config.session.refresh_seconds,
         }));
         host.add(KeyServiceServer::new(edge::Keys { identity: host.identity() }));
+        let limits = Arc::new(edge::Limits::new(&config.limits)?);
+        host.spawn(Arc::clone(&limits).forget(host.shutdown()));
+        host.guard(limits);
         host.spawn(edge::purge_expired(host.db(), edge::EVERY, host.shutdown()));
         let mut peers = BTreeMap::new();
         for service in ["roster", "catalog", "enrollment", "credit"] {

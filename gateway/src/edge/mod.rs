@@ -4,9 +4,11 @@ mod expiry;
 mod forward;
 mod help;
 mod keys;
+mod limits;
 mod sessions;
 
 pub use expiry::{EVERY, purge_expired};
 pub use forward::{EdgeConfig, router};
 pub use keys::Keys;
+pub use limits::{LimitConfig, Limits, Rate};
 pub use sessions::Sessions;

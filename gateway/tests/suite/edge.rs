@@ -143,7 +143,7 @@ async fn a_stream_too_many_is_turned_away_until_one_has_ended() -> anyhow::Resul
     let database = databases.first().context("SQLite")?;
     database.db.close().await;
     let house = House::new(&database.url).await?;
-    let gateway = house.gateway_with(gateway::edge::EdgeConfig { streams: 1, ..Default::default() }).await?;
+    let gateway = house.gateway_with(|config| config.edge.streams = 1).await?;
     let upload = |receiver| {
         let (metadata, extensions, ()) = gateway.call(&[Role::SchoolAdmin], ())?.into_parts();
         let request = Request::from_parts(metadata, extensions, ReceiverStream::new(receiver));

@@ -4,6 +4,7 @@ mod fixture;
 
 mod calendars;
 mod edge;
+mod limits;
 mod sequencer;
 mod sessions;
 mod store;

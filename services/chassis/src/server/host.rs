@@ -18,6 +18,7 @@ use tonic::{
 use tower::Service;
 
 use super::{
+    Guard,
     clock_api::ClockApi,
     gate_api::{GateApi, PolicyCheck, WindowCheck},
     health,
@@ -60,6 +61,7 @@ pub struct Host {
     served: Vec<&'static str>,
     policy: Option<PolicyCheck>,
     windows: Option<Arc<dyn WindowCheck>>,
+    guard: Option<Arc<dyn Guard>>,
     fallback: Option<axum::Router>,
     tasks: Vec<JoinHandle<()>>,
     max_message: usize,
@@ -105,6 +107,7 @@ impl Host {
             served: Vec::new(),
             policy: None,
             windows: None,
+            guard: None,
             fallback: None,
             tasks: Vec::new(),
             max_message: config.server.max_message_bytes,
@@ -195,6 +198,15 @@ impl Host {
     /// Has the organisations that windows name checked before a calendar is taken.
     pub fn windows(&mut self, check: impl WindowCheck) {
         self.windows = Some(Arc::new(check));
+    }
+
+    /// Has every call pass a guard first.
+    pub fn guard(&mut self, guard: Arc<dyn Guard>) {
+        self.guard = Some(guard);
+    }
+
+    pub(super) fn guarded(&self) -> Option<Arc<dyn Guard>> {
+        self.guard.clone()
     }
 
     /// Carries out the sequencer's steps.

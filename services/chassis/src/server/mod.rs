@@ -2,6 +2,7 @@
 
 mod clock_api;
 pub(crate) mod gate_api;
+pub mod guard;
 pub mod health;
 mod host;
 mod rules;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
 
 pub use gate_api::WindowCheck;
+pub use guard::Guard;
 pub use host::Host;
 use host::Parts;
 use severable::Severable;
@@ -107,6 +109,7 @@ pub async fn serve<P: Program>(
     let drain = Duration::from_secs(common.server.drain_seconds);
     let bounds = common.server.clone();
     let identity = host.identity();
+    let guard = host.guarded();
     let Parts { routes, health, mut tasks } = host.finish().await?;
 
     let cut = CancellationToken::new();
@@ -129,7 +132,7 @@ pub async fn serve<P: Program>(
             .max_concurrent_streams(bounds.max_concurrent_streams)
             .http2_keepalive_interval(Some(Duration::from_secs(20)))
             .layer(TraceLayer)
-            .layer(rules::RuleLayer::new(identity, env))
+            .layer(rules::RuleLayer::new(identity, env, guard))
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned()),
     );

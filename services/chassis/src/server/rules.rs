@@ -24,7 +24,8 @@ use crate::{
     gates,
     identity::{Identity, Verified},
     peer::SERVICE_HEADER,
-    tls::Caller,
+    server::guard::Guard,
+    tls::Came,
 };
 
 /// Services that every gRPC server offers and no rule of ours is about.
@@ -35,15 +36,16 @@ const HOP: Duration = Duration::from_millis(20);
 const TOO_LATE: Duration = Duration::from_millis(100);
 
 /// See the module.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RuleLayer {
     identity: Identity,
     env: Env,
+    guard: Option<Arc<dyn Guard>>,
 }
 
 impl RuleLayer {
-    pub fn new(identity: Identity, env: Env) -> Self {
-        Self { identity, env }
+    pub fn new(identity: Identity, env: Env, guard: Option<Arc<dyn Guard>>) -> Self {
+        Self { identity, env, guard }
     }
 
     fn admit(&self, request: &http::Request<Body>) -> Result<Option<Admission>, Failure> {
@@ -58,9 +60,16 @@ impl RuleLayer {
         let Some(rule) = &method.rule else {
             return Err(Failure::internal(format!("{path} has no rule")));
         };
+        if let Some(guard) = &self.guard {
+            let from = request.extensions().get::<Came>().and_then(|came| came.from);
+            guard.address(method, from, request.headers())?;
+        }
         let timeout = header(request, "grpc-timeout").and_then(parse_timeout);
         let deadline = timeout.map(|timeout| tokio::time::Instant::now() + timeout.saturating_sub(HOP));
         let actor = self.actor(request, method, rule)?;
+        if let Some(guard) = &self.guard {
+            guard.caller(&actor)?;
+        }
         if !actor.service.is_empty() && method.is_unary() {
             match timeout {
                 None => {
@@ -111,7 +120,7 @@ impl RuleLayer {
 
 /// A service's token is good on that service's own connections alone: who took it from somewhere else has not its certificate.
 fn came_as(request: &http::Request<Body>, service: &str) -> Result<(), Failure> {
-    let caller = request.extensions().get::<Caller>();
+    let caller = request.extensions().get::<Came>().map(|came| &came.caller);
     if caller.is_some_and(|caller| caller.may_be(service)) {
         return Ok(());
     }
@@ -179,7 +188,7 @@ impl<S> Layer<S> for RuleLayer {
 }
 
 /// See [`RuleLayer`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Ruled<S> {
     inner: S,
     rules: RuleLayer,

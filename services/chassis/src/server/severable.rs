@@ -3,6 +3,7 @@
 use std::{
     future::Future as _,
     io,
+    net::IpAddr,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -26,6 +27,11 @@ pub(crate) struct Severable {
 impl Severable {
     pub fn new(connection: TcpStream, cut: &CancellationToken, place: OwnedSemaphorePermit) -> Self {
         Self { connection, cut: Box::pin(cut.clone().cancelled_owned()), _place: place }
+    }
+
+    /// Who is at the other end.
+    pub fn from(&self) -> Option<IpAddr> {
+        self.connection.peer_addr().ok().map(|address| address.ip())
     }
 
     /// Fails once the connection is cut; until then it has the task woken when that happens.

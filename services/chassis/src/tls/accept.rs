@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -34,6 +35,15 @@ impl Caller {
     }
 }
 
+/// Where a call comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Came {
+    /// Who is at the other end.
+    pub caller: Caller,
+    /// His address.
+    pub from: Option<IpAddr>,
+}
+
 /// A connection that calls come by.
 pub(crate) enum Line {
     Clear(Severable),
@@ -59,12 +69,12 @@ fn names(certificate: &CertificateDer<'_>) -> anyhow::Result<Vec<String>> {
 }
 
 impl Connected for Line {
-    type ConnectInfo = Caller;
+    type ConnectInfo = Came;
 
-    fn connect_info(&self) -> Caller {
+    fn connect_info(&self) -> Came {
         match self {
-            Self::Clear(_) => Caller::Unasked,
-            Self::Sealed { caller, .. } => caller.clone(),
+            Self::Clear(connection) => Came { caller: Caller::Unasked, from: connection.from() },
+            Self::Sealed { stream, caller } => Came { caller: caller.clone(), from: stream.get_ref().0.from() },
         }
     }
 }

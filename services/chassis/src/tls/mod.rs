@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use accept::{Caller, Line, accept};
+pub(crate) use accept::{Came, Line, accept};
 pub(crate) use material::Material;
 
 use crate::{
