@@ -23,7 +23,7 @@ use proto::{
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt as _;
 
-use super::{Contact, ContactBook, Fault, check, moved_edges, parse, today, validate};
+use super::{Contact, ContactBook, Fault, check, moved_edges, parse, scope, today, validate};
 use crate::{
     sequencer::{Gated, calendar_steps, plan, record},
     store::{
@@ -100,6 +100,7 @@ fn wire_term(term: &Term) -> pb::Term {
         zone: term.zone.clone(),
         calendar_version: term.calendar_version,
         policy_version: term.policy_version,
+        organization: term.organization.clone(),
     }
 }
 
@@ -137,7 +138,9 @@ async fn create_term(api: &CalendarApi, call: Call<CreateTermRequest>) -> Result
         faults.add("term.zone", "须为 IANA 时区", "must be an IANA zone");
     }
     faults.check()?;
+    let organization = scope::of_new(tx.actor(), &given.name, given.organization)?;
     let term = Term {
+        organization,
         name: given.name,
         display_name: given.display_name,
         zone: given.zone,
@@ -332,6 +335,7 @@ async fn put_calendar(api: &CalendarApi, call: Call<PutCalendarRequest>) -> Resu
     let mut db = api.db.reader();
     let message = &call.message;
     let term = terms::find(&mut db, &message.parent).await?.ok_or_else(|| Failure::not_found(&message.parent))?;
+    scope::runs(&call.admission.actor, &term)?;
     let in_force = terms::calendar_of(&mut db, &term.name, 0).await?;
     let policy = or_in_force(message.policy.clone(), in_force.as_ref());
     let changed = in_force.as_ref().is_none_or(|calendar| calendar.policy != policy);

@@ -6,6 +6,7 @@ mod contact;
 mod contact_book;
 mod document;
 mod fault;
+pub mod scope;
 #[cfg(test)]
 mod tests;
 mod today;

@@ -19,7 +19,13 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::store::steps::{self, Step};
+use crate::{
+    calendar::scope,
+    store::{
+        steps::{self, Step},
+        terms,
+    },
+};
 
 /// `StepService`.
 #[derive(Debug, Clone)]
@@ -150,10 +156,18 @@ async fn follow(
     }
 }
 
+/// The step of a term that the caller runs.
+async fn of_own_term(tx: &mut Tx, name: &str) -> Result<Step, Failure> {
+    let step = steps::find(tx, name).await?.ok_or_else(|| Failure::not_found(name))?;
+    let term = terms::find(tx, &step.term).await?.ok_or_else(|| Failure::not_found(&step.term))?;
+    scope::runs(tx.actor(), &term)?;
+    Ok(step)
+}
+
 async fn retry(api: &StepApi, call: Call<RetryStepRequest>) -> Result<RetryStepResponse, Failure> {
     let mut tx = api.db.begin(&call, Scope::AnyTerm).await?;
     let name = call.message.name;
-    let Some(step) = steps::find(&mut tx, &name).await? else { return Err(Failure::not_found(&name)) };
+    let step = of_own_term(&mut tx, &name).await?;
     if !steps::retry(&mut tx, &name).await? {
         return Err(Failure::state(&name, step.state.as_str_name(), "retry"));
     }
@@ -167,7 +181,7 @@ async fn skip(api: &StepApi, call: Call<SkipStepRequest>) -> Result<SkipStepResp
     let mut faults = Faults::new();
     faults.required("reason", &reason);
     faults.check()?;
-    let Some(step) = steps::find(&mut tx, &name).await? else { return Err(Failure::not_found(&name)) };
+    let step = of_own_term(&mut tx, &name).await?;
     let at = tx.at();
     if !steps::skip(&mut tx, &name, &reason, at).await? {
         return Err(Failure::state(&name, step.state.as_str_name(), "skip"));

@@ -20,6 +20,8 @@ pub struct Term {
     pub policy_version: i64,
     /// What services compare.
     pub gate_version: i64,
+    /// "organizations/…": whose officers run it; empty for any's.
+    pub organization: String,
 }
 
 /// A version of a calendar.
@@ -53,6 +55,7 @@ fn term(row: &Row) -> Result<Term, Failure> {
         calendar_version: row.get("calendar_version")?,
         policy_version: row.get("policy_version")?,
         gate_version: row.get("gate_version")?,
+        organization: row.get("organization")?,
     })
 }
 
@@ -92,9 +95,10 @@ pub async fn list(db: &mut impl Queries, after: &str, limit: usize) -> Result<Ve
 pub async fn insert(tx: &mut Tx, term: &Term) -> Result<bool, Failure> {
     let added = tx
         .execute(
-            "INSERT INTO term (name, display_name, zone, calendar_version, policy_version, gate_version)
-             VALUES ($1, $2, $3, 0, 0, 0) ON CONFLICT DO NOTHING",
-            args![&term.name, &term.display_name, &term.zone],
+            "INSERT INTO term (name, display_name, zone, calendar_version, policy_version, gate_version,
+                organization)
+             VALUES ($1, $2, $3, 0, 0, 0, $4) ON CONFLICT DO NOTHING",
+            args![&term.name, &term.display_name, &term.zone, &term.organization],
         )
         .await?;
     Ok(added == 1)

@@ -6,7 +6,8 @@ use proto::{
     common::v1::{Action, Role},
     gateway::v1::{
         CreateTermRequest, GetCalendarRequest, GetTodayRequest, ListCalendarVersionsRequest, ListStepsRequest,
-        ListTermsRequest, PutCalendarRequest, Step, Term, ValidateCalendarRequest, step::State,
+        ListTermsRequest, PutCalendarRequest, RetryStepRequest, SkipStepRequest, Step, Term, ValidateCalendarRequest,
+        step::State,
     },
 };
 use tonic::{Code, Status};
@@ -345,4 +346,41 @@ async fn a_document_can_be_checked_before_it_is_put() -> anyhow::Result<()> {
     assert!(faults.iter().all(|fault| !fault.zh.is_empty() && !fault.en.is_empty()));
     assert!(gateway.list().await?.is_empty());
     gateway.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_term_is_run_by_its_bureau() -> anyhow::Result<()> {
+    const OWN: &[(Role, &str)] = &[(Role::BureauOfficer, "organizations/own")];
+    const OTHER: &[(Role, &str)] = &[(Role::BureauOfficer, "organizations/other")];
+    for database in databases().await? {
+        database.db.close().await;
+        let house = House::new(&database.url).await?;
+        let gateway = house.gateway().await?;
+        let (mut client, mut steps) = (gateway.calendars()?, gateway.steps()?);
+        let create = |organization: &str| {
+            let (organization, request_id) = (organization.to_owned(), format!("create {organization}"));
+            let (name, zone) = (TERM.to_owned(), "Asia/Shanghai".to_owned());
+            CreateTermRequest { term: Some(Term { name, zone, organization, ..Term::default() }), request_id }
+        };
+        let foreign = client.create_term(gateway.call_as(OTHER, create("organizations/own"))?).await.unwrap_err();
+        assert_eq!(reason(&foreign), "REASON_OUT_OF_SCOPE");
+        // The only bureau of which he is an officer need not be named.
+        let term = client.create_term(gateway.call_as(OWN, create(""))?).await?.into_inner().term.unwrap();
+        assert_eq!(term.organization, "organizations/own");
+        let foreign = client.put_calendar(gateway.call_as(OTHER, version(1, CALENDAR))?).await.unwrap_err();
+        assert_eq!(reason(&foreign), "REASON_OUT_OF_SCOPE");
+        client.put_calendar(gateway.call_as(OWN, version(1, CALENDAR))?).await?;
+        let step = gateway.list().await?.remove(0).name;
+        let skip =
+            |id: &str| SkipStepRequest { name: step.clone(), reason: "unwanted".to_owned(), request_id: id.to_owned() };
+        let foreign = steps.skip_step(gateway.call_as(OTHER, skip("a"))?).await.unwrap_err();
+        assert_eq!(reason(&foreign), "REASON_OUT_OF_SCOPE");
+        let retry = RetryStepRequest { name: step.clone(), request_id: "b".to_owned() };
+        let foreign = steps.retry_step(gateway.call_as(OTHER, retry)?).await.unwrap_err();
+        assert_eq!(reason(&foreign), "REASON_OUT_OF_SCOPE");
+        let own = steps.skip_step(gateway.call_as(OWN, skip("c"))?).await.unwrap_err();
+        assert_eq!(reason(&own), "REASON_STATE_CONFLICT", "nothing of it failed");
+        gateway.end().await?;
+    }
+    Ok(())
 }

@@ -36,7 +36,7 @@ async fn an_account_that_calls_too_often_waits_and_others_do_not() -> anyhow::Re
     let mut get = async |account: &str| {
         let request = GetOrganizationRequest { name: "organizations/a".to_owned() };
         let request =
-            gateway.call_as(account, &[Role::Teacher], request).map_err(|error| Status::internal(error.to_string()))?;
+            gateway.call_by(account, &[Role::Teacher], request).map_err(|error| Status::internal(error.to_string()))?;
         client.get_organization(request).await.map(drop)
     };
     for _ in 0..3 {

@@ -33,6 +33,7 @@ fn term(name: &str) -> Term {
         calendar_version: 0,
         policy_version: 0,
         gate_version: 0,
+        organization: "organizations/county".to_owned(),
     }
 }
 

@@ -49,11 +49,13 @@ impl chassis::Program for Roster {
             bootstrap::run(&service, bootstrap).await?;
         }
         host.windows(api::NamedInWindows { db: host.db() });
+        let coming = service.clone();
         host.add(OrganizationServiceServer::new(service.clone()));
         host.add(TeacherServiceServer::new(service.clone()));
         host.add(AccountServiceServer::new(service));
         host.policy::<policy::Policy>();
         host.steps(api::RosterSteps);
+        host.due(api::Coming(coming));
         Ok(())
     }
 }

@@ -12,7 +12,11 @@ use chassis::{
     CancellationToken, Env, Program,
     identity::{Identity, ensure_key},
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Handle, Runtime},
+    task::JoinHandle,
+};
 
 use super::{
     engine::Engine,
@@ -27,6 +31,9 @@ pub const SERVICES: [&str; 5] = ["roster", "catalog", "enrollment", "credit", "g
 const GATEWAY_ALONE: Duration = Duration::from_secs(2);
 /// Drain of the services after that, in seconds: with the gateway's two, no more than its own drain of three.
 const SERVICES_DRAIN: i64 = 1;
+
+/// How long a service that is cut off gets to let go of its threads.
+const CUT_OFF: Duration = Duration::from_secs(5);
 
 /// Services that are called at another address than their own: something stands before them.
 pub type Detours = BTreeMap<&'static str, SocketAddr>;
@@ -55,12 +62,46 @@ pub struct System {
     launch: Launch,
     reach: Reach,
     parts: BTreeMap<&'static str, Part>,
+    apart: bool,
 }
 
 #[derive(Debug)]
 struct Part {
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
+    runtime: Option<Apart>,
+}
+
+/// A runtime of a service's own, so that it can be cut off with all its tasks.
+#[derive(Debug)]
+struct Apart(Option<Runtime>);
+
+impl Apart {
+    fn new() -> anyhow::Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        Ok(Self(Some(runtime.context("a runtime for a service")?)))
+    }
+
+    /// Drops every task where it waits, with what it holds, and returns when all are gone.
+    async fn cut_off(mut self) -> anyhow::Result<()> {
+        let runtime = self.0.take();
+        let cut = tokio::task::spawn_blocking(move || {
+            if let Some(runtime) = runtime {
+                runtime.shutdown_timeout(CUT_OFF);
+            }
+        });
+        cut.await.context("cutting a service off")?;
+        Ok(())
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        // Nobody may wait for it here.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl System {
@@ -86,7 +127,7 @@ impl System {
         }
         let reach = Reach::new(addresses, identity);
         reach.write(&launch.data)?;
-        let mut system = Self { launch, reach, parts: BTreeMap::new() };
+        let mut system = Self { launch, reach, parts: BTreeMap::new(), apart: false };
         for (service, listener) in listeners {
             system.start_part(service, listener, &Detours::new()).await?;
         }
@@ -104,15 +145,10 @@ impl System {
         let document = self.configuration(service, &url, detours)?;
         let stop = CancellationToken::new();
         let env = Env::rehearsal(self.launch.begin);
-        let task = match service {
-            "roster" => spawn::<roster::Roster>(document, listener, env, &stop)?,
-            "catalog" => spawn::<catalog::Catalog>(document, listener, env, &stop)?,
-            "enrollment" => spawn::<enrollment::Enrollment>(document, listener, env, &stop)?,
-            "credit" => spawn::<credit::Credit>(document, listener, env, &stop)?,
-            "gateway" => spawn::<gateway::Gateway>(document, listener, env, &stop)?,
-            other => anyhow::bail!("there is no service {other}"),
-        };
-        self.parts.insert(service, Part { stop, task });
+        let runtime = if self.apart { Some(Apart::new()?) } else { None };
+        let own = runtime.as_ref().and_then(|Apart(runtime)| runtime.as_ref()).map(Runtime::handle);
+        let task = spawn_on(own, service, document, listener, env, &stop)?;
+        self.parts.insert(service, Part { stop, task, runtime });
         Ok(())
     }
 
@@ -211,6 +247,25 @@ impl System {
         self.wait_ready().await
     }
 
+    /// Has services that are started from now on run apart, so that they can be cut off.
+    pub const fn keep_apart(&mut self) {
+        self.apart = true;
+    }
+
+    /// Cuts a service off that runs apart, as a process that is killed, and starts it again on the same port and database: its
+    /// tasks end where they wait, its connections break, its transactions are lost, nothing is told to anybody.
+    ///
+    /// # Errors
+    /// If it does not run apart; as `start`.
+    pub async fn cut_off(&mut self, service: &'static str) -> anyhow::Result<()> {
+        let part = self.parts.remove(service).with_context(|| format!("there is no service {service}"))?;
+        part.runtime.with_context(|| format!("{service} does not run apart"))?.cut_off().await?;
+        anyhow::ensure!(part.task.await.is_err_and(|error| error.is_cancelled()), "{service} had ended by itself");
+        let address = self.reach.socket(service).context("its address")?;
+        self.start_part(service, TcpListener::bind(address).await?, &Detours::new()).await?;
+        self.wait_ready().await
+    }
+
     /// Ends when any service ends by itself: that is a fault.
     ///
     /// # Errors
@@ -257,6 +312,28 @@ async fn listen(address: SocketAddr, before: Option<SocketAddr>) -> anyhow::Resu
         return Ok(listener);
     }
     TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))
+}
+
+/// Starts a service's production `serve`, on a runtime of its own if it has one.
+fn spawn_on(
+    own: Option<&Handle>,
+    service: &str,
+    document: toml::Table,
+    listener: TcpListener,
+    env: Env,
+    stop: &CancellationToken,
+) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+    // What is spawned from here on, and by it, runs there. A socket belongs to the runtime that opened it.
+    let _there = own.map(Handle::enter);
+    let listener = TcpListener::from_std(listener.into_std()?)?;
+    match service {
+        "roster" => spawn::<roster::Roster>(document, listener, env, stop),
+        "catalog" => spawn::<catalog::Catalog>(document, listener, env, stop),
+        "enrollment" => spawn::<enrollment::Enrollment>(document, listener, env, stop),
+        "credit" => spawn::<credit::Credit>(document, listener, env, stop),
+        "gateway" => spawn::<gateway::Gateway>(document, listener, env, stop),
+        other => anyhow::bail!("there is no service {other}"),
+    }
 }
 
 fn spawn<P: Program>(

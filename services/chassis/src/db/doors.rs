@@ -121,6 +121,14 @@ impl Db {
         Ok(reader)
     }
 
+    /// Opens reading of the service's own: a housekeeping act. No gate decides on it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn read_own(&self) -> Result<Reader, Failure> {
+        self.reader_of(Scope::AnyTerm).await
+    }
+
     /// Opens reading for a batch of calls of one term: admit and recall each by itself.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use proto::common::v1::{AdvanceRequest, AdvanceResponse, clock_service_server::ClockService};
 use tonic::{Request, Response, Status};
 
+use super::due::Carrier;
 use crate::{
     call::{Call, answer},
     db::{Db, Queries, args},
@@ -13,6 +14,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct ClockApi {
     pub db: Db,
+    pub due: Option<Carrier>,
 }
 
 #[tonic::async_trait]
@@ -45,6 +47,9 @@ async fn advance(api: &ClockApi, call: Call<AdvanceRequest>) -> Result<AdvanceRe
     .await?;
     tx.finish().await?;
     let now = clock.advance(to, call.message.running);
+    if let Some(due) = &api.due {
+        due.carry_out().await?;
+    }
     Ok(AdvanceResponse { now: Some(proto::timestamp(now)) })
 }
 

@@ -20,6 +20,7 @@ use tower::Service;
 use super::{
     Guard,
     clock_api::ClockApi,
+    due::{Carrier, Due},
     gate_api::{GateApi, PolicyCheck, WindowCheck},
     health,
     step_api::{StepApi, Steps},
@@ -62,6 +63,7 @@ pub struct Host {
     policy: Option<PolicyCheck>,
     windows: Option<Arc<dyn WindowCheck>>,
     guard: Option<Arc<dyn Guard>>,
+    due: Option<Carrier>,
     fallback: Option<axum::Router>,
     tasks: Vec<JoinHandle<()>>,
     max_message: usize,
@@ -108,6 +110,7 @@ impl Host {
             policy: None,
             windows: None,
             guard: None,
+            due: None,
             fallback: None,
             tasks: Vec::new(),
             max_message: config.server.max_message_bytes,
@@ -215,6 +218,14 @@ impl Host {
         self.add(StepServiceServer::new(api));
     }
 
+    /// Carries out what waits in the database when its day has come.
+    pub fn due(&mut self, due: impl Due) {
+        let carrier = Carrier::new(due);
+        self.due = Some(carrier.clone());
+        let run = carrier.run(self.shutdown.clone());
+        self.spawn(run);
+    }
+
     /// Mirrors a neighbour's facts.
     ///
     /// # Errors
@@ -233,7 +244,7 @@ impl Host {
     }
 
     pub(super) fn add_clock(&mut self) {
-        self.add(ClockServiceServer::new(ClockApi { db: self.db.clone() }));
+        self.add(ClockServiceServer::new(ClockApi { db: self.db.clone(), due: self.due.clone() }));
     }
 
     pub(super) async fn finish(mut self) -> anyhow::Result<Parts> {

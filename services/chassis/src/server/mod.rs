@@ -1,6 +1,7 @@
 //! A server of the house: one way to start it, for every service, in production and in tests.
 
 mod clock_api;
+mod due;
 pub(crate) mod gate_api;
 pub mod guard;
 pub mod health;
@@ -24,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
 
+pub use due::Due;
 pub use gate_api::WindowCheck;
 pub use guard::Guard;
 pub use host::Host;

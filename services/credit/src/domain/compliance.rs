@@ -113,7 +113,9 @@ pub fn of_one(key: &str, policy: &Policy) -> Option<(i64, i64)> {
         CYCLE_360 => (1, policy.cycle_credits.0),
         YEAR_24 => (1, policy.year_each.0),
         YEAR_MEAN_72 => (12, policy.year_mean.0),
-        INTENSIVE_90 | RESTRICTED_ELECTIVE_YEAR | RESTRICTED_ELECTIVE_21 => (1, 1),
+        INTENSIVE_90 | RESTRICTED_ELECTIVE_YEAR => (1, 1),
+        // Of his elapsed years, those with an elective.
+        RESTRICTED_ELECTIVE_21 => (100, policy.restricted_elective_percent),
         MATCH_75 => (100, policy.match_percent),
         _ => return None,
     })

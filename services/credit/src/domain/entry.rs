@@ -73,7 +73,7 @@ pub struct Entry {
     pub reason_text: String,
     /// Version of the policy under which it was entered; 0: none was in force.
     pub policy_version: i64,
-    /// The teacher's school on `effective_on`.
+    /// The teacher's school on `effective_on`, as known when it was entered.
     pub school: String,
 }
 

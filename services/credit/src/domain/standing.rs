@@ -96,7 +96,9 @@ fn of_year(teacher: &Teacher, counted: &[Counted<'_>], year: i16, policy: &Polic
     }
     let in_year: Vec<_> = counted.iter().filter(|counted| counted.entry.effective_on.year() == year).collect();
     for counted in &in_year {
-        let row = rows.entry(&counted.entry.school).or_default();
+        // Where he was by what is known of his moves now; of who had left, where it was entered.
+        let school = Some(teacher.school_on(counted.entry.effective_on)).filter(|school| !school.is_empty());
+        let row = rows.entry(school.unwrap_or(&counted.entry.school)).or_default();
         if policy.is_full_time(&teacher.employment) {
             row.awarded = row.awarded + counted.counted;
         }

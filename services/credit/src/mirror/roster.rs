@@ -1,4 +1,4 @@
-//! From the roster: organisations, and teachers with where they were.
+//! From the roster: organisations, and teachers with where they were, are and will be.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use chassis::{
     changes::decode,
     db::{Rows, Tx},
 };
-use jiff::civil::Date;
+use jiff::civil::{Date, date};
 use proto::{
     common::v1::Change,
-    roster::v1::{OrganizationFacts, TeacherFacts, teacher::Status},
+    roster::v1::{self as roster, OrganizationFacts, TeacherFacts, teacher::Status},
 };
 
 use crate::{
@@ -26,6 +26,9 @@ use crate::{
     },
     wire,
 };
+
+/// The first day of a stay that reaches back without end.
+const BEGINNING: Date = date(1, 1, 1);
 
 /// Mirrors organisations and teachers.
 #[derive(Debug)]
@@ -75,7 +78,12 @@ fn take(kept: &mut BTreeMap<String, Kept>, facts: TeacherFacts, today: Date) {
     let before = kept.remove(&facts.name);
     let on_roster = matches!(facts.status(), Status::Active | Status::OnLeave | Status::Unspecified);
     let (mut stays, told) = before.map(|before| (before.teacher.stays, before.told)).unwrap_or_default();
-    move_to(&mut stays, today, if on_roster { &facts.school } else { "" });
+    if facts.stays.is_empty() {
+        // Told before the roster kept stays: the day of the change is all that is known.
+        move_to(&mut stays, today, if on_roster { &facts.school } else { "" });
+    } else {
+        stays = known_anew(stays, &facts.stays);
+    }
     let leaves = facts
         .leaves
         .iter()
@@ -92,6 +100,26 @@ fn take(kept: &mut BTreeMap<String, Kept>, facts: TeacherFacts, today: Date) {
         profile: Profile { tier: facts.tier, category: facts.category, stages: facts.stages, subjects: facts.subjects },
     };
     kept.insert(facts.name, Kept { teacher, school: facts.school, path: facts.path, told });
+}
+
+/// The stays as they are known now: what is told replaces everything from its first day on, what was before that stays.
+fn known_anew(mut stays: Vec<Stay>, told: &[roster::Stay]) -> Vec<Stay> {
+    let school =
+        |stay: &roster::Stay| if stay.status() == Status::Active { stay.school.clone() } else { String::new() };
+    let told =
+        told.iter().map(|stay| Stay { from_on: wire::day(stay.from_on).unwrap_or(BEGINNING), school: school(stay) });
+    let told: Vec<Stay> = told.collect();
+    let Some(first) = told.first() else { return stays };
+    if let Some(earliest) = stays.first_mut().filter(|_| first.from_on > BEGINNING) {
+        // It reaches back without end, also where it was noted later than a stay that is dated back.
+        earliest.from_on = BEGINNING;
+        stays.retain(|stay| stay.from_on < first.from_on);
+    } else {
+        stays.clear();
+    }
+    stays.extend(told);
+    stays.dedup_by(|later, earlier| later.school == earlier.school);
+    stays
 }
 
 /// From `today` on at `school`: a second move on a day replaces the first.

@@ -174,7 +174,9 @@ pub struct Question<'a> {
     pub met: bool,
 }
 
-/// The teachers to whom a requirement applies, with what they have of it ($3: its key).
+/// The teachers to whom a requirement applies, with what they have of it ($3: its key), or who bring something to its number
+/// without counting themselves: so that the names add up to the number. The mean over elapsed years is of all these years, each
+/// at the school where he was then.
 macro_rules! behind {
     ($select:literal, $rest:literal) => {
         concat!(
@@ -182,16 +184,21 @@ macro_rules! behind {
                 SELECT s.teacher AS teacher,
                     CAST(SUM(CASE $3 WHEN 'cycle_360' THEN s.cycle_awarded WHEN 'year_24' THEN s.year_awarded
                         WHEN 'year_mean_72' THEN s.awarded WHEN 'intensive_90' THEN s.intensive
-                        WHEN 'match_75' THEN s.matched ELSE s.electives END) AS BIGINT) AS numerator,
+                        WHEN 'match_75' THEN s.matched
+                        WHEN 'restricted_elective_21' THEN CASE WHEN s.electives > 0 THEN 1 ELSE 0 END
+                        ELSE s.electives END) AS BIGINT) AS numerator,
                     CAST(SUM(CASE $3 WHEN 'cycle_360' THEN s.cycle_ended WHEN 'intensive_90' THEN s.cycle_ended
                         WHEN 'year_mean_72' THEN s.months WHEN 'match_75' THEN s.participations
                         ELSE s.member END) AS BIGINT) AS denominator
                 FROM standing s
-                WHERE s.year = $1 AND s.school IN (SELECT organization FROM ancestor WHERE ancestor = $2)
+                WHERE s.school IN (SELECT organization FROM ancestor WHERE ancestor = $2)
+                  AND CASE WHEN $3 = 'restricted_elective_21'
+                        THEN s.year BETWEEN $1 - 60 AND $1 AND (s.counts_in >> CAST($1 - s.year AS INTEGER)) & 1 = 1
+                        ELSE s.year = $1 END
                 GROUP BY s.teacher)
              SELECT ",
             $select,
-            " FROM behind WHERE denominator > 0
+            " FROM behind WHERE (denominator > 0 OR numerator > 0)
                AND CASE WHEN numerator * $4 >= denominator * $5 THEN 1 ELSE 0 END = $6 ",
             $rest
         )

@@ -107,8 +107,9 @@ fn read(row: &Row) -> Result<Kept, Failure> {
 
 /// Keeps teachers as the roster describes them now, no teacher twice; their stays too.
 pub async fn put<'a>(tx: &mut Tx, kept: impl Iterator<Item = &'a Kept> + Send) -> Result<(), Failure> {
-    let (mut rows, mut stays) = (Rows::new(), Rows::new());
+    let (mut names, mut rows, mut stays) = (Rows::new(), Rows::new(), Rows::new());
     for Kept { teacher, school, .. } in kept {
+        names.push(row![teacher.name.as_str()]);
         let leaves: Vec<_> = teacher.leaves.iter().map(|leave| (leave.first_on, leave.last_on)).collect();
         rows.push(row![
             teacher.name.as_str(),
@@ -140,11 +141,10 @@ pub async fn put<'a>(tx: &mut Tx, kept: impl Iterator<Item = &'a Kept> + Send) -
             leaves = excluded.leaves, principal_appointed_on = excluded.principal_appointed_on"
     );
     tx.insert(insert, rows).await?;
-    let insert = insert!(
-        "stay",
-        [teacher TEXT, from_on TEXT, school TEXT],
-        "ON CONFLICT (teacher, from_on) DO UPDATE SET school = excluded.school"
-    );
+    // A stay may have been dated back, or not come about.
+    tx.execute("DELETE FROM stay WHERE teacher IN (SELECT value ->> 0 FROM json_each($1))", args![names.json()])
+        .await?;
+    let insert = insert!("stay", [teacher TEXT, from_on TEXT, school TEXT], "");
     tx.insert(insert, stays).await?;
     Ok(())
 }

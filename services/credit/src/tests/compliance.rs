@@ -3,6 +3,12 @@ use proto::credit::v1::{
     TeacherStanding, compliance::State as Standing,
 };
 
+use proptest::{
+    prelude::*,
+    strategy::ValueTree as _,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+
 use super::*;
 use crate::api::compliance;
 
@@ -14,9 +20,20 @@ impl County {
     }
 
     async fn behind(&self, requirement: &str, met: bool, page_size: i32) -> (Vec<TeacherStanding>, i64) {
+        self.behind_of(BUREAU, 2019, requirement, met, page_size).await
+    }
+
+    async fn behind_of(
+        &self,
+        organization: &str,
+        year: i32,
+        requirement: &str,
+        met: bool,
+        page_size: i32,
+    ) -> (Vec<TeacherStanding>, i64) {
         let mut request = ListComplianceTeachersRequest {
-            organization: BUREAU.to_owned(),
-            year: 2019,
+            organization: organization.to_owned(),
+            year,
             requirement: requirement.to_owned(),
             met,
             page_size,
@@ -49,6 +66,16 @@ impl County {
         self.step(Action::RecognizeResults, other, "2019-12-02").await;
         let balance = OpenBalanceRequest { intensive: true, ..self.balance(1, 370, "2018-12-31") };
         self.open(&officer(), balance).await.unwrap();
+    }
+}
+
+/// What names add up to. Of a share of teachers the names themselves are counted.
+fn added_up(key: &str, met: &[TeacherStanding], unmet: &[TeacherStanding]) -> (i64, i64) {
+    let all = || met.iter().chain(unmet);
+    let denominator = all().map(|one| one.denominator).sum();
+    match key {
+        "year_mean_72" | "match_75" | "restricted_elective_21" => (all().map(|one| one.numerator).sum(), denominator),
+        _ => (met.len() as i64, denominator),
     }
 }
 
@@ -105,15 +132,132 @@ async fn the_numbers_of_a_year_and_the_names_behind_them() {
             let (met, count) = county.behind(&requirement.key, true, 2).await;
             let (unmet, others) = county.behind(&requirement.key, false, 1).await;
             assert_eq!((met.len() as i64, unmet.len() as i64), (count, others));
-            let sum: i64 = met.iter().chain(&unmet).map(|behind| behind.numerator).sum();
-            match requirement.key.as_str() {
-                "year_mean_72" | "match_75" => assert_eq!(sum, requirement.numerator, "{}", requirement.key),
-                "restricted_elective_21" => assert_eq!(count, 1),
-                _ => assert_eq!((count, count + others), (requirement.numerator, requirement.denominator)),
-            }
+            assert_eq!(
+                added_up(&requirement.key, &met, &unmet),
+                (requirement.numerator, requirement.denominator),
+                "{}",
+                requirement.key
+            );
         }
+        // One elective in the four elapsed years of the third: 25 %.
+        let (elapsed, _) = county.behind("restricted_elective_21", true, 10).await;
+        assert_eq!((elapsed[0].teacher.as_str(), elapsed[0].numerator, elapsed[0].denominator), ("teachers/3", 1, 4));
         let (short, _) = county.behind("year_24", false, 10).await;
         assert_eq!((short[0].teacher.as_str(), short[0].numerator), ("teachers/3", 2_000));
+    }
+}
+
+/// A teacher with a history, and what he earned.
+#[derive(Debug, Clone)]
+struct Life {
+    entered: i16,
+    /// Full-time, from the first on past probation, at which school.
+    full_time: bool,
+    employed: Option<i16>,
+    school: bool,
+    /// Months of moves and what they lead to: the other school, out of service, or back.
+    moves: Vec<(i16, u8, u8)>,
+    leave: Option<(i16, u8, u8)>,
+    /// Passed results: year, month, whether intensive (else an elective), whether it fits.
+    results: Vec<(i16, u8, bool)>,
+    balance: Option<(i16, i64)>,
+}
+
+fn life() -> impl Strategy<Value = Life> {
+    let year = || 2014_i16..2020;
+    (
+        (2012_i16..2019, any::<bool>(), prop::option::of(2016_i16..2020), any::<bool>()),
+        prop::collection::vec((year(), 1_u8..13, 0_u8..4), 0..4),
+        prop::option::of((year(), 1_u8..13, 1_u8..20)),
+        prop::collection::vec((year(), 1_u8..13, any::<bool>()), 0..6),
+        prop::option::of((year(), 1_i64..400)),
+    )
+        .prop_map(|((entered, full_time, employed, school), moves, leave, results, balance)| Life {
+            entered,
+            full_time,
+            employed,
+            school,
+            moves,
+            leave,
+            results,
+            balance,
+        })
+}
+
+impl Life {
+    fn facts(&self, number: u32) -> TeacherFacts {
+        let school = |other: bool| if other == self.school { SCHOOL_1 } else { SCHOOL_2 };
+        let mut moves = self.moves.clone();
+        moves.sort_unstable();
+        moves.dedup_by_key(|(year, month, _)| (*year, *month));
+        let mut stays = vec![stay("", school(false), Status::Active)];
+        for (year, month, to) in moves {
+            let status = if to == 0 { Status::Retired } else { Status::Active };
+            stays.push(stay(&format!("{year}-{month:02}-01"), school(to > 2), status));
+        }
+        let last = stays.last().unwrap().clone();
+        let tier = if self.school { "novice" } else { "backbone" };
+        let mut facts = teacher(number, &last.school, &format!("{}-09-01", self.entered), tier);
+        facts.employed_on = self.employed.and_then(|year| wire_day(&format!("{year}-09-01")));
+        if !self.full_time {
+            "substitute".clone_into(&mut facts.employment);
+        }
+        facts.leaves.extend(self.leave.map(|(year, month, months)| {
+            let first: Date = format!("{year}-{month:02}-01").parse().unwrap();
+            let last = first.checked_add(jiff::Span::new().months(months)).unwrap();
+            proto::roster::v1::Leave { first_on: Some(first.into()), last_on: Some(last.into()) }
+        }));
+        TeacherFacts { stays, status: last.status, ..facts }
+    }
+}
+
+/// Random people with random histories: for every organisation, year and requirement the names add up to the number.
+#[tokio::test]
+async fn the_names_add_up_to_the_numbers() {
+    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[13; 32]));
+    let lives = prop::collection::vec(life(), 40).new_tree(&mut runner).unwrap().current();
+    for county in counties().await {
+        let numbered = || (10_u32..).zip(&lives);
+        let facts: Vec<_> = numbered().map(|(number, life)| change("2019-06-18", &life.facts(number))).collect();
+        county.told(&RosterMirror, &facts).await;
+        let mut results = Vec::new();
+        for (number, life) in numbered() {
+            for (one, (year, month, intensive)) in life.results.iter().enumerate() {
+                let (project, base) = if *intensive { (1, 96) } else { (2, 30) };
+                let selection = number * 100 + u32::try_from(one).unwrap();
+                let passed = result(selection, number, project, base, State::Passed);
+                let effective_on = wire_day(&format!("{year}-{month:02}-15"));
+                results.push(change("2019-12-01", &ResultFacts { effective_on, ..passed }));
+            }
+            if let Some((year, credits)) = life.balance {
+                let balance = county.balance(number, credits, &format!("{year}-03-03"));
+                // Before his platform entry there is none.
+                let _ = county.open(&officer(), OpenBalanceRequest { intensive: credits > 200, ..balance }).await;
+            }
+        }
+        let other = "terms/2019-autumn/projects/2/classes/1";
+        results.extend([change("2019-12-01", &confirmed(CLASS, 1)), change("2019-12-01", &confirmed(other, 1))]);
+        county.told(&EnrollmentMirror, &results).await;
+        for class in [CLASS, other] {
+            county.step(Action::RecognizeResults, class, "2019-12-02").await;
+        }
+        let mut applicable = std::collections::BTreeMap::<String, usize>::new();
+        for organization in [BUREAU, DISTRICT, SCHOOL_1, SCHOOL_2] {
+            for year in 2015..2021 {
+                let found = county.compliance(organization, year).await.unwrap().compliance.unwrap();
+                for requirement in found.requirements {
+                    let key = requirement.key.as_str();
+                    let (met, count) = county.behind_of(organization, year, key, true, 7).await;
+                    let (unmet, others) = county.behind_of(organization, year, key, false, 50).await;
+                    assert_eq!((met.len() as i64, unmet.len() as i64), (count, others));
+                    let expected = (requirement.numerator, requirement.denominator);
+                    assert_eq!(added_up(key, &met, &unmet), expected, "{key} of {organization} in {year}");
+                    let both = requirement.applicable && requirement.numerator < requirement.denominator;
+                    *applicable.entry(requirement.key).or_default() += usize::from(both || key == "year_mean_72");
+                }
+            }
+        }
+        assert!(applicable.len() == 7 && applicable.values().all(|times| *times > 5), "{applicable:?}");
     }
 }
 
@@ -184,6 +328,64 @@ async fn past_years_stay_with_the_old_school() {
         retired.status = Status::Retired.into();
         county.told(&RosterMirror, &[change("2020-01-06", &retired)]).await;
         assert_eq!(county.compliance(SCHOOL_1, 2019).await.unwrap().compliance.unwrap(), before);
+    }
+}
+
+fn stay(from_on: &str, school: &str, status: Status) -> proto::roster::v1::Stay {
+    proto::roster::v1::Stay { from_on: wire_day(from_on), school: school.to_owned(), status: status.into() }
+}
+
+impl County {
+    /// The person-months of a school in a year.
+    async fn months(&self, school: &str, year: i32) -> i64 {
+        let found = self.compliance(school, year).await.unwrap().compliance.unwrap();
+        numbers(&found, "year_mean_72").3
+    }
+}
+
+#[tokio::test]
+async fn a_transfer_that_is_dated_back_counts_from_its_day() {
+    for county in counties().await {
+        county.play().await;
+        let past = county.compliance(SCHOOL_1, 2018).await.unwrap();
+        let of_2019 = async |school: &str| {
+            let found = county.compliance(school, 2019).await.unwrap().compliance.unwrap();
+            let (_, _, awarded, months) = numbers(&found, "year_mean_72");
+            (found.teachers, awarded, months)
+        };
+        assert_eq!((of_2019(SCHOOL_1).await, of_2019(SCHOOL_2).await), ((2, 19_200, 24), (1, 2_000, 12)));
+        let stays = vec![stay("", SCHOOL_1, Status::Active), stay("2019-03-01", SCHOOL_2, Status::Active)];
+        let moved = TeacherFacts { stays, ..teacher(1, SCHOOL_2, "2014-09-01", "novice") };
+        for _ in 0..2 {
+            county.told(&RosterMirror, &[change("2019-09-10", &moved)]).await;
+            // January and February at the old school; what he earned in November counts at the new one.
+            assert_eq!((of_2019(SCHOOL_1).await, of_2019(SCHOOL_2).await), ((1, 9_600, 14), (2, 11_600, 22)));
+            assert_eq!(county.compliance(SCHOOL_1, 2018).await.unwrap(), past, "past years stay with the old school");
+        }
+        // Told by a roster that kept no earlier stays: those that are known here stay.
+        let stays = vec![stay("2019-10-01", SCHOOL_1, Status::Active)];
+        let back = TeacherFacts { stays, ..teacher(1, SCHOOL_1, "2014-09-01", "novice") };
+        county.told(&RosterMirror, &[change("2019-10-02", &back)]).await;
+        assert_eq!((of_2019(SCHOOL_1).await.2, of_2019(SCHOOL_2).await.2), (2 + 3 + 12, 7 + 12));
+        assert_eq!(county.compliance(SCHOOL_1, 2018).await.unwrap(), past);
+    }
+}
+
+#[tokio::test]
+async fn a_retirement_that_is_recorded_ahead_counts_from_its_day() {
+    for county in counties().await {
+        let in_service = teacher(1, SCHOOL_1, "2014-09-01", "novice");
+        let stays = vec![stay("", SCHOOL_1, Status::Active), stay("2020-06-30", SCHOOL_1, Status::Retired)];
+        let retiring = TeacherFacts { stays, ..in_service.clone() };
+        county.told(&RosterMirror, &[change("2019-09-10", &retiring)]).await;
+        assert_eq!((county.months(SCHOOL_1, 2019).await, county.months(SCHOOL_1, 2020).await), (24, 12 + 6));
+        // Taken back, and recorded anew for the day itself.
+        let stays = vec![stay("", SCHOOL_1, Status::Active)];
+        county.told(&RosterMirror, &[change("2019-09-11", &TeacherFacts { stays, ..in_service })]).await;
+        assert_eq!(county.months(SCHOOL_1, 2020).await, 24);
+        let retired = TeacherFacts { status: Status::Retired.into(), ..retiring };
+        county.told(&RosterMirror, &[change("2020-06-30", &retired)]).await;
+        assert_eq!((county.months(SCHOOL_1, 2019).await, county.months(SCHOOL_1, 2020).await), (24, 12 + 6));
     }
 }
 

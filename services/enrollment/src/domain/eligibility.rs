@@ -78,8 +78,13 @@ pub fn refusals(case: &Case<'_>) -> Vec<Ground> {
             grounds.push(Ground::new(Reason::SessionsOverlap).with("other", &other.project));
         }
     }
-    if project.active().next().is_some() && !can_attend_beside_leave(teacher, project, "", case.zone) {
-        grounds.push(Ground::new(Reason::OnLeave));
+    match kept_away(teacher, project, "", case.zone) {
+        None => {}
+        Some(status) if status.is_gone() => {
+            grounds.push(Ground::new(Reason::LeavesBefore).with("status", status.word()));
+        }
+        Some(_) if project.active().next().is_some() => grounds.push(Ground::new(Reason::OnLeave)),
+        Some(_) => {}
     }
     if policy.structure.consequence == Consequence::Block {
         grounds.extend(deviations(case));
@@ -181,19 +186,34 @@ pub fn can_attend_both(project: &Project, other: &Project, placed: &str) -> bool
     mine.any(|class| theirs.iter().any(|other| !class.overlaps(other)))
 }
 
-/// Whether some class (the placed one, if there is one) lies outside the teacher's leaves.
+/// What keeps the teacher from every class (from the placed one, if there is one): that he is gone by then, or on leave.
 #[must_use]
-pub fn can_attend_beside_leave(teacher: &Teacher, project: &Project, placed: &str, zone: &TimeZone) -> bool {
-    if teacher.leaves.is_empty() {
-        return true;
+pub fn kept_away(teacher: &Teacher, project: &Project, placed: &str, zone: &TimeZone) -> Option<Status> {
+    let free = |absent: &dyn Fn(Date) -> bool| project.possible(placed).any(|class| !class.any_day(zone, absent));
+    let by_then = || project.possible(placed).find_map(|class| class.first_day(zone, |day| teacher.gone_on(day)));
+    if !teacher.gone.is_empty()
+        && !free(&|day| teacher.gone_on(day).is_some())
+        && let Some(gone) = by_then()
+    {
+        return Some(gone);
     }
-    project.possible(placed).any(|class| !class.any_day(zone, |day| teacher.on_leave(day)))
+    if teacher.leaves.is_empty() || free(&|day| teacher.on_leave(day) || teacher.gone_on(day).is_some()) {
+        return None;
+    }
+    Some(Status::OnLeave)
+}
+
+/// Whether who is gone was there for all sessions of some class (of the placed one, if there is one): what he did stands.
+#[must_use]
+pub fn attended_before(teacher: &Teacher, project: &Project, placed: &str, zone: &TimeZone) -> bool {
+    let over = |class: &Class| !class.sessions.is_empty() && !class.any_day(zone, |day| teacher.gone_on(day).is_some());
+    !teacher.gone.is_empty() && project.possible(placed).any(over)
 }
 
 /// Whether a selection that is over can come back: only into a project that is held, for a teacher who can come.
 ///
 /// # Errors
-/// `PROJECT_NOT_OPEN`, `TEACHER_NOT_ACTIVE`, `ON_LEAVE`.
+/// `PROJECT_NOT_OPEN`, `TEACHER_NOT_ACTIVE`, `LEAVES_BEFORE`, `ON_LEAVE`.
 pub fn can_come_back(project: &Project, teacher: Option<&Teacher>, zone: &TimeZone) -> Result<(), Ground> {
     if !project.open || project.active().next().is_none() {
         return Err(Ground::new(Reason::ProjectNotOpen).with("project", &project.name));
@@ -202,7 +222,11 @@ pub fn can_come_back(project: &Project, teacher: Option<&Teacher>, zone: &TimeZo
     if teacher.status.is_gone() {
         return Err(Ground::new(Reason::TeacherNotActive).with("status", teacher.status.word()));
     }
-    if can_attend_beside_leave(teacher, project, "", zone) { Ok(()) } else { Err(Ground::new(Reason::OnLeave)) }
+    match kept_away(teacher, project, "", zone) {
+        None => Ok(()),
+        Some(status) if status.is_gone() => Err(Ground::new(Reason::LeavesBefore).with("status", status.word())),
+        Some(_) => Err(Ground::new(Reason::OnLeave)),
+    }
 }
 
 /// Whether a selection in this state is one of the round's, for "who has not selected".

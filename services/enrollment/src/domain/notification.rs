@@ -88,6 +88,10 @@ kinds! {
     Retired = "roster_retired", "已登记您退休。", "Your retirement was recorded.";
     /// A status event.
     Departed = "roster_departed", "已登记您离职。", "Your departure was recorded.";
+    /// A status event of a day to come.
+    EventComing = "roster_event_coming", "已登记您的任职变动，自 {effective_on} 起生效；此前一切照旧。", "A change of your employment was recorded; it takes effect on {effective_on}, and until then all is as it was.";
+    /// It was taken back.
+    EventWithdrawn = "roster_event_withdrawn", "此前登记的您的任职变动已撤回。", "The change of your employment that was recorded was taken back.";
     /// Nothing selected yet.
     Urged = "urged", "您在第 {round} 轮尚未选课，请尽快选报。", "You have not selected anything in round {round} yet.";
     /// The bar is lifted.
@@ -166,6 +170,8 @@ impl Kind {
             "returned" => Self::Returned,
             "retired" => Self::Retired,
             "departed" => Self::Departed,
+            "transfer_coming" | "return_coming" | "retirement_coming" | "departure_coming" => Self::EventComing,
+            "event_withdrawn" => Self::EventWithdrawn,
             // Created, moved with his school, asked by himself, or dead.
             _ => return None,
         })

@@ -65,6 +65,12 @@ impl Class {
         self.sessions.iter().any(|(start, end)| absent(day(*start)) || absent(day(end.saturating_sub(1))))
     }
 
+    /// What `of` says of the first day of a session that it says something of.
+    pub fn first_day<T>(&self, zone: &TimeZone, of: impl Fn(Date) -> Option<T>) -> Option<T> {
+        let day = |at: i64| proto::jiff_instant(at).to_zoned_datetime(zone.clone()).date();
+        self.sessions.iter().find_map(|(start, end)| of(day(*start)).or_else(|| of(day(end.saturating_sub(1)))))
+    }
+
     /// Start of the first session.
     #[must_use]
     pub fn starts(&self) -> Option<i64> {

@@ -66,17 +66,40 @@ pub struct Teacher {
     pub joined_on: Option<Date>,
     /// Approved leaves, both days inclusive; an open leave has no last day.
     pub leaves: Vec<(Date, Option<Date>)>,
+    /// When he is gone, past and to come, both days inclusive, and as what.
+    pub gone: Vec<Absence>,
+}
+
+/// Days on which a teacher is retired, departed or deceased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Absence {
+    /// First day.
+    pub first_on: Date,
+    /// Last day; none for good.
+    pub last_on: Option<Date>,
+    /// As what.
+    pub status: Status,
 }
 
 impl Teacher {
-    /// Employment on a day: leaves begin and end by themselves.
+    /// Employment on a day: leaves begin and end by themselves, a retirement that is recorded comes by itself.
     #[must_use]
     pub fn status_on(&self, day: Date) -> Status {
+        if let Some(gone) = self.gone_on(day) {
+            return gone;
+        }
         match self.status {
             Status::Active | Status::OnLeave if self.on_leave(day) => Status::OnLeave,
             Status::OnLeave => Status::Active,
             other => other,
         }
+    }
+
+    /// As what he is gone on the day, if he is.
+    #[must_use]
+    pub fn gone_on(&self, day: Date) -> Option<Status> {
+        let covers = |absence: &&Absence| absence.first_on <= day && absence.last_on.is_none_or(|last| day <= last);
+        self.gone.iter().find(covers).map(|absence| absence.status)
     }
 
     /// Whether a leave covers the day.

@@ -1,7 +1,8 @@
 //! The roster: teachers, organisations, accounts.
 //!
-//! Retirement, departure and death cancel a teacher's live selections; so does a leave that overlaps the sessions; a transfer
-//! takes what waits for review to the new school. None of these counts as a withdrawal. What others did to a teacher's entry is
+//! Retirement, departure and death cancel a teacher's live selections, but for classes that were over by their day; when they
+//! are recorded before their day, only what reaches to it. So does a leave that overlaps the sessions; a transfer takes what
+//! waits for review to the new school, on its day. None of these counts as a withdrawal. What others did to a teacher's entry is
 //! told to him.
 
 use std::collections::BTreeMap;
@@ -17,7 +18,12 @@ use super::{
     told::{self, Told},
 };
 use crate::{
-    domain::{Event, Selection, State, Teacher, desk::Why, eligibility::can_attend_beside_leave},
+    domain::{
+        Event, Selection, State, Teacher,
+        desk::Why,
+        eligibility::{attended_before, kept_away},
+        teacher::Status,
+    },
     store::{catalog, desk as store, facts, roster, selections},
 };
 
@@ -54,8 +60,7 @@ impl chassis::Mirror for RosterMirror {
         roster::lock(tx, &names).await?;
         let selecting = roster::selecting(tx, &names).await?;
         let mut before = roster::facts(tx, &renewed).await?;
-        let mut leaves: BTreeMap<String, _> =
-            roster::teachers(tx, &selecting).await?.into_iter().map(|(name, known)| (name, known.leaves)).collect();
+        let mut known = roster::teachers(tx, &selecting).await?;
         let mut told = Told::default();
         let mut others = BTreeMap::new();
         for (change, facts) in teachers {
@@ -73,10 +78,13 @@ impl chassis::Mirror for RosterMirror {
             let live = selections::live_of(tx, &facts.name).await?;
             roster::put_teachers(tx, [&facts]).await?;
             let teacher = facts::teacher(facts)?;
-            let known = leaves.insert(teacher.name.clone(), teacher.leaves.clone());
+            let known = known.insert(teacher.name.clone(), teacher.clone());
             // A place that he has in spite of a leave was given knowingly: only another leave takes it.
-            let leaves_moved = known.is_none_or(|known| known != teacher.leaves);
-            follow(tx, &teacher, &live, leaves_moved).await?;
+            let moved = Moved {
+                leaves: known.as_ref().is_none_or(|known| known.leaves != teacher.leaves),
+                gone: known.is_none_or(|known| known.gone != teacher.gone),
+            };
+            follow(tx, &teacher, &live, moved).await?;
         }
         roster::put_teachers(tx, others.values()).await?;
         roster::put_accounts(tx, accounts.values()).await?;
@@ -84,15 +92,22 @@ impl chassis::Mirror for RosterMirror {
     }
 }
 
+/// What is new of when a teacher is away.
+#[derive(Debug, Clone, Copy)]
+struct Moved {
+    leaves: bool,
+    gone: bool,
+}
+
 /// What a teacher's new facts mean for his live selections, term by term.
-async fn follow(tx: &mut Tx, teacher: &Teacher, live: &[Selection], leaves_moved: bool) -> Result<(), Failure> {
+async fn follow(tx: &mut Tx, teacher: &Teacher, live: &[Selection], moved: Moved) -> Result<(), Failure> {
     let mut by_term: BTreeMap<String, Vec<&Selection>> = BTreeMap::new();
     for selection in live {
         let term = chassis::db::Scope::of_name(&selection.name).term();
         by_term.entry(term.to_owned()).or_default().push(selection);
     }
     for (term, live) in by_term {
-        if !concerns(tx, &term, teacher, &live, leaves_moved).await? {
+        if !concerns(tx, &term, teacher, &live, moved).await? {
             continue;
         }
         let mut desk = desk(tx, &term, &live).await?;
@@ -105,13 +120,15 @@ async fn follow(tx: &mut Tx, teacher: &Teacher, live: &[Selection], leaves_moved
         for name in names {
             let Some(selection) = desk.selections.get(&name) else { continue };
             let project = desk.projects.get(&selection.project);
-            let away = leaves_moved
-                && project.is_some_and(|project| !can_attend_beside_leave(teacher, project, &selection.class, &zone));
+            let away = project.and_then(|project| kept_away(teacher, project, &selection.class, &zone));
+            let away = away.filter(|status| if status.is_gone() { moved.gone } else { moved.leaves });
+            let over = project.is_some_and(|project| attended_before(teacher, project, &selection.class, &zone));
             let moves = selection.state == State::Submitted && selection.school != teacher.school;
-            if teacher.status.is_gone() {
+            if teacher.status.is_gone() && !over {
                 desk.apply(&name, Event::Cancel, &Why::coded(teacher.status.word()))?;
-            } else if away && selection.state != State::Attended {
-                desk.apply(&name, Event::Cancel, &Why::coded("leave"))?;
+            } else if let Some(status) = away.filter(|_| selection.state != State::Attended) {
+                let reason = if status == Status::OnLeave { "leave" } else { status.word() };
+                desk.apply(&name, Event::Cancel, &Why::coded(reason))?;
             } else if moves {
                 let moved = Selection { school: teacher.school.clone(), ..selection.clone() };
                 desk.rewrite("transferred", None, moved);
@@ -128,7 +145,7 @@ async fn concerns(
     term: &str,
     teacher: &Teacher,
     live: &[&Selection],
-    leaves_moved: bool,
+    moved: Moved,
 ) -> Result<bool, Failure> {
     if teacher.status.is_gone() {
         return Ok(true);
@@ -136,7 +153,7 @@ async fn concerns(
     if live.iter().any(|selection| selection.state == State::Submitted && selection.school != teacher.school) {
         return Ok(true);
     }
-    if teacher.leaves.is_empty() || !leaves_moved {
+    if !moved.leaves && !moved.gone || teacher.leaves.is_empty() && teacher.gone.is_empty() {
         return Ok(false);
     }
     let zone = tx.gates_of(term).await?.zone().clone();
@@ -144,6 +161,6 @@ async fn concerns(
     let projects = catalog::projects(tx, &names).await?;
     Ok(live.iter().any(|selection| {
         let project = projects.get(&selection.project);
-        project.is_some_and(|project| !can_attend_beside_leave(teacher, project, &selection.class, &zone))
+        project.is_some_and(|project| kept_away(teacher, project, &selection.class, &zone).is_some())
     }))
 }

@@ -8,7 +8,7 @@ use chassis::{Failure, db::Tx};
 use proto::{
     common::v1::Change,
     credit::v1::{Entry, entry},
-    roster::v1::TeacherFacts,
+    roster::v1::{Stay, TeacherFacts, teacher::Status},
 };
 
 use crate::{
@@ -33,7 +33,8 @@ impl Told {
             verb => Kind::of_roster(verb),
         };
         let Some(kind) = kind.filter(|_| is_anothers(change, &facts.account)) else { return };
-        let metadata = [("school", facts.school.as_str()), ("reason", &change.reason)];
+        let day = if kind == Kind::EventComing { coming_day(&change.verb, facts) } else { String::new() };
+        let metadata = [("school", facts.school.as_str()), ("reason", &change.reason), ("effective_on", &day)];
         self.note(change, kind, &facts.account, &facts.name, &metadata);
     }
 
@@ -94,6 +95,19 @@ fn of_entry(told: &Entry) -> Option<Kind> {
         // The result from which it comes was told.
         entry::Kind::Project | entry::Kind::OpeningBalance | entry::Kind::Unspecified => None,
     }
+}
+
+/// The day of what waits; of several of a kind, the last.
+fn coming_day(verb: &str, facts: &TeacherFacts) -> String {
+    let is_it = |earlier: &Stay, later: &Stay| match verb {
+        "transfer_coming" => later.school != earlier.school,
+        "retirement_coming" => later.status() == Status::Retired,
+        "departure_coming" => later.status() == Status::Departed,
+        _ => later.status() == Status::Active && earlier.status() != Status::Active,
+    };
+    let mut stays = facts.stays.iter().zip(facts.stays.iter().skip(1));
+    let coming = stays.rfind(|(earlier, later)| is_it(earlier, later));
+    coming.map(|(_, later)| proto::date_text(later.from_on.as_ref())).unwrap_or_default()
 }
 
 /// What a person entered of a teacher, without what follows from the day, the school's place or his account.

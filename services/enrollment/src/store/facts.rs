@@ -7,24 +7,24 @@ use proto::{
 };
 
 use crate::domain::{
-    Class, Project, Teacher, allocation::Allocation, audience::Audience, structure::Kind, teacher::Status,
+    Class, Project, Teacher,
+    allocation::Allocation,
+    audience::Audience,
+    structure::Kind,
+    teacher::{Absence, Status},
 };
 
 /// A teacher out of the roster's facts.
 pub fn teacher(facts: TeacherFacts) -> Result<Teacher, Failure> {
-    let status = match facts.status() {
-        teacher::Status::Active | teacher::Status::Unspecified => Status::Active,
-        teacher::Status::OnLeave => Status::OnLeave,
-        teacher::Status::Retired => Status::Retired,
-        teacher::Status::Departed => Status::Departed,
-        teacher::Status::Deceased => Status::Deceased,
-    };
+    let status = status(facts.status());
+    let gone = gone(&facts)?;
     let leaves = facts.leaves.iter().filter_map(|leave| {
         let first = day(leave.first_on).transpose()?;
         Some(first.and_then(|first| Ok((first, day(leave.last_on)?))))
     });
     Ok(Teacher {
         leaves: leaves.collect::<Result<_, _>>()?,
+        gone,
         joined_on: day(facts.joined_on)?,
         name: facts.name,
         account: facts.account,
@@ -36,6 +36,30 @@ pub fn teacher(facts: TeacherFacts) -> Result<Teacher, Failure> {
         subjects: facts.subjects,
         status,
     })
+}
+
+const fn status(wire: teacher::Status) -> Status {
+    match wire {
+        teacher::Status::Active | teacher::Status::Unspecified => Status::Active,
+        teacher::Status::OnLeave => Status::OnLeave,
+        teacher::Status::Retired => Status::Retired,
+        teacher::Status::Departed => Status::Departed,
+        teacher::Status::Deceased => Status::Deceased,
+    }
+}
+
+/// The stays out of service: each lasts until the eve of the next.
+fn gone(facts: &TeacherFacts) -> Result<Vec<Absence>, Failure> {
+    let mut gone = Vec::new();
+    for (number, stay) in facts.stays.iter().enumerate() {
+        let next = facts.stays.get(number.saturating_add(1)).and_then(|next| next.from_on);
+        let last_on = day(next)?.and_then(|next| next.yesterday().ok());
+        let status = status(stay.status());
+        if let Some(first_on) = day(stay.from_on)?.filter(|_| status.is_gone()) {
+            gone.push(Absence { first_on, last_on, status });
+        }
+    }
+    Ok(gone)
 }
 
 /// A project out of the catalog's facts.

@@ -44,7 +44,7 @@ pub async fn facts(db: &mut impl Queries, names: &BTreeSet<String>) -> Result<BT
     held.collect()
 }
 
-/// Condition on a teacher `t`: in service and not on leave on the day in a parameter.
+/// Condition on a teacher `t`: in service on the day in a parameter, not on leave, and not gone by then.
 macro_rules! active_on {
     ($today:literal) => {
         concat!(
@@ -155,6 +155,12 @@ pub async fn put_teachers(tx: &mut Tx, facts: impl IntoIterator<Item = &TeacherF
         let mut away = Rows::new();
         for (first, last) in &teacher.leaves {
             away.push(row![first.to_string(), last.map(|last| last.to_string()).unwrap_or_default()]);
+        }
+        for absence in &teacher.gone {
+            away.push(row![
+                absence.first_on.to_string(),
+                absence.last_on.map(|last| last.to_string()).unwrap_or_default()
+            ]);
         }
         let away = away.json();
         rows.push(row![teacher.name, teacher.school, teacher.account, status.word(), joined_on, bytes, away]);

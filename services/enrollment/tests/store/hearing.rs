@@ -68,6 +68,20 @@ pub async fn what_others_did_to_the_roster_is_told(db: &Db, term: &str) {
         assert_eq!(one.metadata.get("reason").map_or("", String::as_str), why);
         assert!(!one.zh.contains('{') && !one.en.contains('{'), "{one:?}");
     }
+    // What waits for its day is told with the day.
+    let mut waiting = facts.clone();
+    let first_on = "2019-10-01".parse::<jiff::civil::Date>().ok().map(Into::into);
+    let stay =
+        |from_on, school: &str| Stay { from_on, school: school.to_owned(), status: teacher::Status::Active.into() };
+    waiting.stays = vec![stay(None, SCHOOL), stay(first_on, OTHER)];
+    world.mirror(&RosterMirror, &[by("accounts/admin", "transfer_coming", "", of(&waiting))]).await;
+    world.mirror(&RosterMirror, &[by("accounts/admin", "event_withdrawn", "", of(&facts))]).await;
+    let told = news(&world, "t1").await;
+    assert_eq!(
+        told.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>(),
+        ["roster_event_coming", "roster_event_withdrawn"]
+    );
+    assert!(told[0].zh.contains("2019-10-01") && told[0].en.contains("2019-10-01"), "{told:?}");
     let silent = [
         ("accounts/t1", "updated", "", "his own act"),
         ("accounts/t1", "correction_requested", "", "his own request"),

@@ -30,7 +30,7 @@ use proto::{
         review_service_server::ReviewService as _, selection, selection_service_server::SelectionService as _,
         training_service_server::TrainingService as _,
     },
-    roster::v1::{Leave, teacher},
+    roster::v1::{Leave, Stay, TeacherFacts, teacher},
 };
 use support::{
     CONFIRMATION_1, DAY, Menu, OPENS, OTHER, REVIEW_1, REVIEW_2, SCHOOL, SELECTION_1, SELECTION_2, TRAINING, World,
@@ -77,6 +77,7 @@ on_both_engines!(
     reviewing::transferred_from_a_supplementary_review,
     reviewing::round_two,
     leaving::leave_by_the_day,
+    leaving::gone_by_the_day,
     hearing::what_others_did_to_the_roster_is_told,
     hearing::a_file_tells_whom_it_changed,
     hearing::credit_by_hand_is_told,

@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 use proto::{
     common::v1::RoleGrant,
-    roster::v1::{AccountFacts, Leave, OrganizationFacts, RoleHeld, TeacherFacts},
+    roster::v1::{AccountFacts, Leave, OrganizationFacts, RoleHeld, Stay, TeacherFacts},
 };
 
 use crate::{
@@ -31,6 +31,12 @@ pub fn teacher(teacher: &Teacher, path: &[String], today: Date) -> TeacherFacts 
     let code = |field| teacher.entry.get(field).to_owned();
     let list = |field| codes_of(teacher.entry.get(field)).map(str::to_owned).collect();
     let day = |field| teacher.entry.day(field).map(Into::into);
+    let stays = teacher.career().foreseen().stays.into_iter();
+    let stay = |stay: domain::career::Stay| Stay {
+        from_on: stay.from_on.map(Into::into),
+        school: stay.school,
+        status: stay.standing.into(),
+    };
     TeacherFacts {
         name: teacher.name.clone(),
         school: teacher.school.clone(),
@@ -57,6 +63,7 @@ pub fn teacher(teacher: &Teacher, path: &[String], today: Date) -> TeacherFacts 
         sex: code(Field::Sex),
         birth_year: teacher.birth_year.into(),
         principal_appointed_on: day(Field::PrincipalAppointedOn),
+        stays: stays.map(stay).collect(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod appointments;
+mod coming;
 pub(crate) mod facts;
 mod import;
 mod organizations;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use chassis::{Failure, Faults, db::Db, gates::TermGates};
 use jiff::{civil::Date, tz::TimeZone};
 
+pub use coming::Coming;
 pub use steps::RosterSteps;
 pub use windows::NamedInWindows;
 

@@ -4,11 +4,14 @@ use chassis::{
     Call, Failure, Faults,
     db::{Record, Scope, Tx},
 };
+use jiff::civil::Date;
 use proto::{
+    Held,
     common::v1::Role,
     roster::v1::{
         ListStatusEventsRequest, ListStatusEventsResponse, RecordStatusEventRequest, RecordStatusEventResponse,
-        account::State, status_event::Kind,
+        WithdrawStatusEventRequest, WithdrawStatusEventResponse, account,
+        status_event::{Kind, State},
     },
 };
 
@@ -20,11 +23,12 @@ use super::{
 use crate::{
     domain::{
         account::RoleHeld,
+        career::{self, Career, Event, Refusal},
         fault::{Defect, Fault},
         field::Field,
         organization::Organization,
         scope,
-        status::{Event, Refusal, apply, needs_bureau},
+        status::needs_bureau,
         teacher::Teacher,
     },
     store::{
@@ -53,54 +57,119 @@ pub async fn record(
 
     let mut tx = service.db.begin(&call, Scope::AnyTerm).await?;
     let today = service.term(tx.gates().ok().as_deref(), tx.at())?.today;
-    let Found { mut teacher, mut school } = find(&mut tx, &call.message.teacher).await?;
+    let Found { mut teacher, school } = find(&mut tx, &call.message.teacher).await?;
     let actor = tx.actor().clone();
     let held = scope::keeps(&actor, &school.path).ok_or_else(|| Failure::out_of_scope(&teacher.name))?.clone();
     let before = teacher.career();
-    let event = Event { kind, effective_on, until, school: given.school.clone() };
-    let after = apply(&before, &event, today).map_err(|refusal| refused(&teacher.name, kind, refusal))?;
+    let name = format!("{}/{}", teacher.name, tx.id("statusEvents"));
+    let event = Event { name, kind, effective_on, until, school: given.school };
+    let after = career::record(&before, &event, today).map_err(|refusal| refused(&teacher.name, kind, refusal))?;
     if needs_bureau(before.status_on(effective_on), kind) && scope::governs(&actor, &school.path).is_none() {
         return Err(Failure::out_of_scope(&teacher.name));
     }
-    if kind == Kind::Transfer {
-        let to = organizations::find(&mut tx, &after.school).await?.filter(Organization::is_school);
-        school = match to {
-            Some(to) => to,
-            None => {
-                told("event.", [Fault::of("school", Defect::NotFound)]).check()?;
-                return Err(Failure::not_found(&after.school));
-            }
-        };
-        // The staff number is the school's own: it goes along where the new school has not given it to another.
-        let number = teacher.entry.get(Field::TeacherNumber).to_owned();
-        if teachers::by_number(&mut tx, &school.name, &number).await?.is_some() {
-            teacher.entry.set(Field::TeacherNumber, "");
-        }
+    if kind == Kind::Transfer && school_of(&mut tx, &event).await?.is_none() {
+        told("event.", [Fault::of("school", Defect::NotFound)]).check()?;
     }
-    teacher.school.clone_from(&after.school);
-    teacher.standing = after.standing;
-    teacher.leaves = after.leaves;
-
+    let waits = after.coming.iter().any(|coming| coming.name == event.name);
     let recorded = StatusEvent {
-        name: format!("{}/{}", teacher.name, tx.id("statusEvents")),
+        name: event.name.clone(),
         teacher: teacher.name.clone(),
         kind,
         effective_on: Some(effective_on),
         until,
-        school: given.school,
+        school: event.school.clone(),
         reason: given.reason,
         recorded_at: tx.at(),
         recorded_by: actor.account.clone(),
+        state: if waits { State::Coming } else { State::Done },
     };
     history::insert_event(&mut tx, &recorded).await?;
-    teachers::put_leaves(&mut tx, &teacher.name, &teacher.leaves).await?;
-    write(&mut tx, &mut teacher, &school.path, (verb(kind), &recorded.reason), Some(&held), today).await?;
-    move_account(&mut tx, &teacher, kind, &before.school).await?;
+    for overtaken in before.coming.iter().filter(|coming| !after.coming.contains(coming)) {
+        history::settle_event(&mut tx, &overtaken.name, State::Withdrawn, &actor.account).await?;
+    }
+    if waits {
+        teacher.take(after);
+        let told = (coming_verb(kind), recorded.reason.as_str());
+        write(&mut tx, &mut teacher, &school.path, told, Some(&held), today).await?;
+    } else {
+        come_to_pass(&mut tx, &mut teacher, &event, after, (&recorded.reason, Some(&held)), today).await?;
+    }
     let reply = RecordStatusEventResponse {
         event: Some(wire::status_event(&recorded)),
         teacher: Some(wire::teacher(&teacher, &service.vault, &actor, today)),
     };
     tx.commit(reply).await
+}
+
+pub async fn withdraw(
+    service: &Service,
+    call: Call<WithdrawStatusEventRequest>,
+) -> Result<WithdrawStatusEventResponse, Failure> {
+    let message = &call.message;
+    let mut faults = Faults::new();
+    wire::coded_reason("reason", &message.reason, &mut faults);
+    faults.check()?;
+    let mut tx = service.db.begin(&call, Scope::AnyTerm).await?;
+    let today = service.term(tx.gates().ok().as_deref(), tx.at())?.today;
+    let mut event = history::event(&mut tx, &message.name).await?.ok_or_else(|| Failure::not_found(&message.name))?;
+    let Found { mut teacher, school } = find(&mut tx, &event.teacher).await?;
+    let actor = tx.actor().clone();
+    let held = scope::keeps(&actor, &school.path).ok_or_else(|| Failure::out_of_scope(&teacher.name))?;
+    let after = career::withdraw(&teacher.career(), &event.name).or_else(|faults| {
+        told("", faults).check()?;
+        Ok::<_, Failure>(None)
+    })?;
+    let after = after.ok_or_else(|| Failure::state(&event.name, event.state.as_str_name(), "withdraw_status_event"))?;
+    teacher.take(after);
+    event.state = State::Withdrawn;
+    history::settle_event(&mut tx, &event.name, event.state, &actor.account).await?;
+    write(&mut tx, &mut teacher, &school.path, ("event_withdrawn", &message.reason), Some(held), today).await?;
+    let reply = WithdrawStatusEventResponse {
+        event: Some(wire::status_event(&event)),
+        teacher: Some(wire::teacher(&teacher, &service.vault, &actor, today)),
+    };
+    tx.commit(reply).await
+}
+
+/// The next event of `teacher` whose day has come comes to pass, if there still is one; its recorder has told why.
+pub(super) async fn carry_out(tx: &mut Tx, teacher: &str, today: Date) -> Result<(), Failure> {
+    let Found { mut teacher, .. } = find(tx, teacher).await?;
+    let due = teacher.career().due(today);
+    let due = due.map_err(|status| Failure::internal(format!("what waits is impossible: {}", status.as_str_name())))?;
+    let Some((event, after)) = due else { return Ok(()) };
+    let recorded = history::event(tx, &event.name).await?.ok_or_else(|| Failure::not_found(&event.name))?;
+    history::settle_event(tx, &event.name, State::Done, "").await?;
+    come_to_pass(tx, &mut teacher, &event, after, (&recorded.reason, None), today).await
+}
+
+/// An event is in force: the teacher's row, what it is told as, and his account. He may have another school by then.
+async fn come_to_pass(
+    tx: &mut Tx,
+    teacher: &mut Teacher,
+    event: &Event,
+    after: Career,
+    (reason, held): (&str, Option<&Held>),
+    today: Date,
+) -> Result<(), Failure> {
+    let from = teacher.school.clone();
+    teacher.take(after);
+    let school = organizations::find(tx, &teacher.school).await?;
+    let school = school.ok_or_else(|| Failure::internal("a teacher's school is not there"))?;
+    if event.kind == Kind::Transfer {
+        // The staff number is the school's own: it goes along where the new school has not given it to another.
+        let number = teacher.entry.get(Field::TeacherNumber).to_owned();
+        if teachers::by_number(tx, &school.name, &number).await?.is_some() {
+            teacher.entry.set(Field::TeacherNumber, "");
+        }
+    }
+    teachers::put_career(tx, teacher).await?;
+    write(tx, teacher, &school.path, (verb(event.kind), reason), held, today).await?;
+    move_account(tx, teacher, event.kind, &from).await
+}
+
+/// The school to which an event leads, if there is one.
+async fn school_of(tx: &mut Tx, event: &Event) -> Result<Option<Organization>, Failure> {
+    Ok(organizations::find(tx, &event.school).await?.filter(Organization::is_school))
 }
 
 fn refused(teacher: &str, kind: Kind, refusal: Refusal) -> Failure {
@@ -122,6 +191,18 @@ const fn verb(kind: Kind) -> &'static str {
         Kind::Retirement => "retired",
         Kind::Departure => "departed",
         Kind::Death => "died",
+    }
+}
+
+/// As changes tell of what waits for its day.
+const fn coming_verb(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Transfer => "transfer_coming",
+        Kind::Return => "return_coming",
+        Kind::Retirement => "retirement_coming",
+        Kind::Departure => "departure_coming",
+        // Nobody's death is foretold, and a leave waits for nothing.
+        Kind::Death | Kind::Leave | Kind::Unspecified => "updated",
     }
 }
 
@@ -150,7 +231,7 @@ async fn move_account(tx: &mut Tx, teacher: &Teacher, kind: Kind, from: &str) ->
         kept.push(held);
     }
     if kind == Kind::Death {
-        account.state = State::Suspended;
+        account.state = account::State::Suspended;
     } else if ended.is_empty() {
         return Ok(());
     }

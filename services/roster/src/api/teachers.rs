@@ -12,8 +12,8 @@ use proto::{
         ConfirmCorrectionRequest, ConfirmCorrectionResponse, CreateTeacherRequest, CreateTeacherResponse,
         GetTeacherRequest, GetTeacherResponse, ImportTeachersRequest, ImportTeachersResponse, ListStatusEventsRequest,
         ListStatusEventsResponse, ListTeachersRequest, ListTeachersResponse, RecordStatusEventRequest,
-        RecordStatusEventResponse, UpdateTeacherRequest, UpdateTeacherResponse, teacher::Status as TeacherStatus,
-        teacher_service_server::TeacherService,
+        RecordStatusEventResponse, UpdateTeacherRequest, UpdateTeacherResponse, WithdrawStatusEventRequest,
+        WithdrawStatusEventResponse, teacher::Status as TeacherStatus, teacher_service_server::TeacherService,
     },
 };
 use tonic::{Request, Response, Status, Streaming};
@@ -73,6 +73,13 @@ impl TeacherService for Service {
         chassis::answer(request, |call| status_events::record(self, call)).await
     }
 
+    async fn withdraw_status_event(
+        &self,
+        request: Request<WithdrawStatusEventRequest>,
+    ) -> Result<Response<WithdrawStatusEventResponse>, Status> {
+        chassis::answer(request, |call| status_events::withdraw(self, call)).await
+    }
+
     async fn list_status_events(
         &self,
         request: Request<ListStatusEventsRequest>,
@@ -120,6 +127,8 @@ pub(super) fn fresh(
         joined_on: Some(today),
         standing: TeacherStatus::Active,
         leaves: Vec::new(),
+        stays: Vec::new(),
+        coming: Vec::new(),
         pending: Entry::default(),
         account: String::new(),
         version: 1,

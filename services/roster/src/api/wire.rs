@@ -15,6 +15,7 @@ use super::facts;
 use crate::{
     Vault,
     domain::{
+        career::Event,
         correction,
         fault::{Defect, Fault, is_coded_reason},
         field::{Entry, Field, codes_of, list_text},
@@ -45,7 +46,9 @@ pub fn masked_entry(teacher: &pb::Teacher, mask: &[String]) -> Result<Entry, Vec
         match Field::of(name) {
             Some(field) => entry.set(field, value(teacher, field)),
             // A school changes by a transfer, a status by its event.
-            None if ["name", "school", "status", "pending_fields", "etag"].contains(&name.as_str()) => {
+            None if ["name", "school", "status", "pending_fields", "etag", "coming_events"]
+                .contains(&name.as_str()) =>
+            {
                 faults.push(Fault::of(format!("teacher.{name}"), Defect::Fixed));
             }
             None => faults.push(Fault::of("update_mask", Defect::UnknownField)),
@@ -106,6 +109,7 @@ pub fn teacher(teacher: &Teacher, vault: &Vault, actor: &Actor, today: Date) -> 
         principal_appointed_on: teacher.entry.day(Field::PrincipalAppointedOn).map(Into::into),
         pending_fields: correction::pending_names(&teacher.pending),
         etag: etag(teacher.version),
+        coming_events: teacher.coming.iter().map(coming_event).collect(),
     }
 }
 
@@ -148,6 +152,20 @@ pub fn status_event(event: &StatusEvent) -> pb::StatusEvent {
         until: event.until.map(Into::into),
         school: event.school.clone(),
         reason: event.reason.clone(),
+        state: event.state.into(),
+    }
+}
+
+/// An event that waits for its day; why, the list of events says.
+fn coming_event(event: &Event) -> pb::StatusEvent {
+    pb::StatusEvent {
+        name: event.name.clone(),
+        kind: event.kind.into(),
+        effective_on: Some(event.effective_on.into()),
+        until: None,
+        school: event.school.clone(),
+        reason: String::new(),
+        state: pb::status_event::State::Coming.into(),
     }
 }
 

@@ -41,11 +41,15 @@ pub enum Defect {
     Doubled,
     /// It holds U+0000, which no text may.
     ZeroCharacter,
+    /// Something of a later day that is recorded already would not be possible.
+    Conflicts,
+    /// The teacher has left the roster: record a return.
+    Left,
 }
 
 impl Defect {
     /// All defects.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Required,
         Self::Malformed,
         Self::UnknownCode,
@@ -65,6 +69,8 @@ impl Defect {
         Self::Elsewhere,
         Self::Doubled,
         Self::ZeroCharacter,
+        Self::Conflicts,
+        Self::Left,
     ];
 
     /// The code, as in "identity_number.check_digit".
@@ -116,6 +122,16 @@ impl Defect {
             Self::ZeroCharacter => {
                 ("zero_character", "文字不能含有字符 U+0000，请删去", "no text may contain U+0000: take it out")
             }
+            Self::Conflicts => (
+                "conflicts",
+                "与已登记的之后事项冲突，请先撤回该事项",
+                "a later event that is recorded could not happen then: withdraw that one first",
+            ),
+            Self::Left => (
+                "left",
+                "该教师已离开教师库（退休、离职或死亡），请先登记返岗",
+                "the teacher has left the roster (retired, departed or deceased): record a return first",
+            ),
         }
     }
 }

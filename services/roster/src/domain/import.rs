@@ -49,6 +49,8 @@ pub struct Known {
     pub platform_entered_on: String,
     /// "YYYY-MM-DD", empty for none: kept where a file leaves it out.
     pub principal_appointed_on: String,
+    /// Retired, departed or deceased: a file brings nobody back.
+    pub left: bool,
 }
 
 /// What the roster knows about the file's rows.
@@ -156,6 +158,9 @@ fn row_faults(row: &Row, known: Option<&Known>, roster: &Roster, codes: &Codes, 
         add(Field::IdentityNumber.name(), Defect::Taken);
     }
     if let Some(known) = known {
+        if known.left {
+            add("status", Defect::Left);
+        }
         if known.school != row.school {
             add("school", Defect::Elsewhere);
         }
@@ -222,6 +227,7 @@ mod tests {
                 identity_index: index.into(),
                 platform_entered_on: "2016-09-01".into(),
                 principal_appointed_on: "2018-08-01".into(),
+                left: false,
             });
         }
         roster

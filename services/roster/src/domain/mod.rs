@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod attempts;
+pub mod career;
 pub mod codes;
 pub mod correction;
 pub mod fault;

@@ -6,11 +6,12 @@ use jiff::{ToSpan as _, civil::Date};
 use proto::roster::v1::teacher::Status;
 
 use super::{
+    career::{Career, Event, Stay},
     codes::Codes,
     fault::{Defect, Fault},
     field::{Entry, Field, codes_of},
     identity_number::IdentityNumber,
-    status::{Career, Leave},
+    status::Leave,
 };
 
 /// A teacher on the roster. It holds personal data and so has no `Debug`.
@@ -32,6 +33,10 @@ pub struct Teacher {
     pub standing: Status,
     /// Approved leaves, past and coming.
     pub leaves: Vec<Leave>,
+    /// Where he was, the present stay last; none of who never moved.
+    pub stays: Vec<Stay>,
+    /// Events that wait for their day, in its order.
+    pub coming: Vec<Event>,
     /// What the teacher corrected and the school has not confirmed.
     pub pending: Entry,
     /// "accounts/…", empty while there is none.
@@ -44,12 +49,20 @@ impl Teacher {
     /// What status events move.
     #[must_use]
     pub fn career(&self) -> Career {
+        let always = || vec![Stay { from_on: None, school: self.school.clone(), standing: self.standing }];
         Career {
-            standing: self.standing,
+            stays: if self.stays.is_empty() { always() } else { self.stays.clone() },
             leaves: self.leaves.clone(),
-            school: self.school.clone(),
+            coming: self.coming.clone(),
             employed_on: self.entry.day(Field::EmployedOn),
         }
+    }
+
+    /// Takes what events made of the career.
+    pub fn take(&mut self, career: Career) {
+        career.school().clone_into(&mut self.school);
+        self.standing = career.standing();
+        (self.stays, self.leaves, self.coming) = (career.stays, career.leaves, career.coming);
     }
 
     /// The status on a day.

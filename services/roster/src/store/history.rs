@@ -2,13 +2,13 @@
 
 use chassis::{
     Failure,
-    db::{Queries, Tx, args},
+    db::{Queries, Row, Tx, args},
 };
 use jiff::civil::Date;
-use proto::roster::v1::status_event::Kind;
+use proto::roster::v1::status_event::{Kind, State};
 
 use super::{day, day_text, teachers::pending_text};
-use crate::domain::teacher::Teacher;
+use crate::domain::{career::Event, teacher::Teacher};
 
 /// A status event as recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct StatusEvent {
     pub recorded_at: i64,
     /// Who recorded it: "accounts/…".
     pub recorded_by: String,
+    /// Whether it is in force, waits, or was taken back.
+    pub state: State,
 }
 
 /// Records a status event.
@@ -39,8 +41,9 @@ pub struct StatusEvent {
 /// Those of the database.
 pub async fn insert_event(tx: &mut Tx, event: &StatusEvent) -> Result<(), Failure> {
     tx.execute(
-        "INSERT INTO status_event (name, teacher, kind, effective_on, until_on, school, reason, recorded_at, recorded_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO status_event (name, teacher, kind, effective_on, until_on, school, reason, recorded_at, recorded_by,
+            state)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         args![
             &event.name,
             &event.teacher,
@@ -50,11 +53,71 @@ pub async fn insert_event(tx: &mut Tx, event: &StatusEvent) -> Result<(), Failur
             &event.school,
             &event.reason,
             event.recorded_at,
-            &event.recorded_by
+            &event.recorded_by,
+            event.state.as_str_name()
         ],
     )
     .await?;
     Ok(())
+}
+
+/// An event that waited is in force, or withdrawn.
+///
+/// # Errors
+/// Those of the database.
+pub async fn settle_event(tx: &mut Tx, name: &str, state: State, by: &str) -> Result<(), Failure> {
+    let at = tx.at();
+    tx.execute(
+        "UPDATE status_event SET state = $2, settled_at = $3, settled_by = $4 WHERE name = $1",
+        args![name, state.as_str_name(), at, by],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What waits, of some teachers (a JSON list of rows), each with its teacher; in order of days.
+///
+/// # Errors
+/// Those of the database.
+pub async fn coming(db: &mut impl Queries, teachers: &str) -> Result<Vec<(String, Event)>, Failure> {
+    let rows = db
+        .all(
+            "SELECT * FROM status_event
+             WHERE state = 'STATE_COMING' AND teacher IN (SELECT value ->> 0 FROM json_each($1))
+             ORDER BY effective_on, recorded_at, name",
+            args![teachers],
+        )
+        .await?;
+    let mut coming = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let StatusEvent { name, teacher, kind, effective_on, until, school, .. } = read(row)?;
+        let effective_on = effective_on.ok_or_else(|| Failure::internal("an event without its day"))?;
+        coming.push((teacher, Event { name, kind, effective_on, until, school }));
+    }
+    Ok(coming)
+}
+
+/// A teacher for whom something waits whose day has come, the earliest first; and what it is.
+///
+/// # Errors
+/// Those of the database.
+pub async fn due(db: &mut impl Queries, today: Date) -> Result<Option<(String, String)>, Failure> {
+    let row = db
+        .one(
+            "SELECT teacher, name FROM status_event WHERE state = 'STATE_COMING' AND effective_on <= $1
+             ORDER BY effective_on, recorded_at, name LIMIT 1",
+            args![today.to_string()],
+        )
+        .await?;
+    row.map(|row| Ok((row.get("teacher")?, row.get("name")?))).transpose()
+}
+
+/// A status event by name.
+///
+/// # Errors
+/// Those of the database.
+pub async fn event(db: &mut impl Queries, name: &str) -> Result<Option<StatusEvent>, Failure> {
+    db.one("SELECT * FROM status_event WHERE name = $1", args![name]).await?.as_ref().map(read).transpose()
 }
 
 /// A teacher's status events, by their day.
@@ -64,21 +127,22 @@ pub async fn insert_event(tx: &mut Tx, event: &StatusEvent) -> Result<(), Failur
 pub async fn events(db: &mut impl Queries, teacher: &str) -> Result<Vec<StatusEvent>, Failure> {
     let sql = "SELECT * FROM status_event WHERE teacher = $1 ORDER BY effective_on, recorded_at, name";
     let rows = db.all(sql, args![teacher]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(StatusEvent {
-                name: row.get("name")?,
-                teacher: row.get("teacher")?,
-                kind: Kind::from_str_name(&row.get::<String>("kind")?).unwrap_or_default(),
-                effective_on: day(&row.get::<String>("effective_on")?)?,
-                until: day(&row.get::<String>("until_on")?)?,
-                school: row.get("school")?,
-                reason: row.get("reason")?,
-                recorded_at: row.get("recorded_at")?,
-                recorded_by: row.get("recorded_by")?,
-            })
-        })
-        .collect()
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<StatusEvent, Failure> {
+    Ok(StatusEvent {
+        name: row.get("name")?,
+        teacher: row.get("teacher")?,
+        kind: Kind::from_str_name(&row.get::<String>("kind")?).unwrap_or_default(),
+        effective_on: day(&row.get::<String>("effective_on")?)?,
+        until: day(&row.get::<String>("until_on")?)?,
+        school: row.get("school")?,
+        reason: row.get("reason")?,
+        recorded_at: row.get("recorded_at")?,
+        recorded_by: row.get("recorded_by")?,
+        state: State::from_str_name(&row.get::<String>("state")?).unwrap_or_default(),
+    })
 }
 
 /// What was decided on a teacher's corrections.

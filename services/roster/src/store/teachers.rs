@@ -9,8 +9,9 @@ use chassis::{
 use jiff::civil::Date;
 use proto::roster::v1::teacher::Status;
 
-use super::{CHUNK, day, day_text, organizations::range};
+use super::{CHUNK, day, day_text, history, organizations::range};
 use crate::domain::{
+    career::{Event, Stay},
     field::{Entry, Field},
     import::Known,
     status::Leave,
@@ -166,16 +167,16 @@ pub async fn known(
         let found = db
             .all(
                 "SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
-                    t.principal_appointed_on
+                    t.principal_appointed_on, t.standing
                    FROM json_each($1) AS r JOIN teacher t ON t.name = r.value ->> 0
                  UNION
                  SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
-                    t.principal_appointed_on
+                    t.principal_appointed_on, t.standing
                    FROM json_each($1) AS r JOIN teacher t ON t.school = r.value ->> 1
                     AND t.teacher_number = r.value ->> 2 AND t.teacher_number <> ''
                  UNION
                  SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
-                    t.principal_appointed_on
+                    t.principal_appointed_on, t.standing
                    FROM json_each($1) AS r JOIN teacher t ON t.identity_index = r.value ->> 3",
                 args![rows.json()],
             )
@@ -189,6 +190,7 @@ pub async fn known(
                 identity_index: row.get("identity_index")?,
                 platform_entered_on: row.get("platform_entered_on")?,
                 principal_appointed_on: row.get("principal_appointed_on")?,
+                left: standing(row)? != Status::Active,
             };
             known.insert(name, teacher);
         }
@@ -246,14 +248,26 @@ pub async fn update(tx: &mut Tx, teachers: &[Teacher]) -> Result<usize, Failure>
     Ok(usize::try_from(updated).unwrap_or(usize::MAX))
 }
 
-/// Writes a teacher's leaves as they are now.
+/// Writes a teacher's leaves and stays as they are now: events add to them, and alter those of their day.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn put_leaves(tx: &mut Tx, teacher: &str, leaves: &[Leave]) -> Result<(), Failure> {
+pub async fn put_career(tx: &mut Tx, Teacher { name, leaves, stays, .. }: &Teacher) -> Result<(), Failure> {
+    let mut rows = Rows::new();
+    for stay in stays {
+        let standing = stay.standing.as_str_name();
+        rows.push(row![name.as_str(), day_text(stay.from_on), stay.school.as_str(), standing]);
+    }
+    tx.execute(
+        "INSERT INTO teacher_stay (teacher, from_on, school, standing)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE TRUE
+         ON CONFLICT (teacher, from_on) DO UPDATE SET school = excluded.school, standing = excluded.standing",
+        args![rows.json()],
+    )
+    .await?;
     let mut rows = Rows::new();
     for leave in leaves {
-        rows.push(row![teacher, leave.first_on.to_string(), day_text(leave.last_on)]);
+        rows.push(row![name.as_str(), leave.first_on.to_string(), day_text(leave.last_on)]);
     }
     tx.execute(
         "INSERT INTO teacher_leave (teacher, first_on, last_on)
@@ -315,19 +329,39 @@ fn push(rows: &mut Rows, teacher: &Teacher) -> Result<(), Failure> {
 async fn with_leaves(db: &mut impl Queries, rows: &[Row]) -> Result<Vec<Teacher>, Failure> {
     let mut teachers = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let mut leaves: BTreeMap<String, Vec<Leave>> = BTreeMap::new();
+    let mut stays: BTreeMap<String, Vec<Stay>> = BTreeMap::new();
+    let mut coming: BTreeMap<String, Vec<Event>> = BTreeMap::new();
     for chunk in teachers.chunks(CHUNK) {
         let names = Rows::texts(chunk.iter().map(|teacher| &teacher.name)).json();
         let sql = "SELECT * FROM teacher_leave WHERE teacher IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY teacher, first_on";
-        for row in &db.all(sql, args![names]).await? {
+        for row in &db.all(sql, args![&names]).await? {
             let Some(first_on) = day(&row.get::<String>("first_on")?)? else { continue };
             let leave = Leave { first_on, last_on: day(&row.get::<String>("last_on")?)? };
             leaves.entry(row.get("teacher")?).or_default().push(leave);
         }
+        let sql = "SELECT * FROM teacher_stay WHERE teacher IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY teacher, from_on";
+        for row in &db.all(sql, args![&names]).await? {
+            let stay = Stay {
+                from_on: day(&row.get::<String>("from_on")?)?,
+                school: row.get("school")?,
+                standing: standing(row)?,
+            };
+            stays.entry(row.get("teacher")?).or_default().push(stay);
+        }
+        for (teacher, event) in history::coming(db, &names).await? {
+            coming.entry(teacher).or_default().push(event);
+        }
     }
     for teacher in &mut teachers {
         teacher.leaves = leaves.remove(&teacher.name).unwrap_or_default();
+        teacher.stays = stays.remove(&teacher.name).unwrap_or_default();
+        teacher.coming = coming.remove(&teacher.name).unwrap_or_default();
     }
     Ok(teachers)
+}
+
+fn standing(row: &Row) -> Result<Status, Failure> {
+    Ok(Status::from_str_name(&row.get::<String>("standing")?).unwrap_or_default())
 }
 
 fn read(row: &Row) -> Result<Teacher, Failure> {
@@ -337,7 +371,6 @@ fn read(row: &Row) -> Result<Teacher, Failure> {
     }
     let pending: BTreeMap<String, String> =
         serde_json::from_str(&row.get::<String>("pending")?).map_err(Failure::internal)?;
-    let standing: String = row.get("standing")?;
     Ok(Teacher {
         name: row.get("name")?,
         school: row.get("school")?,
@@ -349,8 +382,10 @@ fn read(row: &Row) -> Result<Teacher, Failure> {
         },
         birth_year: i16::try_from(row.get::<i64>("birth_year")?).map_err(Failure::internal)?,
         joined_on: day(&row.get::<String>("joined_on")?)?,
-        standing: Status::from_str_name(&standing).unwrap_or_default(),
+        standing: standing(row)?,
         leaves: Vec::new(),
+        stays: Vec::new(),
+        coming: Vec::new(),
         pending: pending.into_iter().filter_map(|(name, value)| Some((Field::of(&name)?, value))).collect(),
         account: row.get("account")?,
         version: row.get("version")?,

@@ -8,10 +8,11 @@ use proto::{
     Actor,
     common::v1::{Reason, Role},
     roster::v1::{
-        AccountFacts, AuthenticateRequest, ImportTeachersRequest, ImportTeachersResponse, Teacher, TeacherFacts,
-        UpdateTeacherRequest,
+        AccountFacts, AuthenticateRequest, ImportTeachersRequest, ImportTeachersResponse, ListTeachersRequest,
+        RecordStatusEventRequest, StatusEvent, Teacher, TeacherFacts, UpdateTeacherRequest,
         account_service_server::AccountService as _,
         import_teachers_request::{Frame, Header, Rows},
+        status_event::Kind,
         teacher_service_server::TeacherService as _,
     },
 };
@@ -19,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use tonic::{Code, Status, Streaming, codec::Codec as _};
 use tonic_types::StatusExt as _;
 
-use crate::world::{AT, DAY, OTHER_SCHOOL, PASSWORD, SCHOOL, World, day, fields, on_both, reason, teacher};
+use crate::world::{AT, DAY, OTHER_SCHOOL, PASSWORD, SCHOOL, World, day, fields, on_both, reason, reply, teacher};
 
 pub fn header(request_id: &str, teachers: &[Teacher]) -> Header {
     let mut digest = Sha256::new();
@@ -290,6 +291,48 @@ async fn what_no_row_may_hold_is_told_with_the_rows_other_faults() {
         let zeros = dry.faults.iter().filter(|fault| fault.fault.ends_with(".zero_character")).count();
         assert_eq!(zeros, 49, "all but the one with a code that there is not: {:?}", dry.faults);
         assert_eq!(world.changes().await.len(), before);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_brings_nobody_back() {
+    on_both(async |world| {
+        let teachers = [teacher(SCHOOL, 1), teacher(SCHOOL, 2)];
+        import(&world, &world.admin, "first", &teachers).await.unwrap();
+        let message = ListTeachersRequest { organization: SCHOOL.into(), query: "T00002".into(), ..Default::default() };
+        let found = reply(
+            world.service.list_teachers(world.request("TeacherService/ListTeachers", &world.admin, message)).await,
+        );
+        let gone = found.teachers[0].name.clone();
+        let happens = async |kind: Kind, on: i32, officer: &Actor| {
+            let event =
+                StatusEvent { kind: kind.into(), effective_on: Some(day(2019, 6, on)), ..StatusEvent::default() };
+            let message = RecordStatusEventRequest {
+                teacher: gone.clone(),
+                event: Some(event),
+                request_id: format!("{} {on}", kind.as_str_name()),
+            };
+            let request = world.request("TeacherService/RecordStatusEvent", officer, message);
+            reply(world.service.record_status_event(request).await);
+        };
+        let dry = || Header { dry_run: true, ..header("", &teachers) };
+        // One by one: retired, departed, deceased; each may come back, the last by mistake.
+        for (number, kind) in [Kind::Retirement, Kind::Departure, Kind::Death].into_iter().enumerate() {
+            let on = i32::try_from(number).unwrap() * 2 + 1;
+            happens(kind, on, &world.admin).await;
+            let told = send(&world, &world.admin, frames(dry(), &teachers)).await.unwrap();
+            let faults: Vec<_> = told.faults.iter().map(|fault| (fault.row, fault.fault.as_str())).collect();
+            assert_eq!(faults, [(2, "status.left")]);
+            let before = world.changes().await.len();
+            let id = format!("again {number}");
+            let refused = import(&world, &world.admin, &id, &teachers).await.unwrap_err();
+            assert_eq!(fields(Err::<(), _>(refused)), ["rows[2].status"]);
+            assert_eq!(world.changes().await.len(), before, "nothing of the file was taken");
+            happens(Kind::Return, on + 1, &world.officer).await;
+            let taken = import(&world, &world.admin, &id, &teachers).await.unwrap();
+            assert_eq!((taken.created, taken.updated), (0, 2));
+        }
     })
     .await;
 }

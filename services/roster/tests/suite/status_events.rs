@@ -1,17 +1,22 @@
 //! Status events and what they do to accounts.
 
-use chassis::testing::person;
+use chassis::{Due as _, env::Clock, testing::person};
 use proto::{
     Actor,
     common::v1::{Reason, Role, RoleGrant},
     google::r#type::Date,
     roster::v1::{
         Account, AccountFacts, CreateAccountRequest, GrantRoleRequest, Leave, ListStatusEventsRequest,
-        RecordStatusEventRequest, RecordStatusEventResponse, RoleHeld, StatusEvent, TeacherFacts, account::State,
-        account_service_server::AccountService as _, status_event::Kind, teacher,
+        RecordStatusEventRequest, RecordStatusEventResponse, RoleHeld, StatusEvent, TeacherFacts,
+        WithdrawStatusEventRequest, WithdrawStatusEventResponse,
+        account::State,
+        account_service_server::AccountService as _,
+        status_event::{self, Kind},
+        teacher,
         teacher_service_server::TeacherService as _,
     },
 };
+use roster::api::Coming;
 use tonic::Status;
 
 use crate::world::{
@@ -147,6 +152,161 @@ async fn bad_events_are_refused_with_every_fault() {
         let stranger = person("accounts/x", "", &[(Role::SchoolAdmin, OTHER_SCHOOL)]);
         let outcome = record(&world, &stranger, &name, event(Kind::Departure, day(2019, 9, 1))).await;
         assert_eq!(reason(outcome), Reason::OutOfScope);
+    })
+    .await;
+}
+
+async fn withdraw(world: &World, actor: &Actor, name: &str) -> Result<WithdrawStatusEventResponse, Status> {
+    let request_id = format!("withdraw {name} {}", actor.account);
+    let message = WithdrawStatusEventRequest { name: name.into(), reason: "mistake".into(), request_id };
+    let request = world.request_at("TeacherService/WithdrawStatusEvent", actor, AT + 100 * DAY, message);
+    Ok(world.service.withdraw_status_event(request).await?.into_inner())
+}
+
+impl World {
+    /// The clock moves to a midnight, days after AT's day, and what is due is carried out, by two replicas at once.
+    async fn comes(&self, days: i64) {
+        let Clock::Rehearsal(clock) = &self.service.db.env().clock else { panic!("a clock that stands") };
+        let _ = clock.advance(AT - 9 * 3_600_000_000 + days * DAY, false);
+        let (one, other) = (Coming(self.service.clone()), Coming(self.service.clone()));
+        let (one, other) = tokio::join!(one.carry_out(), other.carry_out());
+        one.unwrap();
+        other.unwrap();
+    }
+
+    /// Verbs of a resource's changes.
+    async fn verbs(&self, resource: &str) -> Vec<String> {
+        let changes = self.changes().await.into_iter().filter(|change| change.resource == resource);
+        changes.map(|change| change.verb).collect()
+    }
+}
+
+fn stays(facts: &TeacherFacts) -> Vec<(String, &str, teacher::Status)> {
+    let stays = facts.stays.iter();
+    stays.map(|stay| (proto::date_text(stay.from_on.as_ref()), stay.school.as_str(), stay.status())).collect()
+}
+
+// Recorded on 2019-09-25, which is day 100.
+#[tokio::test]
+async fn what_is_to_come_waits_for_its_day() {
+    on_both(async |world| {
+        let (name, account) = principal(&world).await;
+        let retirement = event(Kind::Retirement, day(2019, 10, 5));
+        let done = record(&world, &world.admin, &name, retirement).await.unwrap();
+        assert_eq!(done.event.unwrap().state(), status_event::State::Coming);
+        let told = done.teacher.unwrap();
+        assert_eq!((told.status(), told.coming_events.len()), (teacher::Status::Active, 1));
+        let transfer = StatusEvent { school: OTHER_SCHOOL.into(), ..event(Kind::Transfer, day(2019, 10, 1)) };
+        let told = record(&world, &world.admin, &name, transfer).await.unwrap().teacher.unwrap();
+        let waits: Vec<_> = told.coming_events.iter().map(|event| event.kind()).collect();
+        assert_eq!((told.school.as_str(), waits), (SCHOOL, vec![Kind::Transfer, Kind::Retirement]));
+        let (verb, facts) = world.last::<TeacherFacts>(&name).await;
+        assert_eq!(
+            (verb.as_str(), facts.school.as_str(), facts.status()),
+            ("transfer_coming", SCHOOL, teacher::Status::Active)
+        );
+        let (active, retired) = (teacher::Status::Active, teacher::Status::Retired);
+        let foreseen = [
+            (String::new(), SCHOOL, active),
+            ("2019-10-01".into(), OTHER_SCHOOL, active),
+            ("2019-10-05".into(), OTHER_SCHOOL, retired),
+        ];
+        assert_eq!(stays(&facts), foreseen);
+        assert_eq!(roles(&world.last::<AccountFacts>(&account).await.1).len(), 2, "he acts as before");
+
+        world.comes(105).await;
+        assert_eq!(world.get_teacher(&world.officer, &name).await.unwrap().school, SCHOOL, "the eve");
+        world.comes(106).await;
+        let (verb, facts) = world.last::<TeacherFacts>(&name).await;
+        assert_eq!((verb.as_str(), facts.school.as_str(), facts.status()), ("transferred", OTHER_SCHOOL, active));
+        assert_eq!(stays(&facts), foreseen);
+        assert_eq!(roles(&world.last::<AccountFacts>(&account).await.1), [(Role::Teacher, OTHER_SCHOOL)]);
+        world.comes(110).await;
+        let (verb, facts) = world.last::<TeacherFacts>(&name).await;
+        assert_eq!((verb.as_str(), facts.status()), ("retired", retired));
+        assert_eq!(stays(&facts), foreseen);
+        let verbs = world.verbs(&name).await;
+        assert_eq!(verbs[verbs.len() - 4..], ["retirement_coming", "transfer_coming", "transferred", "retired"]);
+        let message = ListStatusEventsRequest { teacher: name };
+        let request = world.request("TeacherService/ListStatusEvents", &world.officer, message);
+        let events = reply(world.service.list_status_events(request).await).events;
+        assert!(events.iter().all(|event| event.state() == status_event::State::Done), "{events:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn several_days_may_have_passed() {
+    on_both(async |world| {
+        let (name, _) = principal(&world).await;
+        let transfer = |school: &str, on| StatusEvent { school: school.into(), ..event(Kind::Transfer, on) };
+        for event in [
+            transfer(OTHER_SCHOOL, day(2019, 10, 1)),
+            transfer(ELSEWHERE, day(2019, 11, 1)),
+            event(Kind::Departure, day(2019, 12, 1)),
+            event(Kind::Return, day(2020, 2, 1)),
+        ] {
+            record(&world, &world.officer, &name, event).await.unwrap();
+        }
+        world.comes(400).await;
+        let verbs = world.verbs(&name).await;
+        assert_eq!(verbs[verbs.len() - 4..], ["transferred", "transferred", "departed", "returned"]);
+        let facts = world.last::<TeacherFacts>(&name).await.1;
+        assert_eq!((facts.school.as_str(), facts.status(), facts.stays.len()), (ELSEWHERE, teacher::Status::Active, 5));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_waits_is_withdrawn_and_stays_possible() {
+    on_both(async |world| {
+        let (name, _) = principal(&world).await;
+        let leave = StatusEvent { until: Some(day(2019, 12, 31)), ..event(Kind::Leave, day(2019, 9, 1)) };
+        record(&world, &world.admin, &name, leave).await.unwrap();
+        let retirement = record(&world, &world.admin, &name, event(Kind::Retirement, day(2019, 11, 1))).await.unwrap();
+        let retirement = retirement.event.unwrap().name;
+        // By then he will be gone: no departure, and no leave.
+        let departure = event(Kind::Departure, day(2019, 10, 15));
+        assert_eq!(fields(record(&world, &world.admin, &name, departure.clone()).await), ["event.effective_on"]);
+        let leave = event(Kind::Leave, day(2019, 11, 2));
+        assert_eq!(reason(record(&world, &world.admin, &name, leave).await), Reason::StateConflict);
+        let stranger = person("accounts/x", "", &[(Role::SchoolAdmin, OTHER_SCHOOL)]);
+        assert_eq!(reason(withdraw(&world, &stranger, &retirement).await), Reason::OutOfScope);
+        let none = format!("{name}/statusEvents/none");
+        assert_eq!(reason(withdraw(&world, &world.admin, &none).await), Reason::NotFound);
+        let done = withdraw(&world, &world.admin, &retirement).await.unwrap();
+        assert_eq!(done.event.unwrap().state(), status_event::State::Withdrawn);
+        let told = done.teacher.unwrap();
+        assert_eq!((told.status(), told.coming_events.len()), (teacher::Status::OnLeave, 0));
+        let (verb, facts) = world.last::<TeacherFacts>(&name).await;
+        assert_eq!(
+            (verb.as_str(), stays(&facts)),
+            ("event_withdrawn", vec![(String::new(), SCHOOL, teacher::Status::Active)])
+        );
+        assert_eq!(facts.leaves[0].last_on, Some(day(2019, 12, 31)), "the leave is as it was");
+        assert_eq!(reason(withdraw(&world, &world.officer, &retirement).await), Reason::StateConflict);
+        let past = record(&world, &world.admin, &name, departure).await.unwrap().event.unwrap().name;
+        world.comes(140).await;
+        assert_eq!(world.last::<TeacherFacts>(&name).await.0, "departed", "not retired");
+        assert_eq!(reason(withdraw(&world, &world.officer, &past).await), Reason::StateConflict, "it has come to pass");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_dated_back_counts_from_its_day() {
+    on_both(async |world| {
+        let (name, _) = principal(&world).await;
+        let transfer = StatusEvent { school: OTHER_SCHOOL.into(), ..event(Kind::Transfer, day(2019, 3, 1)) };
+        let done = record(&world, &world.officer, &name, transfer).await.unwrap();
+        assert_eq!(done.event.unwrap().state(), status_event::State::Done);
+        let (verb, facts) = world.last::<TeacherFacts>(&name).await;
+        assert_eq!((verb.as_str(), facts.school.as_str()), ("transferred", OTHER_SCHOOL));
+        let active = teacher::Status::Active;
+        assert_eq!(stays(&facts), [(String::new(), SCHOOL, active), ("2019-03-01".into(), OTHER_SCHOOL, active)]);
+        // What has come to pass is not altered by something of an earlier day.
+        let before = event(Kind::Retirement, day(2019, 2, 1));
+        assert_eq!(fields(record(&world, &world.officer, &name, before).await), ["event.effective_on"]);
     })
     .await;
 }

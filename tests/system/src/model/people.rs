@@ -7,8 +7,10 @@ use jiff::{ToSpan as _, civil::Date};
 pub struct Person {
     /// Index of the school.
     pub school: usize,
-    /// Retired.
-    pub gone: bool,
+    /// Retired, since this day.
+    pub gone: Option<Date>,
+    /// First and last days of earlier retirements; one that ends before it begins is none.
+    retired: Vec<(Date, Date)>,
     /// First and last days; a leave that ends before it begins is none.
     leaves: Vec<(Date, Date)>,
 }
@@ -30,13 +32,20 @@ impl Person {
     /// In service at a school.
     #[must_use]
     pub const fn at(school: usize) -> Self {
-        Self { school, gone: false, leaves: Vec::new() }
+        Self { school, gone: None, retired: Vec::new(), leaves: Vec::new() }
     }
 
     /// Whether a leave has this day.
     #[must_use]
     pub fn is_away(&self, day: Date) -> bool {
         self.leaves.iter().any(|(first, last)| *first <= day && day <= *last)
+    }
+
+    /// Whether he is retired on this day, for all that is known.
+    #[must_use]
+    pub fn is_gone(&self, day: Date) -> bool {
+        let earlier = self.retired.iter().any(|(first, last)| *first <= day && day <= *last);
+        earlier || self.gone.is_some_and(|first| first <= day)
     }
 
     /// All days of leave, past and coming: by so many the five-year cycle ends later.
@@ -50,15 +59,17 @@ impl Person {
     pub fn take(&mut self, event: Event, today: Date) -> bool {
         let away = self.is_away(today);
         match event {
-            Event::Return if self.gone => self.gone = false,
+            Event::Return if self.gone.is_some() => {
+                self.retired.extend(self.gone.take().map(|first| (first, today - 1.day())));
+            }
             Event::Return if away => self.end_leaves(today),
-            Event::Transfer(school) if !self.gone => self.school = school,
-            Event::Leave(last) if !self.gone && !away => {
+            Event::Transfer(school) if self.gone.is_none() => self.school = school,
+            Event::Leave(last) if self.gone.is_none() && !away => {
                 self.leaves.retain(|(first, _)| *first != today);
                 self.leaves.push((today, last));
             }
-            Event::Retirement if !self.gone => {
-                self.gone = true;
+            Event::Retirement if self.gone.is_none() => {
+                self.gone = Some(today);
                 self.end_leaves(today);
             }
             _ => return false,

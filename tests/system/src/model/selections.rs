@@ -128,8 +128,10 @@ impl Model {
             }
         };
         let person = &self.people[teacher];
-        unless(!person.gone && !person.is_away(self.today), Reason::TeacherNotActive);
-        unless(!person.is_away(self.offers[project].day), Reason::OnLeave);
+        unless(person.gone.is_none() && !person.is_away(self.today), Reason::TeacherNotActive);
+        let day = self.offers[project].day;
+        unless(!person.is_gone(day), Reason::LeavesBefore);
+        unless(person.is_gone(day) || !person.is_away(day), Reason::OnLeave);
         if round == 2 && !self.overridden.contains(&teacher) {
             let rejected = first().any(|row| row.state == State::SchoolRejected);
             unless(first().next().is_some(), Reason::Round2NotSelected);
@@ -265,8 +267,11 @@ impl Model {
             return one(over);
         }
         let person = &self.people[teacher];
-        if person.gone {
+        if person.gone.is_some() {
             return one(Reason::TeacherNotActive);
+        }
+        if person.is_gone(self.offers[project].day) {
+            return one(Reason::LeavesBefore);
         }
         if person.is_away(self.offers[project].day) {
             return one(Reason::OnLeave);
@@ -323,7 +328,7 @@ impl Model {
         Against::new()
     }
 
-    /// Something happens to a teacher: if he is gone, or away when a class meets, his live selections fall; what waits for
+    /// Something happens to a teacher: if he is gone, or away, when a class meets, his selection of it falls; what waits for
     /// review goes with him.
     pub fn happens(&mut self, teacher: usize, event: Event) -> Against {
         if !self.people[teacher].take(event, self.today) {
@@ -336,7 +341,7 @@ impl Model {
             if of != teacher || !lives(state) {
                 continue;
             }
-            if person.gone || person.is_away(self.offers[project].day) {
+            if person.is_gone(self.offers[project].day) || person.is_away(self.offers[project].day) {
                 self.free_up(row, State::Cancelled);
                 freed.insert((self.offers[project].name.clone(), project));
             } else if state == State::Submitted {

@@ -12,6 +12,7 @@ mod repeats;
 mod replicas;
 mod restarts;
 mod sealed;
+mod status_days;
 mod supplementary;
 mod term;
 mod terms;

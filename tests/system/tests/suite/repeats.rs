@@ -68,5 +68,6 @@ async fn every_mutation(engine: &str) -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_mutation_without_a_request_id() -> anyhow::Result<()> {
-    every_mutation("sqlite").await
+    tokio::try_join!(every_mutation("sqlite"), every_mutation("postgres"))?;
+    Ok(())
 }

@@ -51,11 +51,10 @@ fn document(spans: &[Span]) -> anyhow::Result<String> {
     Ok(text)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn three_rounds_over_the_change_of_the_clocks() -> anyhow::Result<()> {
+async fn three_rounds(engine: &str) -> anyhow::Result<()> {
     let spans = new_york()?;
     let folder = shixun::people::TermFolder::sample()?;
-    let world = World::start("sqlite", "2019-09-30T00:00:00Z").await?;
+    let world = World::start(engine, "2019-09-30T00:00:00Z").await?;
     let mut office = Office::open(&world, "three-rounds", ZONE).await?;
     office.put(&document(&spans)?, &folder.policy).await?;
     walk(&world, &mut office, &spans, &[], &folder.policy).await?;
@@ -90,4 +89,10 @@ async fn three_rounds_over_the_change_of_the_clocks() -> anyhow::Result<()> {
     let ended: Vec<_> = names.iter().filter(|name| name.ends_with("-freeze-waiting")).collect();
     assert_eq!(ended, [&"confirmation-3-closes-freeze-waiting"]);
     world.system.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_rounds_over_the_change_of_the_clocks() -> anyhow::Result<()> {
+    tokio::try_join!(three_rounds("sqlite"), three_rounds("postgres"))?;
+    Ok(())
 }

@@ -20,7 +20,7 @@ impl Play {
             let today = self.model.today;
             let back = |teacher: &usize| {
                 let person = &self.model.people[*teacher];
-                person.gone || person.is_away(today)
+                person.gone.is_some() || person.is_away(today)
             };
             let back: Vec<usize> = (0..self.teachers.len()).filter(back).collect();
             if !back.is_empty() && self.chance(80) {
