@@ -8,6 +8,7 @@ pub mod store;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use anyhow::Context as _;
 use proto::gateway::v1::{
     calendar_service_server::CalendarServiceServer, key_service_server::KeyServiceServer,
     session_service_server::SessionServiceServer, step_service_server::StepServiceServer,
@@ -72,11 +73,14 @@ impl chassis::Program for Gateway {
     }
 
     async fn build(host: &mut chassis::Host, config: &Config) -> anyhow::Result<()> {
+        let ways = edge::Way::all(host, config.edge)?;
+        let roster = ways.get("roster").map(|way| way.pulse.clone());
         host.add(SessionServiceServer::new(edge::Sessions {
             db: host.db(),
             identity: host.identity(),
             env: host.env(),
             roster: host.peer("roster")?,
+            roster_pulse: roster.context("no way to the roster")?,
             access_seconds: config.session.access_seconds,
             refresh_seconds: config.session.refresh_seconds,
         }));
@@ -97,8 +101,7 @@ impl chassis::Program for Gateway {
         host.mirror(sequencer::ClassResultsMirror)?;
         let sequencer = sequencer::Sequencer::new(host)?;
         host.spawn(sequencer.work());
-        let passing_on = edge::router(host, config.edge, contacts)?;
-        host.fallback(passing_on);
+        host.fallback(edge::router(host, ways, contacts));
         Ok(())
     }
 }

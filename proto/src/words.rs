@@ -33,6 +33,26 @@ pub fn words(value: &str) -> Option<(&'static str, &'static str)> {
     })
 }
 
+/// A service of the system, by its name, in words; what is none is left as it is.
+#[must_use]
+pub fn service_in_words(name: &str, language: Language) -> &str {
+    match (SERVICES.iter().find(|(known, ..)| *known == name), language) {
+        (Some((_, zh, _)), Language::Chinese) => zh,
+        (Some((_, _, en)), Language::English) => en,
+        (None, _) => name,
+    }
+}
+
+/// By themselves: "credit" is an event, too.
+const SERVICES: [(&str, &str, &str); 6] = [
+    ("roster", "教师信息库", "the roster"),
+    ("catalog", "项目库", "the catalog"),
+    ("enrollment", "选课", "enrollment"),
+    ("credit", "学分", "credit"),
+    ("gateway", "门户", "the gateway"),
+    ("database", "数据库", "the database"),
+];
+
 const TABLE: &[(&str, &str, &str)] = &[
     ("PHASE_ANY", "任何时间", "any time"),
     ("PHASE_ROSTER_UPDATE", "教师信息维护", "roster update"),

@@ -243,7 +243,7 @@ async fn policy_faults(api: &CalendarApi, gates: &Gates) -> Result<Vec<Fault>, F
                     }
                 }
             }
-            Err(_) => return Err(Failure::new(Reason::Unavailable).with("service", service)),
+            Err(_) => return Err(Failure::away(service)),
         }
     }
     if let Err(fault) = reminders(&gates.policy) {

@@ -16,6 +16,7 @@ use chassis::{
     contract::Method,
     peer::SERVICE_HEADER,
     places::{self, Places},
+    pulse::Pulse,
     telemetry::{self, KeyValue},
 };
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
@@ -26,7 +27,7 @@ use serde::Deserialize;
 use tonic::{Code, Status, body::Body, metadata::MetadataMap, transport::Channel};
 use tower::{Service as _, ServiceExt as _};
 
-use super::help;
+use super::{help, stream::Followed};
 use crate::calendar::ContactBook;
 
 /// What is left to the next hop is less by this much.
@@ -73,8 +74,14 @@ const STREAMS: places::Kind = places::Kind {
     key: "edge.streams",
 };
 
+/// The ways to all services.
+pub type Ways = BTreeMap<&'static str, Way>;
+
 /// The ways to a service.
-struct Ways {
+#[derive(Debug)]
+pub struct Way {
+    /// Whether it answers.
+    pub pulse: Pulse,
     unary: Channel,
     calls: Places,
     for_streams: Vec<Channel>,
@@ -82,14 +89,24 @@ struct Ways {
     turn: AtomicUsize,
 }
 
-impl Ways {
+impl Way {
+    /// The ways to every service behind the gateway.
+    ///
+    /// # Errors
+    /// If `peers` has no address of one.
+    pub fn all(host: &Host, config: EdgeConfig) -> anyhow::Result<Ways> {
+        BEHIND.into_iter().map(|service| Ok((service, Self::to(host, service, config)?))).collect()
+    }
+
     fn to(host: &Host, service: &'static str, config: EdgeConfig) -> anyhow::Result<Self> {
         let label = KeyValue::new("service", service);
         let calls = Places::new(CALLS, config.calls.max(1), label.clone());
         let streams = Places::new(STREAMS, config.streams.max(1), label);
         let for_streams =
             (0..config.stream_connections.max(1)).map(|_| host.channel(service)).collect::<Result<_, _>>()?;
-        Ok(Self { unary: host.channel(service)?, calls, for_streams, streams, turn: AtomicUsize::new(0) })
+        let unary = host.channel(service)?;
+        let pulse = Pulse::of_neighbour("gateway", service, unary.clone());
+        Ok(Self { pulse, unary, calls, for_streams, streams, turn: AtomicUsize::new(0) })
     }
 
     fn for_stream(&self) -> &Channel {
@@ -100,27 +117,20 @@ impl Ways {
 
 #[derive(Clone)]
 struct Forward {
-    ways: Arc<BTreeMap<&'static str, Ways>>,
+    ways: Arc<Ways>,
     identity: chassis::identity::Identity,
     contacts: ContactBook,
     max_message: usize,
 }
 
 /// The router of everything that is not the gateway's own.
-///
-/// # Errors
-/// If `peers` has no address of a service.
-pub fn router(host: &Host, config: EdgeConfig, contacts: ContactBook) -> anyhow::Result<axum::Router> {
-    let mut ways = BTreeMap::new();
-    for service in BEHIND {
-        ways.insert(service, Ways::to(host, service, config)?);
-    }
+pub fn router(host: &Host, ways: Ways, contacts: ContactBook) -> axum::Router {
     let (identity, max_message) = (host.identity(), host.max_message_bytes());
     let forward = Forward { ways: Arc::new(ways), identity, contacts, max_message };
-    Ok(axum::Router::new().fallback(move |request: Request<axum::body::Body>| {
+    axum::Router::new().fallback(move |request: Request<axum::body::Body>| {
         let forward = forward.clone();
         async move { forward.pass(request.map(Body::new)).await }
-    }))
+    })
 }
 
 impl Forward {
@@ -153,15 +163,10 @@ impl Forward {
             if let Some(deadline) = admission.deadline {
                 headers.insert("grpc-timeout", timeout(left_until(deadline)?)?);
             }
-            let answer = send(ways.for_stream().clone(), method, &headers, body).await.map_err(|_| away(method))?;
+            let sent = ways.pulse.during(send(ways.for_stream().clone(), method, &headers, body)).await;
+            let answer = sent.and_then(Result::ok).ok_or_else(|| away(method))?;
             // Its place is taken until the answer's last frame, or until the caller has gone.
-            let held = move |body: Body| {
-                Body::new(body.map_frame(move |frame| {
-                    let _ = &place;
-                    frame
-                }))
-            };
-            return Ok(answer.map(held));
+            return Ok(answer.map(|body| Body::new(Followed::new(body, &ways.pulse, method, place))));
         }
         let _place = ways.calls.take().ok_or_else(full)?;
         let deadline = admission.deadline.unwrap_or_else(|| tokio::time::Instant::now() + DEFAULT_DEADLINE);
@@ -171,14 +176,14 @@ impl Forward {
             .await
             .map_err(|_| Failure::new(Reason::DeadlineExceeded))?
             .map_err(|_| too_large(self.max_message))?;
-        let answer = self.unary(ways.unary.clone(), method, headers, body.to_bytes(), deadline).await?;
+        let answer = self.unary(ways, method, headers, body.to_bytes(), deadline).await?;
         Ok(help::beside(&self.contacts, answer).await)
     }
 
     /// A unary call: its few bytes are kept, so that it can be tried again where the contract says that this is safe.
     async fn unary(
         &self,
-        channel: Channel,
+        way: &Way,
         method: &Method,
         mut headers: HeaderMap,
         body: Bytes,
@@ -191,9 +196,10 @@ impl Forward {
         for attempt in 1..=ATTEMPTS {
             let left = left_until(deadline)?;
             headers.insert("grpc-timeout", timeout(left)?);
-            let sent = send(channel.clone(), method, &headers, Body::new(Full::new(body.clone())));
-            let absent = match tokio::time::timeout(left, sent).await {
-                Err(_) => return Err(Failure::new(Reason::DeadlineExceeded)),
+            let sent = send(way.unary.clone(), method, &headers, Body::new(Full::new(body.clone())));
+            let Some(sent) = way.pulse.during(tokio::time::timeout(left, sent)).await else { break };
+            let absent = match sent {
+                Err(_) => return Err(Failure::new(Reason::DeadlineExceeded).retry_after(Duration::from_secs(1))),
                 Ok(Err(_)) => true,
                 Ok(Ok(response)) => {
                     let status = Status::from_header_map(response.headers());
@@ -227,8 +233,8 @@ fn timeout(left: Duration) -> Result<HeaderValue, Failure> {
     HeaderValue::try_from(text).map_err(Failure::internal)
 }
 
-fn away(method: &Method) -> Failure {
-    Failure::new(Reason::Unavailable).with("service", &method.package).retry_after(Duration::from_secs(1))
+pub(super) fn away(method: &Method) -> Failure {
+    Failure::away(&method.package)
 }
 
 fn too_large(limit: usize) -> Failure {

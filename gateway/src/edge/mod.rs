@@ -6,9 +6,10 @@ mod help;
 mod keys;
 mod limits;
 mod sessions;
+mod stream;
 
 pub use expiry::{EVERY, purge_expired};
-pub use forward::{EdgeConfig, router};
+pub use forward::{EdgeConfig, Way, Ways, router};
 pub use keys::Keys;
 pub use limits::{LimitConfig, Limits, Rate};
 pub use sessions::Sessions;

@@ -8,6 +8,7 @@ use chassis::{
     db::Db,
     identity::Identity,
     peer::{Peer, within},
+    pulse::Pulse,
 };
 use proto::{
     common::v1::Reason,
@@ -38,6 +39,8 @@ pub struct Sessions {
     pub env: Env,
     /// The roster.
     pub roster: Peer,
+    /// Whether it answers.
+    pub roster_pulse: Pulse,
     /// Seconds for which an access token is good.
     pub access_seconds: i64,
     /// Seconds for which a refresh token is good.
@@ -66,7 +69,8 @@ async fn login(api: &Sessions, call: Call<LoginRequest>) -> Result<LoginResponse
     faults.required("password", &password);
     faults.check()?;
     let mut roster = AccountServiceClient::new(api.roster.clone());
-    let reply = roster.authenticate(within(PATIENCE, AuthenticateRequest { login, password })).await;
+    let asked = roster.authenticate(within(PATIENCE, AuthenticateRequest { login, password }));
+    let reply = api.roster_pulse.during(asked).await.ok_or_else(|| Failure::away("roster"))?;
     let identity = reply.map_err(|status| refused(&status))?.into_inner().identity.unwrap_or_default();
     let session = hex::encode(api.env.random::<16>().map_err(Failure::internal)?);
     let session = open(api, &identity, &session, None).await?;
@@ -81,7 +85,8 @@ async fn refresh(api: &Sessions, call: Call<RefreshRequest>) -> Result<RefreshRe
         return Err(ended());
     }
     let mut roster = AccountServiceClient::new(api.roster.clone());
-    let reply = roster.resolve_account(within(PATIENCE, ResolveAccountRequest { account: known.account })).await;
+    let asked = roster.resolve_account(within(PATIENCE, ResolveAccountRequest { account: known.account }));
+    let reply = api.roster_pulse.during(asked).await.ok_or_else(|| Failure::away("roster"))?;
     let identity = reply.map_err(|status| refused(&status))?.into_inner().identity.unwrap_or_default();
     let session = open(api, &identity, &known.id, Some(&digest)).await?;
     Ok(RefreshResponse { session: Some(session) })
@@ -137,14 +142,17 @@ fn digest(token: &str) -> String {
 /// The roster's refusal as the person sees it.
 fn refused(status: &Status) -> Failure {
     use tonic_types::StatusExt as _;
-    let reason = status.get_details_error_info().and_then(|info| Reason::from_str_name(&info.reason));
+    let info = status.get_details_error_info();
+    // Without a reason it is not the roster's answer, but that there was none.
+    let is_away = info.is_none() || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
+    let reason = info.and_then(|info| Reason::from_str_name(&info.reason));
     let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
     let failure = match (reason, status.code()) {
         (Some(reason @ (Reason::BadCredentials | Reason::AccountSuspended | Reason::Overloaded)), _) => {
             Failure::new(reason)
         }
         (_, Code::NotFound) => Failure::new(Reason::SessionEnded),
-        (_, Code::Unavailable | Code::DeadlineExceeded) => Failure::new(Reason::Unavailable).with("service", "roster"),
+        _ if is_away => Failure::away("roster"),
         _ => Failure::internal(format!("the roster answered {:?}", status.code())),
     };
     match retry_after {

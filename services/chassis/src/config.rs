@@ -141,6 +141,8 @@ pub struct ServerConfig {
     /// Where health alone is served, in the clear, e.g. "0.0.0.0:7709": orchestrators' probes speak no TLS. Absent: with the
     /// calls only.
     pub probes: Option<String>,
+    /// Milliseconds by which a neighbour's clock may differ from this service's before that is told.
+    pub clock_tolerance_ms: u32,
 }
 
 impl Default for ServerConfig {
@@ -153,6 +155,7 @@ impl Default for ServerConfig {
             max_concurrent_streams: 1024,
             plaintext: false,
             probes: None,
+            clock_tolerance_ms: 1000,
         }
     }
 }

@@ -6,6 +6,7 @@ mod wire;
 
 use std::{collections::BTreeMap, fmt, sync::LazyLock, time::Duration};
 
+use opentelemetry::metrics::Counter;
 use proto::{
     common::v1::{Ground, Reason},
     words::Language,
@@ -15,7 +16,15 @@ use tonic::Code;
 pub use faults::Faults;
 use wire::fill;
 
-use crate::contract::{self, ReasonText};
+use crate::{
+    contract::{self, ReasonText},
+    telemetry::meter,
+};
+
+/// Statements that a full disk refused.
+pub(crate) static STORAGE_FULL: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    meter().u64_counter("shixun.database.full").with_description("Statements refused because a disk is full").build()
+});
 
 /// The domain of our `ErrorInfo`s.
 pub const DOMAIN: &str = "shixun";
@@ -96,10 +105,23 @@ impl Failure {
         Self::new(Reason::StateConflict).with("resource", resource).with("state", state).with("event", event)
     }
 
+    /// A service, or the "database", cannot be asked now.
+    #[must_use]
+    pub fn away(service: &str) -> Self {
+        Self::new(Reason::Unavailable).with("service", service).retry_after(Duration::from_secs(1))
+    }
+
     /// The database cannot be asked now.
-    fn away(cause: &sqlx::Error) -> Self {
+    fn database_away(cause: &sqlx::Error) -> Self {
         tracing::warn!(%cause, "the database is away");
-        Self::new(Reason::Unavailable).with("service", "database").retry_after(Duration::from_secs(1))
+        Self::away("database")
+    }
+
+    /// The database has no room for what was to be written.
+    fn storage_full(cause: &sqlx::Error) -> Self {
+        tracing::error!(%cause, "the database has no room left");
+        STORAGE_FULL.add(1, &[]);
+        Self::new(Reason::StorageFull).retry_after(Duration::from_secs(10))
     }
 
     pub(crate) fn replayed(reply: Vec<u8>) -> Self {
@@ -209,7 +231,7 @@ impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error::{Io, PoolClosed, PoolTimedOut, WorkerCrashed};
         if matches!(error, Io(_) | PoolClosed | PoolTimedOut | WorkerCrashed) {
-            return Self::away(&error);
+            return Self::database_away(&error);
         }
         // 40001: serialization failure, 40P01: deadlock; 5: SQLITE_BUSY. Running the transaction again resolves them.
         // 57P…: the server ends, or ended the session; 57014, 25P03: our bounds on statements and idle transactions; 08…:
@@ -217,8 +239,10 @@ impl From<sqlx::Error> for Failure {
         let code = error.as_database_error().and_then(|error| error.code());
         match code.as_deref() {
             Some("40001" | "40P01" | "5" | "261" | "517" | "773") => Self::conflict(),
-            Some("57014" | "25P03" | "53300") => Self::away(&error),
-            Some(code) if code.starts_with("57P") || code.starts_with("08") => Self::away(&error),
+            Some("57014" | "25P03" | "53300") => Self::database_away(&error),
+            Some(code) if code.starts_with("57P") || code.starts_with("08") => Self::database_away(&error),
+            // 53100: disk_full; 13: SQLITE_FULL; 778: SQLITE_IOERR_WRITE, 4874: SQLITE_IOERR_SHMSIZE, which is a full disk too.
+            Some("53100" | "13" | "778" | "4874") => Self::storage_full(&error),
             _ => Self::internal(format!("database: {error}")),
         }
     }

@@ -18,6 +18,7 @@ pub mod page;
 pub mod peer;
 pub mod places;
 pub mod policy;
+pub mod pulse;
 mod reload;
 pub mod server;
 pub mod telemetry;

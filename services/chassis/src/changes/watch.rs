@@ -57,7 +57,7 @@ impl ChangeService for ChangeApi {
             tokio::select! {
                 () = api.shutdown.cancelled() => {
                     // A watcher begins again elsewhere, from its cursor.
-                    let ended = Failure::new(Reason::Unavailable).with("service", api.db.service());
+                    let ended = Failure::away(api.db.service());
                     let _ = sender.try_send(Err(ended.into()));
                 }
                 result = stream(&api.db, Taken { after, chain }, &sender) => {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use opentelemetry::KeyValue;
 
 use super::{Inner, Pool};
-use crate::telemetry::meter;
+use crate::{failure::STORAGE_FULL, telemetry::meter};
 
 /// Connections of a pool: its name, most, open, idle of them.
 type Connections = (&'static str, u32, u32, usize);
@@ -27,6 +27,8 @@ fn label(inner: &Inner, pool: &str) -> KeyValue {
 
 /// Shows the pools for as long as the database is open.
 pub(super) fn observe(inner: &Arc<Inner>) {
+    // What begins with the first one cannot be seen to have risen by it.
+    STORAGE_FULL.add(0, &[]);
     let weak: Weak<Inner> = Arc::downgrade(inner);
     meter()
         .i64_observable_up_down_counter("db.client.connection.count")

@@ -25,7 +25,7 @@ use std::{
 use anyhow::Context as _;
 use sqlx::{
     Connection as _, Executor as _,
-    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+    postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::watch;
@@ -40,7 +40,7 @@ pub use scope::Scope;
 pub use tx::Tx;
 pub use value::{Row, Sql, Value};
 
-use crate::{config::DatabaseConfig, env::Env, gates::TermGates};
+use crate::{config::DatabaseConfig, env::Env, failure::Failure, gates::TermGates, pulse::Pulse};
 
 /// Arguments of a statement: `args![name, 5_i64, Some("x")]`.
 #[macro_export]
@@ -65,6 +65,10 @@ pub(crate) struct Inner {
     pub head: watch::Sender<i64>,
     /// Rises when a mirror of this process has moved.
     pub mirrored: watch::Sender<u64>,
+    /// Whether PostgreSQL answers; an embedded database always does.
+    pub pulse: Option<Pulse>,
+    /// Neighbours whose clocks differ from ours by more than is tolerated: by how many microseconds they are ahead.
+    pub skews: Mutex<BTreeMap<&'static str, i64>>,
     /// Sources whose feeds do not hold what this process's mirrors took from them.
     pub halted: Mutex<BTreeSet<&'static str>>,
     lock: Mutex<Option<lock::FileLock>>,
@@ -109,12 +113,13 @@ impl Db {
     /// # Errors
     /// If the URL is of neither engine, the file is held by another process, or the server cannot be reached.
     pub async fn open(service: &'static str, config: &DatabaseConfig, env: Env) -> anyhow::Result<Self> {
-        let (pool, lock) = if config.url.starts_with("sqlite:") {
+        let (pool, pulse, lock) = if config.url.starts_with("sqlite:") {
             let path = config.url.trim_start_matches("sqlite:").trim_start_matches("//");
             let lock = lock::FileLock::take(Path::new(path))?;
-            (open_sqlite(config).await?, Some(lock))
+            (open_sqlite(config).await?, None, Some(lock))
         } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
-            (open_postgres(service, config).await?, None)
+            let (pool, pulse) = open_postgres(service, config).await?;
+            (pool, Some(pulse), None)
         } else {
             anyhow::bail!("database.url must begin with sqlite: or postgres:");
         };
@@ -125,6 +130,8 @@ impl Db {
             gates: RwLock::default(),
             head: watch::Sender::new(0),
             mirrored: watch::Sender::new(0),
+            pulse,
+            skews: Mutex::default(),
             halted: Mutex::default(),
             lock: Mutex::new(lock),
         });
@@ -151,6 +158,20 @@ impl Db {
     #[must_use]
     pub fn service(&self) -> &'static str {
         self.0.service
+    }
+
+    /// Waits for what is asked of the database.
+    ///
+    /// # Errors
+    /// Its own, and `UNAVAILABLE` as soon as it is found not to answer.
+    pub(crate) async fn answered<T>(
+        &self,
+        asked: impl Future<Output = Result<T, sqlx::Error>> + Send,
+    ) -> Result<T, Failure> {
+        match &self.0.pulse {
+            None => Ok(asked.await?),
+            Some(pulse) => Ok(pulse.during(asked).await.ok_or_else(|| Failure::away("database"))??),
+        }
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -189,6 +210,14 @@ async fn open_sqlite(config: &DatabaseConfig) -> anyhow::Result<Pool> {
         .max_connections(1)
         .test_before_acquire(false)
         .acquire_timeout(Duration::from_secs(60))
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // Behind the rollback. What SQLite itself has rolled back, because the disk was full, sqlx takes to be under way
+                // for ever: such a connection would begin nothing any more.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
         .connect_with(options.clone())
         .await
         .context("opening the SQLite file for writing")?;
@@ -201,7 +230,7 @@ async fn open_sqlite(config: &DatabaseConfig) -> anyhow::Result<Pool> {
     Ok(Pool::Sqlite { writer, readers })
 }
 
-async fn open_postgres(service: &str, config: &DatabaseConfig) -> anyhow::Result<Pool> {
+async fn open_postgres(service: &'static str, config: &DatabaseConfig) -> anyhow::Result<(Pool, Pulse)> {
     let options = PgConnectOptions::from_str(&config.url)
         .context("database.url")?
         .application_name(&format!("shixun-{service}"))
@@ -216,15 +245,41 @@ async fn open_postgres(service: &str, config: &DatabaseConfig) -> anyhow::Result
             .before_acquire(|connection, last| {
                 Box::pin(async move {
                     if last.idle_for > RESTED {
-                        connection.ping().await?;
+                        // One that a network has forgotten about never answers; another one is opened in its place.
+                        let asked = tokio::time::timeout(RESTED, connection.ping()).await;
+                        asked.map_err(|_| sqlx::Error::PoolTimedOut)??;
                     }
                     Ok(true)
                 })
             })
             .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) }))
     };
+    let pulse = pulse(service, options.clone());
     // Opened when the first batch comes: most services have none.
     let batches = pool(BATCH_CONNECTIONS).connect_lazy_with(options.clone());
     let pool = pool(config.connections).connect_with(options).await.context("connecting to PostgreSQL")?;
-    Ok(Pool::Postgres { pool, batches })
+    Ok((Pool::Postgres { pool, batches }, pulse))
+}
+
+/// Asks on a connection of its own, which is opened when somebody has waited for the first time.
+fn pulse(service: &'static str, options: PgConnectOptions) -> Pulse {
+    let kept = Arc::new(tokio::sync::Mutex::new(None::<PgConnection>));
+    Pulse::new(service, "database", move || {
+        let (kept, options) = (Arc::clone(&kept), options.clone());
+        Box::pin(async move {
+            let mut kept = kept.lock().await;
+            // Taken: a question that is given up in the middle leaves nothing to ask the next one on.
+            let asked = match kept.take() {
+                Some(mut connection) => connection.ping().await.map(|()| connection),
+                None => Err(sqlx::Error::PoolTimedOut),
+            };
+            let answered = match asked {
+                Ok(connection) => Ok(connection),
+                // It may have been ended by a server that is there again.
+                Err(_) => PgConnection::connect_with(&options).await,
+            };
+            *kept = answered.inspect_err(|error| tracing::debug!(%error, "asking the database")).ok();
+            kept.is_some()
+        })
+    })
 }

@@ -139,7 +139,8 @@ impl Queries for Reader {
                     sqlite(sql, args).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
                 }
                 Pool::Postgres { pool, .. } => {
-                    postgres(sql, args).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
+                    let found = self.db.answered(postgres(sql, args).fetch_all(pool)).await?;
+                    found.into_iter().map(Row::Postgres).collect()
                 }
             })
         })
@@ -150,7 +151,9 @@ impl Queries for Reader {
         Box::pin(async move {
             Ok(match &self.db.inner().pool {
                 Pool::Sqlite { readers, .. } => sqlite(sql, args).fetch_optional(readers).await?.map(Row::Sqlite),
-                Pool::Postgres { pool, .. } => postgres(sql, args).fetch_optional(pool).await?.map(Row::Postgres),
+                Pool::Postgres { pool, .. } => {
+                    self.db.answered(postgres(sql, args).fetch_optional(pool)).await?.map(Row::Postgres)
+                }
             })
         })
     }

@@ -57,7 +57,9 @@ impl Tx {
     ) -> Result<Self, Failure> {
         let engine = match &db.inner().pool {
             Pool::Sqlite { writer, .. } => Engine::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Pool::Postgres { pool, batches } => Engine::Postgres(if batch { batches } else { pool }.begin().await?),
+            Pool::Postgres { pool, batches } => {
+                Engine::Postgres(db.answered(if batch { batches } else { pool }.begin()).await?)
+            }
         };
         let seed = claim.as_ref().map_or([0; 32], |claim| {
             Sha256::digest(format!("{}\n{}\n{}", claim.caller, claim.method, claim.request_id)).into()
@@ -89,7 +91,9 @@ impl Tx {
         Box::pin(async move {
             Ok(match &mut self.engine {
                 Engine::Sqlite(tx) => queries::sqlite(sql, args).execute(&mut **tx).await?.rows_affected(),
-                Engine::Postgres(tx) => queries::postgres(sql, args).execute(&mut **tx).await?.rows_affected(),
+                Engine::Postgres(tx) => {
+                    self.db.answered(queries::postgres(sql, args).execute(&mut **tx)).await?.rows_affected()
+                }
             })
         })
     }
@@ -264,7 +268,7 @@ impl Tx {
         let position = self.write_changes().await?;
         match self.engine {
             Engine::Sqlite(tx) => tx.commit().await?,
-            Engine::Postgres(tx) => tx.commit().await?,
+            Engine::Postgres(tx) => self.db.answered(tx.commit()).await?,
         }
         if let Some(position) = position {
             announce(&self.db, position);
@@ -288,11 +292,11 @@ impl Tx {
     /// Rolls back, and frees the connection at once.
     pub async fn abandon(self) {
         let ended = match self.engine {
-            Engine::Sqlite(tx) => tx.rollback().await,
-            Engine::Postgres(tx) => tx.rollback().await,
+            Engine::Sqlite(tx) => tx.rollback().await.map_err(Failure::from),
+            Engine::Postgres(tx) => self.db.answered(tx.rollback()).await,
         };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "rolling back");
+        if let Err(failure) = ended {
+            tracing::debug!(%failure, "rolling back");
         }
     }
 }
@@ -306,7 +310,8 @@ impl Queries for Tx {
                     queries::sqlite(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
                 }
                 Engine::Postgres(tx) => {
-                    queries::postgres(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
+                    let found = self.db.answered(queries::postgres(sql, args).fetch_all(&mut **tx)).await?;
+                    found.into_iter().map(Row::Postgres).collect()
                 }
             })
         })
@@ -318,7 +323,8 @@ impl Queries for Tx {
             Ok(match &mut self.engine {
                 Engine::Sqlite(tx) => queries::sqlite(sql, args).fetch_optional(&mut **tx).await?.map(Row::Sqlite),
                 Engine::Postgres(tx) => {
-                    queries::postgres(sql, args).fetch_optional(&mut **tx).await?.map(Row::Postgres)
+                    let found = self.db.answered(queries::postgres(sql, args).fetch_optional(&mut **tx)).await?;
+                    found.map(Row::Postgres)
                 }
             })
         })

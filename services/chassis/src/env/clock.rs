@@ -16,6 +16,15 @@ pub enum Clock {
 }
 
 impl Clock {
+    /// Whether time passes by itself.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        match self {
+            Self::System => true,
+            Self::Rehearsal(clock) => clock.runs(),
+        }
+    }
+
     /// Now, in microseconds since the epoch.
     #[must_use]
     pub fn now(&self) -> i64 {
@@ -54,6 +63,12 @@ impl RehearsalClock {
     #[must_use]
     pub fn now(&self) -> i64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).now()
+    }
+
+    /// Whether it runs on by itself.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).running_since.is_some()
     }
 
     /// Moves forward to `to`, or stays if that is past, and from there runs or stands. Returns the new time.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proto::{
     common::v1::Reason,
-    words::{Language, in_words, words},
+    words::{Language, in_words, service_in_words, words},
 };
 use tonic::Status;
 use tonic_types::{
@@ -154,6 +154,8 @@ pub(super) fn fill(template: &str, metadata: &Metadata, language: Language) -> S
         if let Some((key, value, behind)) = value {
             if CODED.contains(&key) {
                 text.push_str(&in_words(value, language));
+            } else if key == "service" {
+                text.push_str(service_in_words(value, language));
             } else {
                 text.push_str(value);
             }

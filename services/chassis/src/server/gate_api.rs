@@ -8,7 +8,7 @@ use std::{
 
 use prost::Message as _;
 use proto::common::v1::{
-    GetStatusRequest, GetStatusResponse, MirrorPosition, PutGatesRequest, PutGatesResponse, Reason,
+    ClockSkew, GetStatusRequest, GetStatusResponse, MirrorPosition, PutGatesRequest, PutGatesResponse, Reason,
     SettleWindowRequest, SettleWindowResponse, TermStatus, WaitMirrorRequest, WaitMirrorResponse, Window,
     gate_service_server::GateService,
 };
@@ -174,8 +174,14 @@ async fn status(api: &GateApi) -> Result<GetStatusResponse, Failure> {
         mirrors: positions.into_iter().map(|(source, position)| MirrorPosition { source, position }).collect(),
         terms: terms.iter().map(term_status).collect(),
         now: Some(proto::timestamp(api.db.env().clock.now())),
+        clock_skews: skews(&api.db),
         halted_mirrors: halted(&api.db).iter().map(|source| (*source).to_owned()).collect(),
     })
+}
+
+fn skews(db: &Db) -> Vec<ClockSkew> {
+    let skews = db.inner().skews.lock().unwrap_or_else(PoisonError::into_inner);
+    skews.iter().map(|(service, ahead)| ClockSkew { service: (*service).to_owned(), ahead_ms: ahead / 1000 }).collect()
 }
 
 fn halted(db: &Db) -> MutexGuard<'_, BTreeSet<&'static str>> {

@@ -1,6 +1,6 @@
 //! What a service is put together on.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use proto::common::v1::{
@@ -22,7 +22,7 @@ use super::{
     clock_api::ClockApi,
     due::{Carrier, Due},
     gate_api::{GateApi, PolicyCheck, WindowCheck},
-    health,
+    health, skew,
     step_api::{StepApi, Steps},
 };
 use crate::{
@@ -67,6 +67,8 @@ pub struct Host {
     fallback: Option<axum::Router>,
     tasks: Vec<JoinHandle<()>>,
     max_message: usize,
+    /// By how much a neighbour's clock may differ.
+    clock_tolerance: Duration,
 }
 
 /// What a server is made of.
@@ -114,6 +116,7 @@ impl Host {
             fallback: None,
             tasks: Vec::new(),
             max_message: config.server.max_message_bytes,
+            clock_tolerance: Duration::from_millis(config.server.clock_tolerance_ms.into()),
         })
     }
 
@@ -264,6 +267,9 @@ impl Host {
         health::begin(&reporter, &self.served).await;
         let sources = std::mem::take(&mut self.sources);
         self.spawn(health::report(reporter, self.served.clone(), self.db.clone(), sources, self.shutdown.clone()));
+        let others = self.needed.iter().filter(|neighbour| **neighbour != self.name);
+        let others = others.map(|neighbour| Ok((*neighbour, self.peer(neighbour)?))).collect::<anyhow::Result<_>>()?;
+        self.spawn(skew::watch(self.db.clone(), others, self.clock_tolerance, self.shutdown.clone()));
         // Only what is served is listed; the gateway, which passes everything on, lists everything.
         let listed = if self.fallback.is_some() { Vec::new() } else { self.served.clone() };
         let reflection = || {

@@ -8,6 +8,7 @@ pub mod health;
 mod host;
 mod rules;
 pub(crate) mod severable;
+mod skew;
 mod step_api;
 
 use std::{

@@ -4,10 +4,7 @@ use std::{collections::BTreeSet, pin::Pin};
 
 use chassis::{Call, Failure, Page, admission, db::Scope, texts};
 use futures::{Stream, StreamExt as _, stream};
-use proto::{
-    common::v1::Reason,
-    enrollment::v1::{FreePlaces, ListSeatsRequest, ListSeatsResponse, WatchSeatsRequest, WatchSeatsResponse},
-};
+use proto::enrollment::v1::{FreePlaces, ListSeatsRequest, ListSeatsResponse, WatchSeatsRequest, WatchSeatsResponse};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Status};
 
@@ -52,7 +49,7 @@ pub(super) async fn watch(api: &Api, request: Request<WatchSeatsRequest>) -> Res
         Some((Ok(WatchSeatsResponse { places }), listener))
     });
     // A listener begins again elsewhere.
-    let ended = async { Err(Failure::new(Reason::Unavailable).with("service", "enrollment").into()) };
+    let ended = async { Err(Failure::away("enrollment").into()) };
     Ok(Box::pin(places.take_until(api.board.ending().cancelled_owned()).chain(stream::once(ended))))
 }
 

@@ -105,7 +105,7 @@ impl Intake {
             self.meters.refused();
             return Err(Failure::new(Reason::Overloaded).retry_after(RETRY_AFTER));
         }
-        answered.await.unwrap_or_else(|_| Err(Failure::new(Reason::Unavailable).with("service", "enrollment")))
+        answered.await.unwrap_or_else(|_| Err(Failure::away("enrollment")))
     }
 }
 
