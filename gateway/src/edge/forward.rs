@@ -163,8 +163,15 @@ impl Forward {
             if let Some(deadline) = admission.deadline {
                 headers.insert("grpc-timeout", timeout(left_until(deadline)?)?);
             }
-            let sent = ways.pulse.during(send(ways.for_stream().clone(), method, &headers, body)).await;
-            let answer = sent.and_then(Result::ok).ok_or_else(|| away(method))?;
+            let answer = if method.client_streaming {
+                let sent = ways.pulse.during(send(ways.for_stream().clone(), method, &headers, body)).await;
+                sent.and_then(Result::ok)
+            } else {
+                let whole = Limited::new(body, self.max_message.saturating_add(5)).collect();
+                let body = whole.await.map_err(|_| too_large(self.max_message))?.to_bytes();
+                opened(ways, method, &headers, &body).await
+            };
+            let answer = answer.ok_or_else(|| away(method))?;
             // Its place is taken until the answer's last frame, or until the caller has gone.
             return Ok(answer.map(|body| Body::new(Followed::new(body, &ways.pulse, method, place))));
         }
@@ -218,6 +225,18 @@ impl Forward {
         }
         Err(away(method))
     }
+}
+
+/// A stream of answers, which nothing was told of yet: one of its many connections may have broken since it was last used.
+async fn opened(way: &Way, method: &Method, headers: &HeaderMap, body: &Bytes) -> Option<Response<Body>> {
+    for attempt in 1..=ATTEMPTS {
+        let request = Body::new(Full::new(body.clone()));
+        match way.pulse.during(send(way.for_stream().clone(), method, headers, request)).await? {
+            Ok(answer) => return Some(answer),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50) * attempt).await,
+        }
+    }
+    None
 }
 
 /// What the next hop gets of the time until `deadline`.

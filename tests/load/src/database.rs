@@ -1,6 +1,7 @@
 //! Where the services' databases are: those that live, and a copy of each as the setting up left it.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -36,6 +37,8 @@ pub enum Databases {
     Sqlite(PathBuf),
     /// Databases `live_…` and `kept_…`.
     Postgres(Arc<Cluster>),
+    /// The same, each service's on a server of its own.
+    Apart(BTreeMap<&'static str, Arc<Cluster>>),
 }
 
 impl Databases {
@@ -44,8 +47,25 @@ impl Databases {
     pub fn url(&self, service: &str) -> String {
         match self {
             Self::Sqlite(folder) => format!("sqlite:{}", folder.join("live").join(format!("{service}.db")).display()),
-            Self::Postgres(cluster) => cluster.url(&format!("live_{service}")),
+            Self::Postgres(_) | Self::Apart(_) => {
+                self.cluster(service).map(|cluster| cluster.url(&format!("live_{service}"))).unwrap_or_default()
+            }
         }
+    }
+
+    /// The server of a service's database, if it has one.
+    #[must_use]
+    pub fn cluster(&self, service: &str) -> Option<&Arc<Cluster>> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(cluster) => Some(cluster),
+            Self::Apart(clusters) => clusters.get(service),
+        }
+    }
+
+    /// The servers of all services' databases.
+    fn servers(&self) -> impl Iterator<Item = (&'static str, &Arc<Cluster>)> {
+        SERVICES.into_iter().filter_map(|service| Some((service, self.cluster(service)?)))
     }
 
     /// Makes empty ones.
@@ -55,8 +75,8 @@ impl Databases {
     pub fn create(&self) -> anyhow::Result<()> {
         match self {
             Self::Sqlite(folder) => Ok(std::fs::create_dir_all(folder.join("live"))?),
-            Self::Postgres(cluster) => {
-                for service in SERVICES {
+            Self::Postgres(_) | Self::Apart(_) => {
+                for (service, cluster) in self.servers() {
                     cluster.sql(&format!("CREATE DATABASE live_{service} TEMPLATE template0"))?;
                 }
                 Ok(())
@@ -71,8 +91,8 @@ impl Databases {
     pub fn keep(&self) -> anyhow::Result<()> {
         match self {
             Self::Sqlite(folder) => copy(&folder.join("live"), &folder.join("kept")),
-            Self::Postgres(cluster) => {
-                for service in SERVICES {
+            Self::Postgres(_) | Self::Apart(_) => {
+                for (service, cluster) in self.servers() {
                     // What autovacuum would have done in the weeks before the opening.
                     cluster.sql_in(&format!("live_{service}"), "VACUUM ANALYZE")?;
                     cluster.sql(&format!("CREATE DATABASE kept_{service} TEMPLATE live_{service}"))?;
@@ -92,8 +112,8 @@ impl Databases {
                 std::fs::remove_dir_all(folder.join("live"))?;
                 copy(&folder.join("kept"), &folder.join("live"))
             }
-            Self::Postgres(cluster) => {
-                for service in SERVICES {
+            Self::Postgres(_) | Self::Apart(_) => {
+                for (service, cluster) in self.servers() {
                     cluster.sql(&format!("DROP DATABASE IF EXISTS live_{service} WITH (FORCE)"))?;
                     cluster.sql(&format!("CREATE DATABASE live_{service} TEMPLATE kept_{service}"))?;
                 }
@@ -114,7 +134,9 @@ impl Databases {
                 }
                 Ok(())
             }
-            Self::Postgres(cluster) => cluster.sql("CHECKPOINT").map(drop),
+            Self::Postgres(_) | Self::Apart(_) => {
+                self.servers().try_for_each(|(_, cluster)| cluster.sql("CHECKPOINT").map(drop))
+            }
         }
     }
 }

@@ -189,14 +189,24 @@ impl Process {
         Ok(())
     }
 
+    /// Sends it a signal, by its name without "SIG".
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let process = self.0.id().to_string();
+        let status = Command::new("sh").args(["-c", "kill -\"$0\" \"$1\"", name, &process]).status()?;
+        anyhow::ensure!(status.success(), "kill: {status}");
+        Ok(())
+    }
+
     /// SIGTERM, and waits for its end.
     ///
     /// # Errors
     /// If it had ended before, or fails.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.check()?;
-        let status = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &self.0.id().to_string()]).status()?;
-        anyhow::ensure!(status.success(), "kill: {status}");
+        self.signal("TERM")?;
         loop {
             if let Some(status) = self.0.try_wait()? {
                 anyhow::ensure!(status.success(), "it ended with {status}");

@@ -127,6 +127,8 @@ impl Layout {
 pub struct Town {
     /// "terms/…"
     pub term: String,
+    /// The county as it was drawn: logins and schools.
+    pub county: County,
     /// Everyone who has selected nothing yet.
     pub teachers: Vec<Teacher>,
     /// The bureau's officer.
@@ -208,7 +210,7 @@ pub async fn settle(world: &mut World, layout: &Layout) -> anyhow::Result<Town> 
     let places = layout.lots.keys().map(|lot| (*lot, lot.places(layout.teachers) as usize)).collect();
     let officer = officer(&reach, &county).await?;
     let teachers = log_in(&reach, &county).await?;
-    let mut town = Town { term: folder.name(), teachers, officer, projects, places };
+    let mut town = Town { county, term: folder.name(), teachers, officer, projects, places };
     let full = town.projects(Lot::Full).to_vec();
     let takers = town.teachers.split_off(town.teachers.len().saturating_sub(full.len()));
     fill(&reach, &town.term, &full, &takers).await?;

@@ -34,6 +34,15 @@ const PLACES: u32 = 700;
 /// Names of the processes that may share enrollment's work on PostgreSQL: the service itself, and its replicas.
 const ENROLLMENTS: [&str; 3] = ["enrollment", "enrollment-2", "enrollment-3"];
 
+/// Ways that lead elsewhere than straight to their end: through doors that a test shuts.
+#[derive(Debug, Clone, Default)]
+pub struct Routes {
+    /// From a service to its neighbour.
+    pub peers: BTreeMap<(&'static str, &'static str), SocketAddr>,
+    /// From a service to the server of its database.
+    pub databases: BTreeMap<&'static str, SocketAddr>,
+}
+
 /// A world: its folder, its databases, its processes.
 #[derive(Debug)]
 pub struct World {
@@ -46,6 +55,7 @@ pub struct World {
     /// Processes of enrollment that are started.
     enrollments: usize,
     running: BTreeMap<&'static str, Process>,
+    routes: Routes,
 }
 
 impl World {
@@ -56,11 +66,44 @@ impl World {
     pub fn new(engine: Engine, programs: &Programs) -> anyhow::Result<Self> {
         let scratch = programs.scratch()?;
         let folder = own_folder(&scratch, engine)?;
-        std::fs::create_dir_all(folder.join("log"))?;
         let databases = match engine {
             Engine::Sqlite => Databases::Sqlite(folder.clone()),
             Engine::Postgres => Databases::Postgres(Arc::new(Cluster::start_in(&scratch, Durability::Durable)?)),
         };
+        Self::with(engine, programs, folder, databases)
+    }
+
+    /// The same, its databases on a disk of their own, in a folder that everyone may enter.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn on(disk: &Path, engine: Engine, programs: &Programs) -> anyhow::Result<Self> {
+        let folder = own_folder(&programs.scratch()?, engine)?;
+        let databases = match engine {
+            Engine::Sqlite => Databases::Sqlite(disk.to_owned()),
+            Engine::Postgres => Databases::Postgres(Arc::new(Cluster::start_in(disk, Durability::Durable)?)),
+        };
+        Self::with(engine, programs, folder, databases)
+    }
+
+    /// The same on PostgreSQL, with a server for each service.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn apart(programs: &Programs) -> anyhow::Result<Self> {
+        let scratch = programs.scratch()?;
+        let folder = own_folder(&scratch, Engine::Postgres)?;
+        let start = |service| Ok((service, Arc::new(Cluster::start_in(&scratch, Durability::Durable)?)));
+        let clusters = std::thread::scope(|scope| {
+            let starting = SERVICES.map(|service| scope.spawn(move || start(service)));
+            let ended = starting.into_iter().map(|one| one.join().map_err(|_| anyhow::anyhow!("a start panicked"))?);
+            ended.collect::<anyhow::Result<_>>()
+        })?;
+        Self::with(Engine::Postgres, programs, folder, Databases::Apart(clusters))
+    }
+
+    fn with(engine: Engine, programs: &Programs, folder: PathBuf, databases: Databases) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder.join("log"))?;
         databases.create()?;
         let programs = programs.install(&folder.join("bin"))?;
         let mut world = Self {
@@ -71,6 +114,7 @@ impl World {
             ports: BTreeMap::new(),
             enrollments: 1,
             running: BTreeMap::new(),
+            routes: Routes::default(),
         };
         world.choose_ports()?;
         world.make_keys()?;
@@ -111,17 +155,20 @@ impl World {
         let env = Env::system();
         let secret = || anyhow::Ok(STANDARD.encode(env.random::<32>()?));
         let keys = self.folder.join("keys");
-        let services = self.ports.iter().filter(|(name, _)| SERVICES.contains(name));
-        let peers: BTreeMap<&str, String> =
-            services.map(|(name, address)| (*name, format!("http://{address}"))).collect();
         for service in SERVICES {
+            let led = |name: &'static str, straight: SocketAddr| {
+                *self.routes.peers.get(&(service, name)).unwrap_or(&straight)
+            };
+            let services = self.ports.iter().filter(|(name, _)| SERVICES.contains(name));
+            let peers: BTreeMap<&str, String> =
+                services.map(|(name, address)| (*name, format!("http://{}", led(name, *address)))).collect();
             let address = self.ports.get(service).context("a service without an address")?;
             let mut document = toml::toml! { clock = "rehearsal" };
             let mut put = |section: &str, table: toml::Table| document.insert(section.to_owned(), table.into());
-            put("database", table([("url", self.databases.url(service))]));
+            put("database", table([("url", self.database_url(service)?)]));
             let own = keys.join(format!("{service}.key"));
             put("keys", table([("own", own.display().to_string()), ("trusted", keys.display().to_string())]));
-            put("peers", table(peers.clone()));
+            put("peers", table(peers));
             match service {
                 "roster" => {
                     put("bootstrap", table([("login", setup::OPERATOR), ("password", operator_password)]));
@@ -141,6 +188,45 @@ impl World {
             std::fs::write(self.config(service), toml::to_string(&document)?)?;
         }
         Ok(())
+    }
+
+    /// Leads the services elsewhere, from the next [`Self::configure`] on.
+    pub fn lead(&mut self, routes: Routes) {
+        self.routes = routes;
+    }
+
+    fn database_url(&self, service: &str) -> anyhow::Result<String> {
+        let url = self.databases.url(service);
+        let Some(door) = self.routes.databases.get(service) else { return Ok(url) };
+        let (login, rest) = url.split_once('@').context("a URL without a login")?;
+        let (_, database) = rest.split_once('/').context("a URL without a database")?;
+        Ok(format!("{login}@{door}/{database}"))
+    }
+
+    /// Where a service listens.
+    ///
+    /// # Errors
+    /// If there is no such service.
+    pub fn address(&self, service: &str) -> anyhow::Result<SocketAddr> {
+        self.ports.get(service).copied().context("no such service")
+    }
+
+    /// Kills a service with -9; it stays away until [`Self::launch`].
+    ///
+    /// # Errors
+    /// If it had ended before.
+    pub fn kill(&mut self, service: &'static str) -> anyhow::Result<()> {
+        self.running.remove(service).context("it does not run")?.kill().with_context(|| service.to_owned())
+    }
+
+    /// Stops a service where it stands (SIGSTOP), or lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn freeze(&mut self, service: &str, frozen: bool) -> anyhow::Result<()> {
+        let process = self.running.get_mut(service).context("it does not run")?;
+        process.check().with_context(|| service.to_owned())?;
+        process.signal(if frozen { "STOP" } else { "CONT" })
     }
 
     /// Starts all services and waits until they answer.
@@ -258,6 +344,7 @@ impl World {
     pub fn crash_databases(&mut self) -> anyhow::Result<()> {
         match &self.databases {
             Databases::Postgres(cluster) => cluster.crash(),
+            Databases::Apart(clusters) => clusters.values().try_for_each(|cluster| cluster.crash()),
             Databases::Sqlite(_) => {
                 self.end()?;
                 SERVICES.into_iter().try_for_each(|service| self.launch(service))
@@ -276,11 +363,18 @@ impl World {
         Ok(())
     }
 
-    fn launch(&mut self, service: &'static str) -> anyhow::Result<()> {
+    /// Starts a service that does not run; does not wait until it serves.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn launch(&mut self, service: &'static str) -> anyhow::Result<()> {
         let log = self.folder.join("log").join(format!("{service}.log"));
         let addresses = ENROLLMENTS.into_iter().take(self.enrollments).filter_map(|name| self.ports.get(name));
         let addresses: Vec<_> = addresses.map(|address| format!("http://{address}")).collect();
-        let mut environment = vec![("SHIXUN_PEERS__ENROLLMENT", addresses.join(","))];
+        let mut environment = Vec::new();
+        if addresses.len() > 1 {
+            environment.push(("SHIXUN_PEERS__ENROLLMENT", addresses.join(",")));
+        }
         let program = if ENROLLMENTS.contains(&service) { "enrollment" } else { service };
         if program != service {
             let address = self.ports.get(service).context("a replica without an address")?;
@@ -323,6 +417,7 @@ impl World {
     pub fn server(&self) -> anyhow::Result<u32> {
         match &self.databases {
             Databases::Postgres(cluster) => cluster.process(),
+            Databases::Apart(_) => anyhow::bail!("there are several servers"),
             Databases::Sqlite(_) => anyhow::bail!("SQLite has no server"),
         }
     }

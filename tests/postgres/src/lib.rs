@@ -16,14 +16,13 @@ mod tests;
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
 
 use launch::{is_alive, launch, lock_file, wait_ready};
-use programs::{children, programs, psql, random_hex};
+use programs::{children, kill, programs, psql, random_hex};
 use seat::Seat;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -156,12 +155,9 @@ impl Cluster {
         let again = self.state.join("again");
         // First: the watcher must not take it for an end.
         fs::write(&again, "")?;
-        let mut command = Command::new("sh");
-        // One that has ended by itself meanwhile is as dead.
-        command.args(["-c", "kill -9 \"$@\" 2>/dev/null; true", "kill", &server.to_string()]);
-        command.args(children(server)?.iter().map(u32::to_string));
-        let status = command.status().context("run kill")?;
-        ensure!(status.success(), "kill: {status}");
+        let mut processes = children(server)?;
+        processes.insert(0, server);
+        kill("KILL", &processes)?;
         let mut polls = 0;
         while self.process().is_ok_and(|now| now == server) {
             ensure!(polls < POLLS, "the server does not come up again: see {}", self.seat.home.join("log").display());
@@ -170,6 +166,16 @@ impl Cluster {
         }
         wait_ready(&self.bin, &self.state, &self.seat, true)?;
         Ok(fs::remove_file(again)?)
+    }
+
+    /// Stops the server and its backends where they stand (SIGSTOP), or lets them go on (SIGCONT). One that is dropped must not
+    /// be frozen: it would not end.
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        let server = self.process()?;
+        let signal = if frozen { "STOP" } else { "CONT" };
+        // The server first, so that it starts no backend meanwhile.
+        kill(signal, &[server])?;
+        kill(signal, &children(server)?)
     }
 
     /// Runs SQL as the superuser in the database `postgres`; the rows, unaligned, one a line.

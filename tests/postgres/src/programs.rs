@@ -38,6 +38,15 @@ pub(crate) fn children(parent: u32) -> Result<Vec<u32>> {
     Ok(found)
 }
 
+/// Sends a signal to processes; one that has ended by itself meanwhile needs none.
+pub(crate) fn kill(signal: &str, processes: &[u32]) -> Result<()> {
+    let mut command = Command::new("sh");
+    command.args(["-c", "signal=$1; shift; kill -\"$signal\" \"$@\" 2>/dev/null; true", "kill", signal]);
+    let status = command.args(processes.iter().map(u32::to_string)).status().context("run kill")?;
+    ensure!(status.success(), "kill: {status}");
+    Ok(())
+}
+
 /// A command that runs what its further arguments say, not as root, and ends it when its parent is killed.
 pub(crate) fn unprivileged() -> Result<Command> {
     let mut command = Command::new("setpriv");

@@ -1,3 +1,5 @@
+use std::process::Command;
+
 use super::*;
 
 fn until(what: &str, mut done: impl FnMut() -> bool) {
