@@ -12,11 +12,20 @@ pub struct Coming(pub Service);
 
 #[tonic::async_trait]
 impl chassis::Due for Coming {
-    /// One transaction an event, in order of days: each is done once, whoever else is at it.
     async fn carry_out(&self) -> Result<(), Failure> {
+        self.carry_out_at(self.0.db.env().clock.now()).await
+    }
+}
+
+impl Coming {
+    /// What is due at an instant, in microseconds since the epoch: one transaction an event, in order of days; each is done once,
+    /// whoever else is at it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn carry_out_at(&self, at: i64) -> Result<(), Failure> {
         let Self(service) = self;
         loop {
-            let at = service.db.env().clock.now();
             let mut reader = service.db.read_own().await?;
             let today = service.term(reader.gates().ok().as_deref(), at)?.today;
             let Some((teacher, event)) = history::due(&mut reader, today).await? else { return Ok(()) };

@@ -111,7 +111,12 @@ impl Career {
             Kind::Leave => {
                 // A void leave of the same first day gives way to the new one.
                 after.leaves.retain(|leave| leave.first_on != event.effective_on);
-                after.leaves.push(Leave { first_on: event.effective_on, last_on: event.until });
+                let leave = Leave { first_on: event.effective_on, last_on: event.until };
+                // One that is dated back ends when he left the roster.
+                let begins_later = |stay: &&Stay| stay.from_on.is_some_and(|first| first > event.effective_on);
+                let left = self.stays.iter().filter(begins_later).find(|stay| stay.standing != Status::Active);
+                let left = left.and_then(|stay| stay.from_on);
+                after.leaves.push(left.map_or(leave, |left| leave.ended_before(left)));
                 after.leaves.sort_unstable();
             }
             Kind::Return | Kind::Retirement | Kind::Departure | Kind::Death => {
@@ -380,6 +385,14 @@ mod tests {
         assert_eq!(retiring.leaves, on_leave.leaves);
         let (_, after) = retiring.due(date(2019, 11, 1)).unwrap().unwrap();
         assert_eq!(after.leaves[0].last_on, Some(date(2019, 10, 31)));
+    }
+
+    #[test]
+    fn a_leave_that_is_dated_back_ends_when_he_left() {
+        let retired = taken(&career(), Kind::Retirement, date(2019, 6, 1));
+        let rested = taken(&retired, Kind::Leave, date(2019, 3, 1));
+        assert_eq!(rested.leaves, [Leave { first_on: date(2019, 3, 1), last_on: Some(date(2019, 5, 31)) }]);
+        assert_eq!(rested.status_on(date(2019, 6, 1)), Status::Retired);
     }
 
     proptest! {

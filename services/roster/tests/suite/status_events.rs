@@ -1,6 +1,6 @@
 //! Status events and what they do to accounts.
 
-use chassis::{Due as _, env::Clock, testing::person};
+use chassis::testing::person;
 use proto::{
     Actor,
     common::v1::{Reason, Role, RoleGrant},
@@ -164,12 +164,11 @@ async fn withdraw(world: &World, actor: &Actor, name: &str) -> Result<WithdrawSt
 }
 
 impl World {
-    /// The clock moves to a midnight, days after AT's day, and what is due is carried out, by two replicas at once.
+    /// Midnight comes, so many days after AT's day, and what is due is carried out, by two replicas at once.
     async fn comes(&self, days: i64) {
-        let Clock::Rehearsal(clock) = &self.service.db.env().clock else { panic!("a clock that stands") };
-        let _ = clock.advance(AT - 9 * 3_600_000_000 + days * DAY, false);
+        let midnight = AT - 9 * 3_600_000_000 + days * DAY;
         let (one, other) = (Coming(self.service.clone()), Coming(self.service.clone()));
-        let (one, other) = tokio::join!(one.carry_out(), other.carry_out());
+        let (one, other) = tokio::join!(one.carry_out_at(midnight), other.carry_out_at(midnight));
         one.unwrap();
         other.unwrap();
     }
