@@ -105,6 +105,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("KIND_RETIREMENT", "退休", "a retirement"),
     ("KIND_DEPARTURE", "离职", "a departure"),
     ("KIND_DEATH", "去世", "a death"),
+    ("STATE_COMING", "尚未生效", "still to come"),
+    ("withdraw_status_event", "撤回任职变动", "withdrawing a status event"),
     ("no_correction", "没有待审核的更正", "without a correction to decide"),
     ("confirm_correction", "审核更正", "deciding a correction"),
     // Accounts
