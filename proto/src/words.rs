@@ -194,8 +194,6 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("STATE_FAILED", "执行失败", "failed"),
     ("STATE_SKIPPED", "已跳过", "skipped"),
     ("STATE_DROPPED", "已撤销", "dropped"),
-    // States of status events
-    ("STATE_COMING", "将生效", "coming"),
     ("retry", "重试", "another try"),
     ("skip", "跳过", "skipping"),
 ];
