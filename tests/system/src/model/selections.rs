@@ -130,7 +130,7 @@ impl Model {
         let person = &self.people[teacher];
         unless(person.gone.is_none() && !person.is_away(self.today), Reason::TeacherNotActive);
         let day = self.offers[project].day;
-        unless(!person.is_gone(day), Reason::LeavesBefore);
+        unless(person.gone.is_some() || !person.is_gone(day), Reason::LeavesBefore);
         unless(person.is_gone(day) || !person.is_away(day), Reason::OnLeave);
         if round == 2 && !self.overridden.contains(&teacher) {
             let rejected = first().any(|row| row.state == State::SchoolRejected);
