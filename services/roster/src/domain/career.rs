@@ -2,7 +2,7 @@
 //!
 //! An event counts from its own day. If that has come, it takes effect when it is recorded, from its day on, also back. One
 //! that moves school or standing on a day to come waits, and comes to pass on that day; a leave has days of its own and
-//! waits for nothing. Whatever waits is possible after all that comes before it: what would make it impossible is refused.
+//! waits for nothing but a return that makes it possible. Whatever waits is possible after all that comes before it: what would make it impossible is refused.
 
 use jiff::{ToSpan as _, civil::Date};
 use proto::roster::v1::{status_event::Kind, teacher::Status};
@@ -191,7 +191,10 @@ pub fn record(career: &Career, event: &Event, today: Date) -> Result<Career, Ref
     if event.kind == Kind::Death {
         after.coming.clear();
     }
-    if moves(event.kind, status) && event.effective_on > today {
+    // A leave waits for nothing but what makes it possible: a return that is still to come.
+    let as_it_is = Career { coming: Vec::new(), ..career.clone() };
+    let possible_now = next(as_it_is.status_on(event.effective_on), event.kind).is_some();
+    if (moves(event.kind, status) || !possible_now) && event.effective_on > today {
         let place = after.coming.partition_point(|other| other.effective_on <= event.effective_on);
         after.coming.insert(place, event.clone());
     } else {
@@ -385,6 +388,18 @@ mod tests {
         assert_eq!(retiring.leaves, on_leave.leaves);
         let (_, after) = retiring.due(date(2019, 11, 1)).unwrap().unwrap();
         assert_eq!(after.leaves[0].last_on, Some(date(2019, 10, 31)));
+    }
+
+    #[test]
+    fn a_leave_may_follow_a_return_that_is_to_come() {
+        let (back, away) = (date(2019, 10, 1), date(2019, 11, 1));
+        let returning = taken(&taken(&career(), Kind::Retirement, TODAY), Kind::Return, back);
+        let resting = taken(&returning, Kind::Leave, away);
+        assert_eq!((resting.status_on(back), resting.status_on(away)), (Status::Active, Status::OnLeave));
+        assert_eq!(withdraw(&resting, &returning.coming[0].name), Err(vec![Fault::of("name", Defect::Conflicts)]));
+        let (_, after) = resting.due(away).unwrap().unwrap();
+        let (_, after) = after.due(away).unwrap().unwrap();
+        assert_eq!((after.standing(), after.status_on(away), after.coming.len()), (Status::Active, Status::OnLeave, 0));
     }
 
     #[test]
