@@ -11,7 +11,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use anyhow::Context as _;
 use proto::gateway::v1::{
     calendar_service_server::CalendarServiceServer, key_service_server::KeyServiceServer,
-    session_service_server::SessionServiceServer, step_service_server::StepServiceServer,
+    person_service_server::PersonServiceServer, session_service_server::SessionServiceServer,
+    step_service_server::StepServiceServer,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -88,6 +89,7 @@ impl chassis::Program for Gateway {
         let limits = Arc::new(edge::Limits::new(&config.limits)?);
         host.spawn(Arc::clone(&limits).forget(host.shutdown()));
         host.guard(limits);
+        host.add(PersonServiceServer::new(edge::Persons { db: host.db(), roster: host.peer("roster")? }));
         host.spawn(edge::purge_expired(host.db(), edge::EVERY, host.shutdown()));
         let mut peers = BTreeMap::new();
         for service in ["roster", "catalog", "enrollment", "credit"] {

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use chassis::config::TelemetryConfig;
 use clap::{Parser, Subcommand};
 use shixun::{
+    backup::BackupOptions,
+    export::ExportOptions,
     rehearse::RehearseOptions,
     up::{UpOptions, bare::BareOptions},
 };
@@ -30,6 +32,10 @@ enum Command {
     Up(UpOptions),
     /// Start the five services without a county.
     System(BareOptions),
+    /// Copy the five embedded databases of a data folder as they stand at one instant, also while they are in use.
+    Backup(BackupOptions),
+    /// Write all that is held of a teacher into one file, for himself or on his behalf.
+    Export(ExportOptions),
     /// Play the whole term on the virtual clock, and report.
     Rehearse(RehearseOptions),
 }
@@ -54,6 +60,8 @@ fn main() -> ExitCode {
         match arguments.command.unwrap_or(Command::Up(arguments.up)) {
             Command::Up(options) => shixun::up::run(options).await,
             Command::System(options) => shixun::up::bare::run(options).await,
+            Command::Backup(options) => shixun::backup::run(&options).await,
+            Command::Export(options) => shixun::export::run(options).await,
             Command::Rehearse(options) => shixun::rehearse::run(options).await,
         }
     });

@@ -5,6 +5,7 @@ mod forward;
 mod help;
 mod keys;
 mod limits;
+mod person;
 mod sessions;
 mod stream;
 
@@ -12,4 +13,5 @@ pub use expiry::{EVERY, purge_expired};
 pub use forward::{EdgeConfig, Way, Ways, router};
 pub use keys::Keys;
 pub use limits::{LimitConfig, Limits, Rate};
+pub use person::Persons;
 pub use sessions::Sessions;

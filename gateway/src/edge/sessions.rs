@@ -118,7 +118,7 @@ async fn open(
         expires_at: refresh_until,
         ended: false,
     };
-    let taken = store::put(&mut tx, &row, &digest(&refresh_token), replaces).await?;
+    let taken = store::put(&mut tx, &row, &digest(&refresh_token), replaces, api.env.wall_seconds()).await?;
     if !taken {
         // Another call has used this refresh token in between.
         return Err(Failure::new(Reason::SessionEnded));

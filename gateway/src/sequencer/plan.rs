@@ -156,6 +156,12 @@ impl Planner<'_> {
         self.add(at, settle("gateway", &window.id), Vec::new());
         let has_results = self.windows.iter().any(|window| window.phase() == Phase::Results);
         let end = self.chain(at, at_closing(window, self.ends_confirmation(at), has_results), after);
+        if window.phase() == if has_results { Phase::Results } else { Phase::Training } {
+            // Compliance has been taken: what is forgotten now is no part of it. Nobody waits for it, and one service not for another.
+            for tasks in forgotten(window) {
+                self.chain(at, tasks, end.clone());
+            }
+        }
         let end = self.leave_mark(at, Edge::Closes, end);
         self.ends.insert(format!("{}/closes", window.id), end);
     }
@@ -310,6 +316,21 @@ fn at_closing(window: &Window, ends_confirmation: bool, has_results: bool) -> Ve
         }
         _ => Vec::new(),
     }
+}
+
+/// What a term's end makes due by the policy's section `[retention]`, service by service.
+fn forgotten(window: &Window) -> Vec<Vec<Task>> {
+    let run = |service: &str, action: Action| Task::run(service, action, &window.id, window.round);
+    let mut all: Vec<_> = ["roster", "catalog", "enrollment", "credit"]
+        .into_iter()
+        .map(|service| vec![run(service, Action::PurgeReplies)])
+        .collect();
+    if let [roster, _, enrollment, _] = all.as_mut_slice() {
+        // Each erasure looks through the replies that are left.
+        roster.push(run("roster", Action::EraseDue));
+        enrollment.push(run("enrollment", Action::PurgeInboxes));
+    }
+    all
 }
 
 /// Compliance is taken once every result that was confirmed until then has become credit.

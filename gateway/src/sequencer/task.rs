@@ -83,7 +83,11 @@ impl Task {
                 let what = marked(window).map_or("settle", |(_, edge)| edge.done());
                 format!("{what}-{service}")
             }
-            Self::Run { action, .. } => action.trim_start_matches("ACTION_").to_lowercase().replace('_', "-"),
+            Self::Run { service, action, .. } => {
+                let slug = action.trim_start_matches("ACTION_").to_lowercase().replace('_', "-");
+                // The one thing that several services do at an edge.
+                if action == Action::PurgeReplies.as_str_name() { format!("{slug}-{service}") } else { slug }
+            }
             Self::Recognized => "results-recognized".to_owned(),
             Self::Barrier { consumer, source } => format!("{consumer}-mirrors-{source}"),
         }

@@ -103,7 +103,16 @@ fn the_design_s_barriers_stand_where_they_must() {
 #[test]
 fn a_term_ends_with_its_last_window() {
     let (without, _) = SAMPLE.split_once("[[window]]\nid = \"results\"").unwrap();
-    let ends = ["complete-running", "compliance-final"];
+    let ends = [
+        "complete-running",
+        "compliance-final",
+        "purge-replies-roster",
+        "purge-replies-catalog",
+        "purge-replies-enrollment",
+        "purge-replies-credit",
+        "erase-due",
+        "purge-inboxes",
+    ];
     let steps = planned(&gates(without));
     for end in ends {
         assert!(waits(&steps, &format!("training-closes-{end}"), "training-closes-results-recognized"), "{end}");

@@ -33,16 +33,23 @@ pub async fn by_token(db: &mut impl Queries, digest: &str) -> Result<Option<Sess
     }))
 }
 
-/// Opens a session, or gives it the next token in the place of `replaces`. False if that token is no longer the good one.
+/// Opens a session at `now` (seconds by the wall clock), or gives it the next token in the place of `replaces`. False if that token is no longer the good one.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn put(tx: &mut Tx, session: &Session, digest: &str, replaces: Option<&str>) -> Result<bool, Failure> {
+pub async fn put(
+    tx: &mut Tx,
+    session: &Session,
+    digest: &str,
+    replaces: Option<&str>,
+    now: i64,
+) -> Result<bool, Failure> {
     let written = match replaces {
         None => {
             tx.execute(
-                "INSERT INTO session (id, account, token_digest, expires_at, ended) VALUES ($1, $2, $3, $4, 0)",
-                args![&session.id, &session.account, digest, session.expires_at],
+                "INSERT INTO session (id, account, token_digest, expires_at, ended, began_at)
+                 VALUES ($1, $2, $3, $4, 0, $5)",
+                args![&session.id, &session.account, digest, session.expires_at, now],
             )
             .await?
         }
@@ -75,4 +82,37 @@ pub async fn purge(tx: &mut Tx, wall: i64, limit: usize) -> Result<usize, Failur
                    (SELECT id FROM session WHERE expires_at <= $1 ORDER BY expires_at, id LIMIT $2)";
     let purged = tx.execute(sql, args![wall, limit]).await?;
     usize::try_from(purged).map_err(Failure::internal)
+}
+
+/// A session as it is kept until it has expired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its id.
+    pub id: String,
+    /// Seconds since the epoch, by the wall clock; 0: it began before that was noted.
+    pub began_at: i64,
+    /// Seconds since the epoch, by the wall clock.
+    pub expires_at: i64,
+    /// Logged out.
+    pub ended: bool,
+}
+
+/// An account's sessions, by id from after `after`.
+///
+/// # Errors
+/// Those of the database.
+pub async fn of_account(db: &mut impl Queries, account: &str, after: &str, limit: usize) -> Result<Vec<Kept>, Failure> {
+    let sql = "SELECT id, began_at, expires_at, ended FROM session
+               WHERE account = $1 AND account <> '' AND id > $2 ORDER BY id LIMIT $3";
+    let rows = db.all(sql, args![account, after, limit]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Kept {
+                id: row.get("id")?,
+                began_at: row.get("began_at")?,
+                expires_at: row.get("expires_at")?,
+                ended: row.get::<i64>("ended")? == 1,
+            })
+        })
+        .collect()
 }

@@ -189,7 +189,7 @@ async fn a_sessions_token_is_good_for_one_refresh() -> anyhow::Result<()> {
         let db = &database.db;
         let session = Session { id: "s".to_owned(), account: "accounts/any".to_owned(), expires_at: 100, ended: false };
         let put = async |digest: &str, replaces: Option<&str>| {
-            write(db, async |tx| sessions::put(tx, &session, digest, replaces).await).await
+            write(db, async |tx| sessions::put(tx, &session, digest, replaces, 1).await).await
         };
         assert!(put("one", None).await?);
         assert_eq!(sessions::by_token(&mut db.reader(), "one").await?, Some(session.clone()));
@@ -209,7 +209,7 @@ async fn sessions_of(db: &Db, name: &str, count: usize, expires_at: i64) -> Resu
         for n in 0..count {
             let id = format!("{name}-{n}");
             let session = Session { id: id.clone(), account: "accounts/any".to_owned(), expires_at, ended: false };
-            sessions::put(tx, &session, &format!("digest of {id}"), None).await?;
+            sessions::put(tx, &session, &format!("digest of {id}"), None, 1).await?;
         }
         Ok(())
     })

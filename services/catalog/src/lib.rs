@@ -13,8 +13,8 @@ mod tests;
 
 use chassis::{CancellationToken, Env, Host, db::Migrations};
 use proto::catalog::v1::{
-    expansion_service_server::ExpansionServiceServer, project_service_server::ProjectServiceServer,
-    review_service_server::ReviewServiceServer,
+    expansion_service_server::ExpansionServiceServer, person_service_server::PersonServiceServer,
+    project_service_server::ProjectServiceServer, review_service_server::ReviewServiceServer,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -51,7 +51,8 @@ impl chassis::Program for Catalog {
         let service = api::Service { db: host.db() };
         host.add(ProjectServiceServer::new(service.clone()));
         host.add(ReviewServiceServer::new(service.clone()));
-        host.add(ExpansionServiceServer::new(service));
+        host.add(ExpansionServiceServer::new(service.clone()));
+        host.add(PersonServiceServer::new(service));
         host.policy::<domain::Policy>();
         host.steps(api::CatalogSteps);
         host.mirror(mirror::RosterMirror)

@@ -1,4 +1,4 @@
-//! The command line of every service: `serve`, `migrate`, `check-config`, `schema`, `verify`.
+//! The command line of every service: `serve`, `migrate`, `check-config`, `schema`, `verify`, `backup`, `keygen`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to its terminal")]
 
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     changes,
     config::{self, ClockConfig},
-    db::Db,
+    db::{self, Db},
     env::Env,
     identity::{ensure_key, next_key},
     server::{Program, serve},
@@ -46,6 +46,12 @@ enum Command {
         /// What somebody else saw of this feed, as his own `verify` prints it: it must be there. May be repeated.
         #[arg(long = "witness", value_name = "POSITION:CHAIN")]
         witnesses: Vec<changes::Witness>,
+    },
+    /// Copy the embedded database into a new file as it stands at one instant, also while it is in use, and end. (To copy several
+    /// together: `shixun backup`.)
+    Backup {
+        /// The new file.
+        file: PathBuf,
     },
     /// Make this service's key pair in a folder, unless it is there: `NAME.key` for it alone, `NAME.pub` for every service.
     Keygen {
@@ -112,6 +118,11 @@ fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
             Command::Migrate => {
                 let db = Db::open(P::NAME, &config.as_ref().database, Env::system()).await?;
                 db.migrate(&P::migrations()).await
+            }
+            Command::Backup { file } => {
+                db::backup(&[(config.as_ref().database.url.clone(), file.clone())]).await?;
+                println!("{}: {}", P::NAME, file.display());
+                Ok(())
             }
             Command::CheckConfig => {
                 println!("{}: the configuration is in order", P::NAME);

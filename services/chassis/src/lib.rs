@@ -11,6 +11,7 @@ pub mod config;
 pub mod contract;
 pub mod db;
 pub mod env;
+pub mod export;
 pub mod failure;
 pub mod gates;
 pub mod identity;

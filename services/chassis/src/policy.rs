@@ -20,6 +20,60 @@ pub trait Policy: Sized + Send + Sync + 'static {
     fn parse(document: &toml::Table) -> Result<Self, Vec<PolicyFault>>;
 }
 
+/// The section `[retention]`: for how long what is held of persons is kept. The defaults are the deployment's, not regulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Years from a departure to the erasure of the person.
+    pub departed_years: i16,
+    /// Years from the retirement.
+    pub retired_years: i16,
+    /// Years from the death.
+    pub deceased_years: i16,
+    /// Days for which a message stays in an inbox.
+    pub inbox_days: i32,
+    /// Days for which the reply to a request is kept for its repetition, and to the end of its term in any case.
+    pub reply_days: i32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { departed_years: 5, retired_years: 5, deceased_years: 5, inbox_days: 365, reply_days: 30 }
+    }
+}
+
+impl Retention {
+    /// Reads and checks the section, noting what is wrong with it.
+    pub fn read(document: &toml::Table, faults: &mut Vec<PolicyFault>) -> Self {
+        let read: Self = section(document, "retention", faults);
+        let years = [
+            ("departed_years", read.departed_years),
+            ("retired_years", read.retired_years),
+            ("deceased_years", read.deceased_years),
+        ];
+        let days = [("inbox_days", read.inbox_days), ("reply_days", read.reply_days)];
+        let values = years.map(|(key, value)| (key, value.into(), 100));
+        for (key, value, most) in values.into_iter().chain(days.map(|(key, value)| (key, value, 36_500))) {
+            if !(1..=most).contains(&value) {
+                faults.push(PolicyFault {
+                    key: format!("retention.{key}"),
+                    zh: format!("应为 1 至 {most}"),
+                    en: format!("must be 1 to {most}"),
+                });
+            }
+        }
+        read
+    }
+}
+
+impl Policy for Retention {
+    fn parse(document: &toml::Table) -> Result<Self, Vec<PolicyFault>> {
+        let mut faults = Vec::new();
+        let read = Self::read(document, &mut faults);
+        if faults.is_empty() { Ok(read) } else { Err(faults) }
+    }
+}
+
 /// Reads one section with serde, noting what is wrong with it. An absent section is its default.
 pub fn section<T: serde::de::DeserializeOwned + Default>(
     document: &toml::Table,

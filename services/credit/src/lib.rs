@@ -14,6 +14,7 @@ pub mod wire;
 use chassis::{CancellationToken, Env, Host, Program, db::Migrations};
 use proto::credit::v1::{
     compliance_service_server::ComplianceServiceServer, ledger_service_server::LedgerServiceServer,
+    person_service_server::PersonServiceServer,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -61,7 +62,8 @@ impl Program for Credit {
     async fn build(host: &mut Host, _config: &Config) -> anyhow::Result<()> {
         let api = Api { db: host.db() };
         host.add(LedgerServiceServer::new(api.clone()));
-        host.add(ComplianceServiceServer::new(api));
+        host.add(ComplianceServiceServer::new(api.clone()));
+        host.add(PersonServiceServer::new(api));
         host.policy::<Policy>();
         host.steps(CreditSteps);
         host.mirror(RosterMirror)?;

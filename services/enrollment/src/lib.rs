@@ -9,8 +9,9 @@ pub mod store;
 use chassis::{CancellationToken, Env, Host, Policy, PolicyFault, Program, db::Migrations};
 use proto::enrollment::v1::{
     confirmation_service_server::ConfirmationServiceServer, inbox_service_server::InboxServiceServer,
-    notice_service_server::NoticeServiceServer, review_service_server::ReviewServiceServer,
-    selection_service_server::SelectionServiceServer, training_service_server::TrainingServiceServer,
+    notice_service_server::NoticeServiceServer, person_service_server::PersonServiceServer,
+    review_service_server::ReviewServiceServer, selection_service_server::SelectionServiceServer,
+    training_service_server::TrainingServiceServer,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -66,6 +67,7 @@ impl Program for Enrollment {
         host.add(ConfirmationServiceServer::new(api.clone()));
         host.add(NoticeServiceServer::new(api.clone()));
         host.add(InboxServiceServer::new(api.clone()));
+        host.add(PersonServiceServer::new(api.clone()));
         host.add(TrainingServiceServer::new(api));
         host.policy::<domain::Policy>();
         host.steps(EnrollmentSteps);

@@ -31,6 +31,7 @@ pub async fn run(service: &Service, bootstrap: &Bootstrap) -> anyhow::Result<()>
         state: State::Active,
         password,
         version: 1,
+        erased: false,
         roles: vec![role],
     };
     let mut tx = service.db.begin_own(service.db.env().clock.now(), "bootstrap").await?;
@@ -87,7 +88,7 @@ mod tests {
             };
             for changed in [1, 0] {
                 let mut tx = service.db.begin_own(AT, "step").await.unwrap();
-                let outcome = RosterSteps.run(&mut tx, &step).await.unwrap();
+                let outcome = RosterSteps(service.clone()).run(&mut tx, &step).await.unwrap();
                 assert_eq!((outcome.changed, outcome.more), (changed, false));
                 tx.finish().await.unwrap();
             }
@@ -96,7 +97,7 @@ mod tests {
             assert_eq!((row.get::<i64>("position").unwrap(), row.get::<i64>("gate_version").unwrap()), (1, 3));
             let mut tx = service.db.begin_own(AT, "step").await.unwrap();
             let other = RunStepRequest { action: Action::Remind.into(), ..step };
-            assert!(RosterSteps.run(&mut tx, &other).await.is_err(), "another service's step");
+            assert!(RosterSteps(service.clone()).run(&mut tx, &other).await.is_err(), "another service's step");
         }
     }
 }

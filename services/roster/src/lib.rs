@@ -17,7 +17,7 @@ use std::sync::Arc;
 use chassis::{CancellationToken, Env, Host, db::Migrations};
 use proto::roster::v1::{
     account_service_server::AccountServiceServer, organization_service_server::OrganizationServiceServer,
-    teacher_service_server::TeacherServiceServer,
+    person_service_server::PersonServiceServer, teacher_service_server::TeacherServiceServer,
 };
 use tokio::net::TcpListener;
 
@@ -52,9 +52,10 @@ impl chassis::Program for Roster {
         let coming = service.clone();
         host.add(OrganizationServiceServer::new(service.clone()));
         host.add(TeacherServiceServer::new(service.clone()));
-        host.add(AccountServiceServer::new(service));
+        host.add(AccountServiceServer::new(service.clone()));
+        host.add(PersonServiceServer::new(service.clone()));
         host.policy::<policy::Policy>();
-        host.steps(api::RosterSteps);
+        host.steps(api::RosterSteps(service));
         host.due(api::Coming(coming));
         Ok(())
     }

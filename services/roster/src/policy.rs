@@ -1,6 +1,6 @@
-//! The roster's section of a term's policy: `[codes]`.
+//! The roster's sections of a term's policy: `[codes]`, and `[retention]`, which it checks for all.
 
-use chassis::policy::{PolicyFault, section};
+use chassis::policy::{PolicyFault, Retention, section};
 
 use crate::domain::codes::Codes;
 
@@ -9,6 +9,8 @@ use crate::domain::codes::Codes;
 pub struct Policy {
     /// Section `[codes]`.
     pub codes: Codes,
+    /// Section `[retention]`.
+    pub retention: Retention,
 }
 
 impl chassis::policy::Policy for Policy {
@@ -26,7 +28,8 @@ impl chassis::policy::Policy for Policy {
             zh: format!("“{code}”不是代码：只用小写字母、数字和下划线"),
             en: format!("{code:?} is no code: use lower-case letters, digits and underscores"),
         }));
-        if faults.is_empty() { Ok(Self { codes }) } else { Err(faults) }
+        let retention = Retention::read(document, &mut faults);
+        if faults.is_empty() { Ok(Self { codes, retention }) } else { Err(faults) }
     }
 }
 
@@ -54,5 +57,13 @@ mod tests {
             Err(vec!["codes.tiers".into(), "codes.posts".into()])
         );
         assert_eq!(parse("[codes]\ncolours = []"), Err(vec!["codes".to_owned()]));
+    }
+
+    #[test]
+    fn how_long_persons_are_kept_has_bounds() {
+        let faults = parse("[retention]\nretired_years = 0\nreply_days = 40000");
+        assert_eq!(faults, Err(vec!["retention.retired_years".into(), "retention.reply_days".into()]));
+        assert_eq!(parse("[retention]\nmonths = 3"), Err(vec!["retention".to_owned()]));
+        assert_eq!(parse("[retention]\ninbox_days = 1").map(|policy| policy.retention.inbox_days), Ok(1));
     }
 }

@@ -22,7 +22,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use launch::{is_alive, launch, lock_file, wait_ready};
-use programs::{children, kill, programs, psql, random_hex};
+use programs::{children, kill, programs, psql, random_hex, stand_in, unprivileged};
 use seat::Seat;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -151,7 +151,61 @@ impl Cluster {
 
     /// Kills the server and its backends with -9, as a crash would, and waits until the watcher has it up again.
     pub fn crash(&self) -> Result<()> {
+        self.kill(self.process()?)
+    }
+
+    /// The server's folder, which is the unprivileged user's: for what must be beside its data.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.seat.home
+    }
+
+    /// A new folder in the server's home that the server may write to.
+    pub fn folder(&self, name: &str) -> Result<PathBuf> {
+        let path = self.seat.home.join(name);
+        fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
+        if let Some((user, group)) = stand_in()? {
+            std::os::unix::fs::chown(&path, Some(user), Some(group))?;
+        }
+        Ok(path)
+    }
+
+    /// Takes a base backup of the running server into a new folder of its home.
+    pub fn base_backup(&self, name: &str) -> Result<PathBuf> {
+        let path = self.seat.home.join(name);
+        let mut command = unprivileged()?;
+        command.arg(self.bin.join("pg_basebackup")).arg("--pgdata").arg(&path);
+        command.args(["--wal-method", "stream", "--checkpoint", "fast", "--no-password", "--dbname"]);
+        let output =
+            command.arg(self.admin_url()).current_dir(&self.seat.home).output().context("run pg_basebackup")?;
+        ensure!(output.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(path)
+    }
+
+    /// Kills the server, takes the folder `data` of its home in the place of its own, and waits until it is up on that. What it
+    /// had is gone, as after a disaster.
+    pub fn restore(&self, data: &Path) -> Result<()> {
         let server = self.process()?;
+        let own = self.seat.home.join("data");
+        // A running server stays in its folder, whatever that is called.
+        fs::rename(&own, self.seat.home.join("lost"))?;
+        fs::rename(data, &own)?;
+        self.kill(server)?;
+        let mut polls = 0;
+        // It answers while it still reads the archive, and writes only after that.
+        while self.sql("SELECT pg_is_in_recovery()")?.trim() != "f" {
+            ensure!(
+                polls < POLLS,
+                "the server does not end its recovery: see {}",
+                self.seat.home.join("log").display()
+            );
+            polls += 1;
+            pause();
+        }
+        fs::remove_dir_all(self.seat.home.join("lost")).context("removing what was lost")
+    }
+
+    fn kill(&self, server: u32) -> Result<()> {
         let again = self.state.join("again");
         // First: the watcher must not take it for an end.
         fs::write(&again, "")?;

@@ -9,6 +9,7 @@ pub mod plan;
 pub mod raw;
 pub mod replica;
 pub mod sealed;
+pub mod tables;
 mod world;
 
 pub use world::{World, engines};

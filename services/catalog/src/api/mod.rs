@@ -2,6 +2,7 @@
 
 mod act;
 mod expansion;
+mod person;
 mod project;
 mod review;
 mod steps;

@@ -1,6 +1,11 @@
 //! Of the roster: where organisations stand, and who is an expert or a provider's staff.
 
-use chassis::{Failure, changes::decode, db::Tx};
+use chassis::{
+    Failure,
+    changes::decode,
+    db::{Tx, forget},
+    export,
+};
 use proto::{
     common::v1::Change,
     roster::v1::{AccountFacts, OrganizationFacts},
@@ -8,7 +13,8 @@ use proto::{
 
 use crate::store;
 
-/// Mirrors organisations and accounts; teachers are not the catalog's business.
+/// Mirrors organisations and accounts; teachers are not the catalog's business. Of an expert who was erased, what he said in words
+/// goes.
 #[derive(Debug)]
 pub struct RosterMirror;
 
@@ -23,6 +29,12 @@ impl chassis::Mirror for RosterMirror {
             store::roster::put_organization(tx, &facts).await?;
         } else if let Some(facts) = decode::<AccountFacts>(change)? {
             store::roster::put_account(tx, &facts).await?;
+            if facts.erased {
+                store::person::erase(tx, &facts.name).await?;
+                forget(tx, &[&facts.name]).await?;
+            }
+        } else {
+            export::mirror(tx, change).await?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 pub mod decision;
 pub mod expansion;
+pub mod person;
 pub mod project;
 pub mod review;
 pub mod roster;

@@ -8,6 +8,7 @@ on_both_engines! {
     who_steps_back_counts_no_more
     a_late_approval_is_published_at_once
     only_experts_of_the_day_are_assigned
+    what_an_expert_said_is_his_to_have_and_goes_with_him
 }
 
 mod suite {
@@ -160,5 +161,74 @@ mod suite {
         assert_eq!(late.state(), State::Published);
         let verbs = world.verbs(&name).await;
         assert_eq!(verbs.iter().rev().take(2).collect::<Vec<_>>(), ["published", "approved"]);
+    }
+
+    /// What is held of an expert, as `actor` gets it.
+    async fn export(world: &World, actor: &proto::Actor, page_size: i32) -> Result<Vec<ExportedRecord>, tonic::Status> {
+        let (mut all, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = ExportAccountRequest { account: "accounts/one".into(), page_size, page_token };
+            let reply = world.export_account(actor, REVIEW, request).await?;
+            all.extend(reply.records);
+            page_token = reply.next_page_token;
+            if page_token.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+
+    pub async fn what_an_expert_said_is_his_to_have_and_goes_with_him(world: &World) {
+        let bureau = officer("bureau");
+        let mut names = Vec::new();
+        for title in ["一", "二"] {
+            let name = world.accepted(project(title)).await.name;
+            world.assign_experts(&bureau, REVIEW, assign(world, &name, &["one", "two"])).await.unwrap();
+            names.push(name);
+        }
+        let said = score(world, &names[0], 70);
+        world.score_project(&expert("one"), REVIEW, said.clone()).await.unwrap();
+        world.score_project(&expert("two"), REVIEW, score(world, &names[0], 60)).await.unwrap();
+        world.recuse_expert(&bureau, REVIEW, recuse(world, &names[1], "accounts/one")).await.unwrap();
+
+        let told = |records: &[ExportedRecord]| {
+            let mut told: Vec<String> = Vec::new();
+            for one in records {
+                told.push(match one.record.as_ref().unwrap() {
+                    exported_record::Record::Assignment(it) => it.recusal_reason.clone(),
+                    exported_record::Record::Score(it) => it.score.clone().unwrap().comment,
+                });
+            }
+            told.sort();
+            told
+        };
+        let all = export(world, &expert("one"), 0).await.unwrap();
+        assert_eq!(told(&all), ["", "与项目有关", "内容扎实"]);
+        assert_eq!(export(world, &expert("one"), 1).await.unwrap(), all, "page by page");
+        assert_eq!(refusal(export(world, &expert("two"), 0).await), Reason::OutOfScope);
+        assert_eq!(refusal(export(world, &bureau, 0).await), Reason::ExportNotOpened);
+        let permit = proto::common::v1::ExportPermit {
+            name: "teachers/one/exports/1".into(),
+            teacher: "teachers/one".into(),
+            account: "accounts/one".into(),
+            officer: bureau.account.clone(),
+            expires_at: Some(proto::timestamp(REVIEW + 1)),
+        };
+        world.mirror(&permit).await;
+        assert_eq!(export(world, &bureau, 0).await.unwrap(), all);
+
+        let state = account::State::Suspended.into();
+        world
+            .mirror(&AccountFacts { name: "accounts/one".into(), state, erased: true, ..AccountFacts::default() })
+            .await;
+        assert_eq!(
+            told(&export(world, &bureau, 0).await.unwrap()),
+            ["", "", ""],
+            "what he said is gone, that he did stays"
+        );
+        let shown = world.get(&bureau, REVIEW, &names[0]).await.unwrap();
+        let comments = shown.scores.iter().map(|score| (score.total_hundredths, score.comment.as_str()));
+        assert_eq!(comments.collect::<Vec<_>>(), [(7_000, ""), (6_000, "内容扎实")], "points stay, and others' words");
+        // The request that brought them is not carried out again.
+        assert_eq!(refusal(world.score_project(&expert("one"), REVIEW, said).await), Reason::ReplyErased);
     }
 }

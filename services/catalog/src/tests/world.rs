@@ -148,6 +148,7 @@ impl World {
         assign_experts: "ReviewService" "AssignExperts", AssignExpertsRequest => AssignExpertsResponse;
         score_project: "ReviewService" "ScoreProject", ScoreProjectRequest => ScoreProjectResponse;
         recuse_expert: "ReviewService" "RecuseExpert", RecuseExpertRequest => RecuseExpertResponse;
+        export_account: "PersonService" "ExportAccount", ExportAccountRequest => ExportAccountResponse;
         list_assignments: "ReviewService" "ListAssignments", ListAssignmentsRequest => ListAssignmentsResponse;
         request_expansion: "ExpansionService" "RequestExpansion", RequestExpansionRequest => RequestExpansionResponse;
         decide_expansion: "ExpansionService" "DecideExpansion", DecideExpansionRequest => DecideExpansionResponse;

@@ -1,6 +1,7 @@
 //! Changes: appended with each write, gapless and in commit order, chained, streamed, mirrored.
 
 pub mod feed;
+mod history;
 mod mirror;
 mod verify;
 mod watch;
@@ -9,6 +10,7 @@ mod witness;
 use prost::{Message, Name};
 use proto::common::v1::Change;
 
+pub use history::history;
 pub use mirror::Mirror;
 pub(crate) use mirror::run as run_mirror;
 pub use verify::{Verified, verify};

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use prost::Message;
-use proto::{Actor, RequestId, common::v1::RunStepRequest};
+use proto::{
+    Actor, RequestId,
+    common::v1::{Reason, RunStepRequest},
+};
 
 use super::{Claim, Claimed, Db, Reader, Scope, Tx, request};
 use crate::{
@@ -67,6 +70,7 @@ impl Db {
         match tx.claim(&claim).await? {
             Claimed::Fresh => Ok(tx),
             Claimed::Replay(reply) => Err(Failure::replayed(reply)),
+            Claimed::Erased => Err(Failure::new(Reason::ReplyErased)),
             Claimed::Reused | Claimed::Twin(_) => Err(request::reused()),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! `Db::begin` is the only door to a writing transaction; `Db::read` the door to reading on a caller's behalf.
 
+mod backup;
 mod doors;
 mod lock;
 mod meters;
@@ -30,9 +31,10 @@ use sqlx::{
 };
 use tokio::sync::watch;
 
+pub use backup::backup;
 pub use queries::{Queries, Reader};
 pub use record::Record;
-pub use request::{Claim, Claimed, recall};
+pub use request::{Claim, Claimed, forget, purge, recall};
 pub(crate) use rows::Column;
 pub use rows::{Cell, Rows};
 pub use schema::Migrations;

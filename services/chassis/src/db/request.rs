@@ -57,6 +57,8 @@ pub enum Claimed {
     Fresh,
     /// Answered before, with these bytes.
     Replay(Vec<u8>),
+    /// Answered before, with what was erased since.
+    Erased,
     /// The id was used for another body.
     Reused,
     /// The same request as the fresh one at this index of the batch: its answer is that one's.
@@ -113,6 +115,7 @@ impl Tx {
     }
 
     /// The first reply of a request that was answered before, whatever has closed since.
+    // (Of an erased one nothing is left to compare the body with: it is refused as any other.)
     pub(super) async fn answered(&mut self, claim: &Claim) -> Result<Option<Vec<u8>>, Failure> {
         let row = self
             .one(
@@ -180,6 +183,7 @@ pub async fn recall(queries: &mut impl Queries, claims: &[&Claim]) -> Result<Vec
         let (twin, digest) = *first.entry(key(claim)).or_insert((index, &claim.body_digest));
         recalled.push(match answered {
             Some((digest, Some(reply))) if *digest == claim.body_digest => Claimed::Replay(reply.clone()),
+            Some((_, None)) => Claimed::Erased,
             Some(_) => Claimed::Reused,
             None if twin == index => Claimed::Fresh,
             None if digest == claim.body_digest => Claimed::Twin(twin),
@@ -187,6 +191,50 @@ pub async fn recall(queries: &mut impl Queries, claims: &[&Claim]) -> Result<Vec
         });
     }
     Ok(recalled)
+}
+
+/// Forgets what was answered to requests by or about these persons ("teachers/…", "accounts/…"): that they were carried out
+/// stays known, so that none is carried out again. A reply that tells of several is forgotten whole. Returns how many.
+///
+/// # Errors
+/// Those of the database.
+pub async fn forget(tx: &mut Tx, persons: &[&str]) -> Result<u64, Failure> {
+    let mut rows = Rows::new();
+    for person in persons.iter().filter(|person| !person.is_empty()) {
+        // As a field of a message: its length stands before it, so that nobody is taken for another.
+        let mut field = Vec::new();
+        prost::encoding::encode_varint(u64::try_from(person.len()).unwrap_or(u64::MAX), &mut field);
+        field.extend_from_slice(person.as_bytes());
+        rows.push(row![*person, hex::encode(field)]);
+    }
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    tx.execute(FORGET, args![rows.json()]).await
+}
+
+const FORGET: Sql = Sql {
+    sqlite: "UPDATE request SET reply = NULL, body_digest = ''
+             WHERE reply IS NOT NULL AND EXISTS (
+                 SELECT 1 FROM json_each($1) WHERE caller = value ->> 0 OR instr(reply, unhex(value ->> 1)) > 0)",
+    postgres: "UPDATE request SET reply = NULL, body_digest = ''
+               WHERE reply IS NOT NULL AND EXISTS (
+                   SELECT 1 FROM json_each($1)
+                   WHERE caller = value ->> 0 OR position(unhex(value ->> 1) IN reply) > 0)",
+};
+
+/// Deletes at most `limit` requests of a term, or of none, that were admitted before an instant. Whoever repeats one of them
+/// later makes a new request. Returns how many.
+///
+/// # Errors
+/// Those of the database.
+pub async fn purge(tx: &mut Tx, term: &str, before: i64, limit: usize) -> Result<usize, Failure> {
+    // In no order: the oldest are where a table is read first.
+    let sql = "DELETE FROM request WHERE (caller, method, request_id) IN (
+                   SELECT caller, method, request_id FROM request
+                   WHERE (term = $1 OR term = '') AND at < $2 LIMIT $3)";
+    let purged = tx.execute(sql, args![term, before, limit]).await?;
+    usize::try_from(purged).map_err(Failure::internal)
 }
 
 /// The failure of an id that was used for another body.

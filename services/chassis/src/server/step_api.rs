@@ -2,15 +2,21 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use proto::common::v1::{Reason, RunStepRequest, RunStepResponse, StepCount, step_service_server::StepService};
+use proto::common::v1::{Action, Reason, RunStepRequest, RunStepResponse, StepCount, step_service_server::StepService};
 use tonic::{Request, Response, Status};
 
 use crate::{
     call::{Call, answer},
     changes::feed,
-    db::{Db, Tx},
+    db::{self, Db, Tx},
     failure::{Failure, Faults},
+    policy::Retention,
 };
+
+/// Requests that one page of purging deletes: nobody waits long for it.
+const PURGED: usize = 5_000;
+/// A day, in microseconds.
+const DAY: i64 = 86_400_000_000;
 
 /// What one page of a step did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,7 +65,10 @@ async fn run(api: &StepApi, call: Call<RunStepRequest>) -> Result<RunStepRespons
     if version < step.gate_version {
         return Err(Failure::new(Reason::VersionOutdated).with("version", version).with("current", step.gate_version));
     }
-    let outcome = api.steps.run(&mut tx, step).await?;
+    let outcome = match step.action() {
+        Action::PurgeReplies => purge_replies(&mut tx, &step.term).await?,
+        _ => api.steps.run(&mut tx, step).await?,
+    };
     // The position that the caller may wait for is the one that this very page commits.
     let position = match tx.write_changes().await? {
         Some(position) => position,
@@ -68,4 +77,14 @@ async fn run(api: &StepApi, call: Call<RunStepRequest>) -> Result<RunStepRespons
     let counts = outcome.counts.into_iter().map(|(key, value)| StepCount { key, value }).collect();
     let reply = RunStepResponse { changed: outcome.changed, more: outcome.more, position, counts };
     tx.commit_at(reply, position).await
+}
+
+/// The term ends: replies that were kept for repeated requests go, once they are as old as the policy says. The service's own
+/// business is none of it, so every service does it here.
+async fn purge_replies(tx: &mut Tx, term: &str) -> Result<StepOutcome, Failure> {
+    let kept = i64::from(tx.policy::<Retention>()?.reply_days).saturating_mul(DAY);
+    let before = tx.at().saturating_sub(kept);
+    let purged = db::purge(tx, term, before, PURGED).await?;
+    // How many is not told: it depends on when requests came, which two plays of one term need not share.
+    Ok(StepOutcome { more: purged == PURGED, ..StepOutcome::default() })
 }

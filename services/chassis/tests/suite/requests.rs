@@ -5,7 +5,7 @@ use std::time::Duration;
 use chassis::{
     Failure,
     call::Call,
-    db::{Claim, Claimed, Db, Scope, args, recall},
+    db::{Claim, Claimed, Db, Queries as _, Scope, args, forget, purge, recall},
     testing::{self, call, gate_service, person, put_gates, request},
 };
 use proto::{
@@ -346,6 +346,94 @@ async fn a_request_id_belongs_to_its_caller() -> anyhow::Result<()> {
         assert_ne!(answer(db, theirs).await?, mine);
         let rows = db.begin_own(AT, "count").await?.execute("UPDATE request SET at = at", args![]).await?;
         assert_eq!(rows, 2);
+    }
+    Ok(())
+}
+
+/// Carries out a request of another person's whose reply tells of this teacher.
+async fn tell_of(db: &Db, account: &str, id: &str, teacher: &str) -> Result<SubmitSelectionResponse, Status> {
+    let message = SubmitSelectionRequest {
+        parent: TERM.to_owned(),
+        request_id: id.to_owned(),
+        ..SubmitSelectionRequest::default()
+    };
+    let caller = person(account, "", &[(Role::SchoolAdmin, "organizations/s")]);
+    let call = call(SUBMIT, &caller, AT, message).map_err(Status::from)?;
+    let answered = chassis::answer(request(call), async |call| {
+        let tx = db.begin(&call, Scope::Term(TERM)).await?;
+        let selection = Selection { teacher: teacher.to_owned(), ..Selection::default() };
+        tx.commit(SubmitSelectionResponse { selection: Some(selection) }).await
+    });
+    answered.await.map(tonic::Response::into_inner)
+}
+
+#[tokio::test]
+async fn what_was_answered_to_or_about_the_erased_is_forgotten_and_not_done_again() -> anyhow::Result<()> {
+    for database in opened().await? {
+        let db = &database.db;
+        // Names of which one begins with another are two persons.
+        for (account, id, teacher) in [
+            ("accounts/x", "about-1", "teachers/1"),
+            ("accounts/x", "about-12", "teachers/12"),
+            ("accounts/1", "by-1", "teachers/2"),
+            ("accounts/12", "by-12", "teachers/2"),
+        ] {
+            tell_of(db, account, id, teacher).await?;
+        }
+        let mut tx = db.begin_own(AT, "erase").await?;
+        assert_eq!(forget(&mut tx, &["teachers/1", "accounts/1", ""]).await?, 2);
+        assert_eq!(forget(&mut tx, &["teachers/1", "accounts/1"]).await?, 0, "once");
+        tx.finish().await?;
+        for (account, id, teacher) in [("accounts/x", "about-1", "teachers/1"), ("accounts/1", "by-1", "teachers/2")] {
+            let again = tell_of(db, account, id, teacher).await;
+            assert_eq!(again.err().as_ref().map(reason).as_deref(), Some("REASON_REPLY_ERASED"), "{id}");
+            // Another body under that id is not told from the first one.
+            let other = tell_of(db, account, id, "teachers/other").await;
+            assert_eq!(other.err().as_ref().map(reason).as_deref(), Some("REASON_REPLY_ERASED"), "{id}");
+        }
+        for (account, id, teacher) in
+            [("accounts/x", "about-12", "teachers/12"), ("accounts/12", "by-12", "teachers/2")]
+        {
+            let again = tell_of(db, account, id, teacher).await?;
+            assert_eq!(again.selection.map(|one| one.teacher).as_deref(), Some(teacher), "{id}");
+        }
+        let mut tx = db.begin_own(AT, "batch").await?;
+        let claim = Claim {
+            caller: "accounts/1".to_owned(),
+            method: SUBMIT.to_owned(),
+            request_id: "by-1".to_owned(),
+            organization: String::new(),
+            body_digest: "any".to_owned(),
+        };
+        assert_eq!(recall(&mut tx, &[&claim]).await?, [Claimed::Erased], "in a batch, too");
+        tx.abandon().await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn replies_go_once_they_are_old_and_of_the_term_that_ends() -> anyhow::Result<()> {
+    for database in opened().await? {
+        let db = &database.db;
+        for (n, at) in [("old", AT), ("young", AT + 10)] {
+            answer(db, submit(n, n, at)?).await?;
+        }
+        let kept = async || -> anyhow::Result<Vec<String>> {
+            let rows = db.reader().all("SELECT request_id FROM request ORDER BY request_id", args![]).await?;
+            Ok(rows.iter().map(|row| row.get("request_id")).collect::<Result<_, _>>()?)
+        };
+        let mut tx = db.begin_own(AT, "purge").await?;
+        assert_eq!(purge(&mut tx, "terms/other", AT + 10, 10).await?, 0, "another term's");
+        assert_eq!(purge(&mut tx, TERM, AT, 10).await?, 0, "not old enough");
+        assert_eq!(purge(&mut tx, TERM, AT + 10, 10).await?, 1);
+        tx.finish().await?;
+        assert_eq!(kept().await?, ["young"]);
+        // What is kept is replayed as ever; what went is a new request.
+        let counted_before = counted(db, "young").await?;
+        answer(db, submit("young", "young", AT + 10)?).await?;
+        assert_eq!(counted(db, "young").await?, counted_before);
+        answer(db, submit("old", "old", AT)?).await?;
+        assert_eq!(kept().await?, ["old", "young"]);
     }
     Ok(())
 }

@@ -27,7 +27,10 @@ use crate::{
         teacher::Teacher,
     },
     rules::Rules,
-    store::{entries, teachers},
+    store::{
+        entries,
+        teachers::{self, Kept},
+    },
     wire,
 };
 
@@ -85,10 +88,15 @@ pub(crate) async fn statement(api: &Api, call: Call<GetStatementRequest>) -> Res
     let recorded_by = request.recorded_by.as_ref().map_or(i64::MAX, proto::instant);
     let book = book(&mut db, &request.teacher, recorded_by).await?;
     scope::over_teacher(db.actor(), &book.kept)?;
+    Ok(GetStatementResponse { statement: Some(drawn_up(&book, on, &rules)) })
+}
+
+/// A book's statement as of a day.
+pub(super) fn drawn_up(book: &Book, on: Date, rules: &Rules) -> Statement {
     let drawn_up = draw_up(&book.kept.teacher, &book.entries, on, &rules.policy);
     let short = shortfall::of_teacher(&drawn_up.requirements, &rules.policy);
-    let statement = Statement {
-        teacher: request.teacher,
+    Statement {
+        teacher: book.kept.teacher.name.clone(),
         on: Some(on.into()),
         cycle: drawn_up.cycle.map_or(0, |cycle| i32::try_from(cycle.ordinal).unwrap_or(i32::MAX)),
         cycle_starts_on: drawn_up.cycle.map(|cycle| cycle.first_on.into()),
@@ -100,11 +108,11 @@ pub(crate) async fn statement(api: &Api, call: Call<GetStatementRequest>) -> Res
         warnings: short.iter().map(|short| wire::warning(short, on.year().into())).collect(),
         requirements: drawn_up.requirements.iter().map(wire::requirement).collect(),
         entries: book.entries.iter().filter(|entry| entry.effective_on <= on).map(wire::entry).collect(),
-    };
-    Ok(GetStatementResponse { statement: Some(statement) })
+    }
 }
 
-async fn book(db: &mut Reader, teacher: &str, recorded_by: i64) -> Result<Book, Failure> {
+/// A teacher's book as it was known then.
+pub(super) async fn book(db: &mut Reader, teacher: &str, recorded_by: i64) -> Result<Book, Failure> {
     let mut books = read(db, &Rows::texts([teacher]), recorded_by).await?;
     books.remove(teacher).ok_or_else(|| Failure::not_found(teacher))
 }
@@ -186,6 +194,7 @@ async fn enter(tx: &mut Tx, mut faults: Faults, by_hand: ByHand) -> Result<Entry
     let mut books = Books::open(tx, [by_hand.teacher.as_str()]).await?;
     let book = books.of(&by_hand.teacher)?;
     let held = scope::over_teacher(tx.actor(), &book.kept)?;
+    not_erased(&book.kept)?;
     check(&mut faults, &by_hand, &rules, tx.at());
     faults.check()?;
     let effective_on = within_a_cycle(&book.kept.teacher, by_hand.effective_on, &rules.policy)?;
@@ -223,6 +232,12 @@ async fn enter(tx: &mut Tx, mut faults: Faults, by_hand: ByHand) -> Result<Entry
     books.enter(entry.clone())?;
     books.close(tx, &rules, Some(&held)).await?;
     Ok(entry)
+}
+
+/// Of who was erased nobody writes any more; what results were worth, the sequencer goes on to recognise.
+fn not_erased(kept: &Kept) -> Result<(), Failure> {
+    let name = &kept.teacher.name;
+    if kept.erased { Err(Failure::new(Reason::PersonErased).with("resource", name)) } else { Ok(()) }
 }
 
 fn check(faults: &mut Faults, by_hand: &ByHand, rules: &Rules, at: i64) {
@@ -285,6 +300,7 @@ pub(crate) async fn reverse(api: &Api, call: Call<ReverseEntryRequest>) -> Resul
     let mut books = Books::open(&mut tx, [teacher]).await?;
     let book = books.of(teacher)?;
     let held = scope::over_teacher(tx.actor(), &book.kept)?;
+    not_erased(&book.kept)?;
     let undone = book.entries.iter().find(|entry| entry.name == name).ok_or_else(|| Failure::not_found(&name))?;
     if undone.kind == Kind::Reversal {
         return Err(Failure::state(&name, "reversal", "reverse"));

@@ -4,6 +4,7 @@ mod closing;
 pub(crate) mod compliance;
 pub(crate) mod ledger;
 mod opening;
+mod person;
 mod recognition;
 mod scope;
 mod steps;

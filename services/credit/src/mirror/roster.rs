@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use chassis::{
     Failure, Mirror,
     changes::decode,
-    db::{Rows, Tx},
+    db::{Rows, Tx, forget},
+    export,
 };
 use jiff::civil::{Date, date};
 use proto::{
@@ -21,7 +22,7 @@ use crate::{
     },
     rules::Rules,
     store::{
-        organizations,
+        entries, organizations,
         teachers::{self, Kept},
     },
     wire,
@@ -48,6 +49,9 @@ impl Mirror for RosterMirror {
         let mut told = Vec::new();
         for change in changes {
             // What follows from the change carries its instant.
+            if export::mirror(tx, change).await? {
+                continue;
+            }
             let at = change.at.as_ref().map_or_else(|| tx.at(), proto::instant);
             tx.set_at(at);
             if let Some(facts) = decode::<TeacherFacts>(change)? {
@@ -60,10 +64,13 @@ impl Mirror for RosterMirror {
     }
 }
 
-/// Keeps teachers as they were told, then draws up their books anew: the cycle or the school may have changed.
+/// Keeps teachers as they were told, then draws up their books anew: the cycle or the school may have changed. What people wrote
+/// about the erased goes.
 async fn keep(tx: &mut Tx, told: Vec<(i64, TeacherFacts)>) -> Result<(), Failure> {
     let rules = Rules::of_mirror(tx).await?;
     let names = Rows::texts(told.iter().map(|(_, facts)| &facts.name));
+    let erased = told.iter().filter(|(_, facts)| facts.erased);
+    let erased: Vec<_> = erased.map(|(_, facts)| (facts.name.clone(), facts.account.clone())).collect();
     teachers::lock(tx, &names).await?;
     let mut kept = teachers::load(tx, &names).await?;
     for (at, facts) in told {
@@ -71,7 +78,13 @@ async fn keep(tx: &mut Tx, told: Vec<(i64, TeacherFacts)>) -> Result<(), Failure
     }
     teachers::put(tx, kept.values()).await?;
     let books = Books::open(tx, kept.keys().map(String::as_str)).await?;
-    books.close(tx, &rules, None).await
+    books.close(tx, &rules, None).await?;
+    if !erased.is_empty() {
+        entries::erase(tx, &Rows::texts(erased.iter().map(|(teacher, _)| teacher))).await?;
+        let persons: Vec<_> = erased.iter().flat_map(|(teacher, account)| [teacher.as_str(), account]).collect();
+        forget(tx, &persons).await?;
+    }
+    Ok(())
 }
 
 fn take(kept: &mut BTreeMap<String, Kept>, facts: TeacherFacts, today: Date) {
@@ -99,7 +112,8 @@ fn take(kept: &mut BTreeMap<String, Kept>, facts: TeacherFacts, today: Date) {
         stays,
         profile: Profile { tier: facts.tier, category: facts.category, stages: facts.stages, subjects: facts.subjects },
     };
-    kept.insert(facts.name, Kept { teacher, school: facts.school, path: facts.path, told });
+    let (school, path, erased) = (facts.school, facts.path, facts.erased);
+    kept.insert(facts.name, Kept { teacher, school, path, told, erased });
 }
 
 /// The stays as they are known now: what is told replaces everything from its first day on, what was before that stays.

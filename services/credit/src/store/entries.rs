@@ -133,3 +133,14 @@ pub async fn add<'a>(tx: &mut Tx, entries: impl Iterator<Item = &'a Entry> + Sen
     );
     tx.insert(insert, rows).await
 }
+
+/// Empties what people wrote about these teachers: why an entry was reversed, and what an entry by hand comes from. Amounts, days
+/// and whose they are stay, so that the ledger adds up.
+pub async fn erase(tx: &mut Tx, teachers: &Rows) -> Result<(), Failure> {
+    // What an entry by hand was once of is what it comes from; its name is as unique, and tells nothing.
+    let sql = "UPDATE entry SET reason_text = '', source = CASE project WHEN '' THEN '' ELSE source END,
+                   once = CASE WHEN kind IN (1, 3) THEN name ELSE once END
+               WHERE teacher IN (SELECT value ->> 0 FROM json_each($1))";
+    tx.execute(sql, args![teachers.json()]).await?;
+    Ok(())
+}

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use chassis::{
     Failure,
-    db::{Queries, Rows, Sql, Tx, args, insert, row},
+    db::{Queries, Row, Rows, Sql, Tx, args, insert, row},
 };
+use proto::{common::v1::Credit, credit::v1 as pb};
 
+use super::flag;
 use crate::domain::{compliance::Tally, policy::Policy, standing::Standing};
 
 /// Replaces all years of these teachers.
@@ -240,4 +242,36 @@ pub async fn count_behind(db: &mut impl Queries, question: Question<'_>) -> Resu
         )
         .await?;
     row.map_or(Ok(0), |row| row.get("found"))
+}
+
+/// A teacher's years, each at each school, from after a key.
+pub async fn of_teacher(
+    db: &mut impl Queries,
+    teacher: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<(String, pb::Standing)>, Failure> {
+    let sql = "SELECT * FROM (SELECT s.*, CAST(year AS TEXT) || ' ' || school AS key FROM standing s WHERE teacher = $1) AS of
+               WHERE key > $2 ORDER BY key LIMIT $3";
+    let read = |row: &Row| {
+        let narrow = |column| row.get::<i64>(column).and_then(|value| i32::try_from(value).map_err(Failure::internal));
+        let credit = |column| Ok::<_, Failure>(Some(Credit { hundredths: row.get(column)? }));
+        let standing = pb::Standing {
+            year: narrow("year")?,
+            school: row.get("school")?,
+            months: narrow("months")?,
+            awarded: credit("awarded")?,
+            participations: narrow("participations")?,
+            matched: narrow("matched")?,
+            member: flag(row, "member")?,
+            year_awarded: credit("year_awarded")?,
+            electives: narrow("electives")?,
+            cycle_from_year: narrow("cycle_from_year")?,
+            cycle_ended: flag(row, "cycle_ended")?,
+            cycle_awarded: credit("cycle_awarded")?,
+            intensive: narrow("intensive")?,
+        };
+        Ok((row.get("key")?, standing))
+    };
+    db.all(sql, args![teacher, after, limit]).await?.iter().map(read).collect()
 }

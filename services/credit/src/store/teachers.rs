@@ -27,6 +27,8 @@ pub struct Kept {
     pub path: Vec<String>,
     /// The position last told; none yet of a new teacher.
     pub told: Option<Position>,
+    /// The person was erased.
+    pub erased: bool,
 }
 
 /// Takes teachers for this transaction alone.
@@ -45,7 +47,7 @@ pub async fn load(db: &mut impl Queries, names: &Rows) -> Result<BTreeMap<String
                     t.employed_on AS employed_on, t.joined_on AS joined_on, t.leaves AS leaves,
                     t.principal_appointed_on AS principal_appointed_on,
                     t.position_ends_on AS position_ends_on,
-                    t.position_awarded AS position_awarded, t.position_intensive AS position_intensive,
+                    t.position_awarded AS position_awarded, t.position_intensive AS position_intensive, t.erased AS erased,
                     COALESCE(o.path, '[]') AS path
              FROM teacher t LEFT JOIN organization o ON o.name = t.school
              WHERE t.name IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY t.name",
@@ -102,13 +104,14 @@ fn read(row: &Row) -> Result<Kept, Failure> {
         school: row.get("school")?,
         path: from_list(row, "path")?,
         told,
+        erased: flag(row, "erased")?,
     })
 }
 
 /// Keeps teachers as the roster describes them now, no teacher twice; their stays too.
 pub async fn put<'a>(tx: &mut Tx, kept: impl Iterator<Item = &'a Kept> + Send) -> Result<(), Failure> {
     let (mut names, mut rows, mut stays) = (Rows::new(), Rows::new(), Rows::new());
-    for Kept { teacher, school, .. } in kept {
+    for Kept { teacher, school, erased, .. } in kept {
         names.push(row![teacher.name.as_str()]);
         let leaves: Vec<_> = teacher.leaves.iter().map(|leave| (leave.first_on, leave.last_on)).collect();
         rows.push(row![
@@ -123,7 +126,8 @@ pub async fn put<'a>(tx: &mut Tx, kept: impl Iterator<Item = &'a Kept> + Send) -
             text(teacher.employed_on),
             text(teacher.joined_on),
             serde_json::to_string(&leaves).map_err(Failure::internal)?,
-            text(teacher.principal_appointed_on)
+            text(teacher.principal_appointed_on),
+            i64::from(*erased)
         ]);
         for stay in &teacher.stays {
             stays.push(row![teacher.name.as_str(), stay.from_on.to_string(), stay.school.as_str()]);
@@ -133,12 +137,13 @@ pub async fn put<'a>(tx: &mut Tx, kept: impl Iterator<Item = &'a Kept> + Send) -
         "teacher",
         [
             name TEXT, school TEXT, tier TEXT, category TEXT, stages TEXT, subjects TEXT, employment TEXT,
-            entered_on TEXT, employed_on TEXT, joined_on TEXT, leaves TEXT, principal_appointed_on TEXT
+            entered_on TEXT, employed_on TEXT, joined_on TEXT, leaves TEXT, principal_appointed_on TEXT, erased BIGINT
         ],
         "ON CONFLICT (name) DO UPDATE SET school = excluded.school, tier = excluded.tier, category = excluded.category,
             stages = excluded.stages, subjects = excluded.subjects, employment = excluded.employment,
             entered_on = excluded.entered_on, employed_on = excluded.employed_on, joined_on = excluded.joined_on,
-            leaves = excluded.leaves, principal_appointed_on = excluded.principal_appointed_on"
+            leaves = excluded.leaves, principal_appointed_on = excluded.principal_appointed_on,
+            erased = excluded.erased"
     );
     tx.insert(insert, rows).await?;
     // A stay may have been dated back, or not come about.

@@ -5,6 +5,7 @@ mod bar;
 mod confirmation;
 mod inbox;
 mod notice;
+mod person;
 pub(crate) mod refusal;
 mod review;
 pub(crate) mod scope;

@@ -273,6 +273,7 @@ async fn correct(api: &Api, call: Call<CorrectSelectionRequest>) -> Result<Corre
     let selection = desk.selection(name)?.clone();
     let actor = tx.actor().clone();
     let held = scope::over(&mut tx, &actor, &[Role::BureauOfficer], &selection.school, name).await?;
+    scope::not_erased(&mut tx, &selection.teacher).await?;
     // To correct it is to review it in the school's place.
     review::not_his_own(&actor, &selection)?;
     let school = desk.teachers.get(&selection.teacher).map_or(&selection.school, |teacher| &teacher.school);
@@ -341,6 +342,7 @@ async fn grant(api: &Api, call: Call<GrantOverrideRequest>) -> Result<GrantOverr
     let actor = tx.actor().clone();
     let held = actor.held_over(&[Role::BureauOfficer], &known.path).cloned();
     let held = held.ok_or_else(|| Failure::out_of_scope(teacher))?;
+    scope::not_erased(&mut tx, teacher).await?;
     let granted = rounds::Override {
         name: tx.id(&format!("{term}/overrides")),
         teacher: teacher.clone(),

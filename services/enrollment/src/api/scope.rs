@@ -1,7 +1,12 @@
 //! Row scope: what of this service's is whose.
 
+use std::collections::BTreeSet;
+
 use chassis::{Failure, db::Queries};
-use proto::{Actor, Held, common::v1::Role};
+use proto::{
+    Actor, Held,
+    common::v1::{Reason, Role},
+};
 
 use crate::{
     domain::{Project, Selection},
@@ -80,6 +85,18 @@ pub async fn on_project(db: &mut impl Queries, actor: &Actor, project: &Project)
         return Ok(held.clone());
     }
     over(db, actor, &[Role::BureauOfficer], &project.accepting_bureau, &project.name).await
+}
+
+/// Of who was erased nobody writes any more.
+///
+/// # Errors
+/// `PERSON_ERASED`.
+pub async fn not_erased(db: &mut impl Queries, teacher: &str) -> Result<(), Failure> {
+    let facts = roster::facts(db, &BTreeSet::from([teacher.to_owned()])).await?;
+    if facts.get(teacher).is_some_and(|facts| facts.erased) {
+        return Err(Failure::new(Reason::PersonErased).with("resource", teacher));
+    }
+    Ok(())
 }
 
 /// The organisation a caller asks about: the named one, if it is under one of his, else his own.

@@ -308,6 +308,7 @@ async fn correct(api: &Api, call: Call<CorrectResultRequest>) -> Result<CorrectR
     let selection = desk.selection(name)?.clone();
     let actor = tx.actor().clone();
     let held = scope::over(&mut tx, &actor, &[Role::BureauOfficer], &selection.school, name).await?;
+    scope::not_erased(&mut tx, &selection.teacher).await?;
     let event = if *passed { Event::Pass } else { Event::Fail };
     // Before the confirmation the provider's own records can still be changed; the ledger's entry must be reversed first.
     let confirmed = training::results(&mut tx, &selection.class).await?;

@@ -165,6 +165,7 @@ async fn recognise<'a>(
             }
             // It finds the other one's reply when it is run again.
             Claimed::Twin(_) => {}
+            Claimed::Erased => set(verdicts, index, Err(Failure::new(Reason::ReplyErased))),
             Claimed::Reused => set(verdicts, index, Err(Failure::new(Reason::RequestIdReused))),
         }
     }

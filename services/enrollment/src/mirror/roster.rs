@@ -3,11 +3,16 @@
 //! Retirement, departure and death cancel a teacher's live selections, but for classes that were over by their day; when they
 //! are recorded before their day, only what reaches to it. So does a leave that overlaps the sessions; a transfer takes what
 //! waits for review to the new school, on its day. None of these counts as a withdrawal. What others did to a teacher's entry is
-//! told to him.
+//! told to him. Of who was erased, only ids and coded facts are kept.
 
 use std::collections::BTreeMap;
 
-use chassis::{Failure, changes::decode, db::Tx};
+use chassis::{
+    Failure,
+    changes::decode,
+    db::{Tx, forget},
+    export,
+};
 use proto::{
     common::v1::Change,
     roster::v1::{AccountFacts, OrganizationFacts, TeacherFacts},
@@ -24,7 +29,7 @@ use crate::{
         eligibility::{attended_before, kept_away},
         teacher::Status,
     },
-    store::{catalog, desk as store, facts, roster, selections},
+    store::{catalog, desk as store, facts, persons, roster, selections},
 };
 
 /// Mirrors the roster.
@@ -45,6 +50,9 @@ impl chassis::Mirror for RosterMirror {
     async fn apply_all(&self, tx: &mut Tx, changes: &[Change]) -> Result<(), Failure> {
         let (mut teachers, mut accounts) = (Vec::new(), BTreeMap::new());
         for change in changes {
+            if export::mirror(tx, change).await? {
+                continue;
+            }
             if let Some(facts) = decode::<TeacherFacts>(change)? {
                 teachers.push((change, facts));
             } else if let Some(facts) = decode::<AccountFacts>(change)? {
@@ -61,6 +69,8 @@ impl chassis::Mirror for RosterMirror {
         let selecting = roster::selecting(tx, &names).await?;
         let mut before = roster::facts(tx, &renewed).await?;
         let mut known = roster::teachers(tx, &selecting).await?;
+        let erased = teachers.iter().filter(|(_, facts)| facts.erased);
+        let erased: Vec<_> = erased.map(|(_, facts)| (facts.name.clone(), facts.account.clone())).collect();
         let mut told = Told::default();
         let mut others = BTreeMap::new();
         for (change, facts) in teachers {
@@ -88,8 +98,21 @@ impl chassis::Mirror for RosterMirror {
         }
         roster::put_teachers(tx, others.values()).await?;
         roster::put_accounts(tx, accounts.values()).await?;
-        told.write(tx).await
+        told.write(tx).await?;
+        erase(tx, &erased).await
     }
+}
+
+/// Drops what people wrote about the erased, what was sent to them, and the replies that tell of them.
+async fn erase(tx: &mut Tx, erased: &[(String, String)]) -> Result<(), Failure> {
+    if erased.is_empty() {
+        return Ok(());
+    }
+    let (teachers, accounts): (Vec<&str>, Vec<&str>) =
+        erased.iter().map(|(teacher, account)| (teacher.as_str(), account.as_str())).unzip();
+    persons::erase(tx, &teachers, &accounts).await?;
+    forget(tx, &[teachers, accounts].concat()).await?;
+    Ok(())
 }
 
 /// What is new of when a teacher is away.

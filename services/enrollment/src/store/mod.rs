@@ -9,6 +9,7 @@ pub mod needs;
 pub mod notices;
 pub mod notifications;
 pub mod people;
+pub mod persons;
 pub mod roster;
 pub mod rounds;
 pub mod seats;

@@ -263,3 +263,10 @@ pub async fn mark_read(tx: &mut Tx, account: &str, names: &[String]) -> Result<(
     .await?;
     Ok(())
 }
+
+/// Deletes at most `limit` messages from before an instant; returns how many.
+pub async fn purge(tx: &mut Tx, before: i64, limit: u64) -> Result<u64, Failure> {
+    // In no order: the oldest are where a table is read first.
+    let sql = "DELETE FROM notification WHERE name IN (SELECT name FROM notification WHERE at < $1 LIMIT $2)";
+    tx.execute(sql, args![before, i64::try_from(limit).unwrap_or(i64::MAX)]).await
+}

@@ -63,6 +63,23 @@ fn read_all(rows: Vec<Row>) -> Result<Vec<Selection>, Failure> {
     rows.iter().map(read).collect()
 }
 
+/// A teacher's selections of all terms, by name from after `after`.
+pub async fn of_teacher(
+    db: &mut impl Queries,
+    teacher: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<Selection>, Failure> {
+    let sql = select!("WHERE s.teacher = $1 AND s.name || '' > $2 ORDER BY s.name || '' LIMIT $3");
+    read_all(db.all(sql, args![teacher, after, limit]).await?)
+}
+
+/// The names of a teacher's selections of all terms.
+pub async fn names_of_teacher(db: &mut impl Queries, teacher: &str) -> Result<BTreeSet<String>, Failure> {
+    let rows = db.all("SELECT name FROM selection WHERE teacher = $1", args![teacher]).await?;
+    rows.iter().map(|row| row.get("name")).collect()
+}
+
 /// The selection of this name.
 pub async fn find(db: &mut impl Queries, name: &str) -> Result<Option<Selection>, Failure> {
     db.one(select!("WHERE s.name = $1"), args![name]).await?.as_ref().map(read).transpose()

@@ -110,5 +110,6 @@ pub fn account(name: &str, teacher: &str, roles: &[(Role, &str)]) -> AccountFact
         teacher: teacher.to_owned(),
         roles: roles.iter().map(held).collect(),
         state: account::State::Active.into(),
+        erased: false,
     }
 }

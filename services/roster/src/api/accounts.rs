@@ -102,6 +102,9 @@ pub(super) async fn write(
     (verb, reason): (&str, &str),
     held: Option<&Held>,
 ) -> Result<(), Failure> {
+    if account.erased {
+        return Err(Failure::new(Reason::PersonErased).with("resource", &account.name));
+    }
     account.version = account.version.saturating_add(1);
     account.roles.sort();
     if !accounts::update(tx, account).await? {
@@ -183,6 +186,7 @@ pub async fn create(service: &Service, mut call: Call<CreateAccountRequest>) -> 
         state: State::Active,
         password,
         version: 1,
+        erased: false,
         roles,
     };
     if accounts::by_login(&mut tx, &account.login).await?.is_some() {

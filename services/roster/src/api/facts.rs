@@ -64,6 +64,7 @@ pub fn teacher(teacher: &Teacher, path: &[String], today: Date) -> TeacherFacts 
         birth_year: teacher.birth_year.into(),
         principal_appointed_on: day(Field::PrincipalAppointedOn),
         stays: stays.map(stay).collect(),
+        erased: teacher.erased,
     }
 }
 
@@ -74,6 +75,7 @@ pub fn account(account: &Account) -> AccountFacts {
         teacher: account.teacher.clone(),
         roles: account.roles.iter().map(role_held).collect(),
         state: account.state.into(),
+        erased: account.erased,
     }
 }
 

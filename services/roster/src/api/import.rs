@@ -237,7 +237,10 @@ async fn prepare(
         Plan::Create => None,
     });
     let known = teachers::find_all(db, updated.collect::<Vec<_>>()).await?;
-    let known = known.into_iter().map(|teacher| (teacher.name.clone(), teacher)).collect();
+    let known: BTreeMap<_, _> = known.into_iter().map(|teacher| (teacher.name.clone(), teacher)).collect();
+    let erased = |plan: &Plan| matches!(plan, Plan::Update(name) if known.get(name).is_some_and(|known| known.erased));
+    let erased = (1..).zip(&plans).filter(|(_, plan)| erased(plan));
+    faults.extend(erased.map(|(row, _)| RowFault { row, fault: Fault::of("name", Defect::Erased) }));
     let create_accounts = file.header.create_accounts;
     let mut prepared = Prepared { rows, plans, schools, known, create_accounts, faults: Vec::new() };
     faults.extend(login_faults(db, &prepared).await?);
@@ -381,6 +384,7 @@ fn account_of(teacher: &Teacher, name: String, login: String, password: String) 
         state: State::Active,
         password,
         version: 1,
+        erased: false,
         roles: vec![role],
     }
 }

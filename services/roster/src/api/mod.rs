@@ -3,9 +3,11 @@
 mod accounts;
 mod appointments;
 mod coming;
+mod erasure;
 pub(crate) mod facts;
 mod import;
 mod organizations;
+mod person;
 mod roster_file;
 mod sessions;
 mod status_events;

@@ -59,7 +59,7 @@ impl Service {
 pub async fn authenticate(service: &Service, call: Call<AuthenticateRequest>) -> Result<AuthenticateResponse, Failure> {
     let AuthenticateRequest { login, password } = &call.message;
     let mut db = service.db.read(&call, Scope::AnyTerm).await?;
-    let account = accounts::by_login(&mut db, login).await?;
+    let account = accounts::by_login(&mut db, login).await?.filter(|account| !account.erased);
     service.check_password(login, account.as_ref(), password, call.at()).await?;
     let account = account.ok_or_else(|| Failure::new(Reason::BadCredentials))?;
     active(&account)?;

@@ -12,21 +12,22 @@ use proto::{
     roster::v1::RosterPosition,
 };
 
-use super::told;
+use super::{Service, erasure, told};
 use crate::{
     domain::fault::{Defect, Fault},
     store::steps,
 };
 
 /// What the roster does when windows close.
-#[derive(Debug)]
-pub struct RosterSteps;
+#[derive(Debug, Clone)]
+pub struct RosterSteps(pub Service);
 
 #[tonic::async_trait]
 impl Steps for RosterSteps {
     async fn run(&self, tx: &mut Tx, step: &RunStepRequest) -> Result<StepOutcome, Failure> {
         match step.action() {
             Action::RecordRosterPosition => record_position(tx, step).await,
+            Action::EraseDue => erasure::erase_due(&self.0, tx).await,
             _ => {
                 told("", [Fault::of("action", Defect::UnknownCode)]).check()?;
                 Ok(StepOutcome::default())

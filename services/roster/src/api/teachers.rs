@@ -132,6 +132,7 @@ pub(super) fn fresh(
         pending: Entry::default(),
         account: String::new(),
         version: 1,
+        erased: false,
     })
 }
 
@@ -157,6 +158,9 @@ pub(super) async fn write(
     held: Option<&Held>,
     today: Date,
 ) -> Result<(), Failure> {
+    if teacher.erased {
+        return Err(Failure::new(Reason::PersonErased).with("resource", &teacher.name));
+    }
     teacher.version = teacher.version.saturating_add(1);
     if teachers::update(tx, std::slice::from_ref(teacher)).await? != 1 {
         return Err(wire::changed(&teacher.name));

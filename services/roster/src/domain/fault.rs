@@ -45,11 +45,13 @@ pub enum Defect {
     Conflicts,
     /// The teacher has left the roster: record a return.
     Left,
+    /// The person was erased.
+    Erased,
 }
 
 impl Defect {
     /// All defects.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Required,
         Self::Malformed,
         Self::UnknownCode,
@@ -71,6 +73,7 @@ impl Defect {
         Self::ZeroCharacter,
         Self::Conflicts,
         Self::Left,
+        Self::Erased,
     ];
 
     /// The code, as in "identity_number.check_digit".
@@ -132,6 +135,7 @@ impl Defect {
                 "该教师已离开教师库（退休、离职或死亡），请先登记返岗",
                 "the teacher has left the roster (retired, departed or deceased): record a return first",
             ),
+            Self::Erased => ("erased", "该人员信息已删除，请作为新教师登记", "the person was erased: enter him anew"),
         }
     }
 }

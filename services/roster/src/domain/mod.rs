@@ -5,6 +5,7 @@ pub mod attempts;
 pub mod career;
 pub mod codes;
 pub mod correction;
+pub mod erasure;
 pub mod fault;
 pub mod field;
 pub mod identity_number;

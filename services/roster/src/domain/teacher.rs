@@ -43,6 +43,8 @@ pub struct Teacher {
     pub account: String,
     /// Rises with every write.
     pub version: i64,
+    /// The person was erased: nothing of it changes any more.
+    pub erased: bool,
 }
 
 impl Teacher {

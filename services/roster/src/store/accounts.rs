@@ -28,6 +28,8 @@ pub struct Account {
     pub password: String,
     /// Rises with every write.
     pub version: i64,
+    /// The person was erased: nothing of it changes any more.
+    pub erased: bool,
     /// The roles that are not revoked, by role and organisation.
     pub roles: Vec<RoleHeld>,
 }
@@ -214,6 +216,25 @@ pub async fn update(tx: &mut Tx, account: &Account) -> Result<bool, Failure> {
     Ok(updated == 1)
 }
 
+/// Every role that an account holds or held, by role and organisation, with when it was revoked (0: it is held).
+///
+/// # Errors
+/// Those of the database.
+pub async fn roles_ever(db: &mut impl Queries, account: &str) -> Result<Vec<(RoleHeld, i64)>, Failure> {
+    let sql = "SELECT * FROM account_role WHERE account = $1 ORDER BY role, organization";
+    let rows = db.all(sql, args![account]).await?;
+    rows.iter().map(|row| Ok((role(row)?, row.get("revoked_at")?))).collect()
+}
+
+fn role(row: &Row) -> Result<RoleHeld, Failure> {
+    Ok(RoleHeld {
+        role: Role::from_str_name(&row.get::<String>("role")?).unwrap_or_default(),
+        organization: row.get("organization")?,
+        from: day(&row.get::<String>("from_on")?)?,
+        until: day(&row.get::<String>("until_on")?)?,
+    })
+}
+
 async fn with_roles(db: &mut impl Queries, rows: &[Row]) -> Result<Vec<Account>, Failure> {
     let mut accounts = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let mut roles: BTreeMap<String, Vec<RoleHeld>> = BTreeMap::new();
@@ -222,13 +243,7 @@ async fn with_roles(db: &mut impl Queries, rows: &[Row]) -> Result<Vec<Account>,
         let sql =
             "SELECT * FROM account_role WHERE revoked_at = 0 AND account IN (SELECT value ->> 0 FROM json_each($1))";
         for row in &db.all(sql, args![names]).await? {
-            let held = RoleHeld {
-                role: Role::from_str_name(&row.get::<String>("role")?).unwrap_or_default(),
-                organization: row.get("organization")?,
-                from: day(&row.get::<String>("from_on")?)?,
-                until: day(&row.get::<String>("until_on")?)?,
-            };
-            roles.entry(row.get("account")?).or_default().push(held);
+            roles.entry(row.get("account")?).or_default().push(role(row)?);
         }
     }
     for account in &mut accounts {
@@ -247,6 +262,7 @@ fn read(row: &Row) -> Result<Account, Failure> {
         state: State::from_str_name(&row.get::<String>("state")?).unwrap_or_default(),
         password: row.get("password")?,
         version: row.get("version")?,
+        erased: row.get::<i64>("erased_at")? != 0,
         roles: Vec::new(),
     })
 }

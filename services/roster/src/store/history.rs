@@ -1,5 +1,7 @@
 //! What happened to teachers: their status events, and what was decided on their corrections.
 
+use std::collections::BTreeMap;
+
 use chassis::{
     Failure,
     db::{Queries, Row, Tx, args},
@@ -180,4 +182,45 @@ pub async fn insert_decision(tx: &mut Tx, before: &Teacher, decision: Decision<'
     )
     .await?;
     Ok(())
+}
+
+/// A decision on a correction as recorded.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// The teacher's version that it made.
+    pub version: i64,
+    /// Field and value, as the teacher had entered them.
+    pub fields: BTreeMap<String, String>,
+    /// Applied, or dropped.
+    pub accepted: bool,
+    /// Why.
+    pub reason: String,
+    /// The policy under which it was decided; 0: there was none.
+    pub policy_version: i64,
+    /// When, in microseconds.
+    pub at: i64,
+    /// Who decided: "accounts/…".
+    pub by: String,
+}
+
+/// What was decided on a teacher's corrections, in order.
+///
+/// # Errors
+/// Those of the database.
+pub async fn decisions(db: &mut impl Queries, teacher: &str) -> Result<Vec<Decided>, Failure> {
+    let sql = "SELECT * FROM correction_decision WHERE teacher = $1 ORDER BY version";
+    let rows = db.all(sql, args![teacher]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Decided {
+                version: row.get("version")?,
+                fields: serde_json::from_str(&row.get::<String>("fields")?).map_err(Failure::internal)?,
+                accepted: row.get::<i64>("accepted")? == 1,
+                reason: row.get("reason")?,
+                policy_version: row.get("policy_version")?,
+                at: row.get("decided_at")?,
+                by: row.get("decided_by")?,
+            })
+        })
+        .collect()
 }

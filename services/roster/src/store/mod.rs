@@ -1,6 +1,7 @@
 //! The SQL, and nothing but SQL.
 
 pub mod accounts;
+pub mod erasure;
 pub mod history;
 pub mod organizations;
 pub mod sessions;

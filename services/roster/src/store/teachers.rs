@@ -389,5 +389,6 @@ fn read(row: &Row) -> Result<Teacher, Failure> {
         pending: pending.into_iter().filter_map(|(name, value)| Some((Field::of(&name)?, value))).collect(),
         account: row.get("account")?,
         version: row.get("version")?,
+        erased: row.get::<i64>("erased_at")? != 0,
     })
 }

@@ -12,6 +12,7 @@ mod accounts;
 mod import;
 mod migrations;
 mod organizations;
+mod persons;
 mod status_events;
 mod teachers;
 mod wire;

@@ -358,7 +358,7 @@ async fn the_position_at_which_the_window_closed_is_recorded_and_told_once() {
         let mut positions = Vec::new();
         for _ in 0..2 {
             let mut tx = world.service.db.batch(TERM).await.unwrap();
-            let outcome = RosterSteps.run(&mut tx, &step).await.unwrap();
+            let outcome = RosterSteps(world.service.clone()).run(&mut tx, &step).await.unwrap();
             positions.push((outcome.changed, outcome.counts["position"]));
             tx.finish().await.unwrap();
         }

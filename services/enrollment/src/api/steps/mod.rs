@@ -11,6 +11,7 @@ use std::{
 use chassis::{
     Failure, Faults, StepOutcome,
     db::{Record, Tx},
+    policy::Retention,
 };
 use proto::{
     common::v1::{Action, Phase, Role, RunStepRequest, Window},
@@ -38,6 +39,8 @@ use crate::{
 const TASKED: [Role; 2] = [Role::ProviderStaff, Role::BureauOfficer];
 /// Resources of one page.
 const PAGE: i64 = 500;
+/// Messages of one page of purging.
+const PURGED: u64 = 5_000;
 
 /// Enrollment's share of the calendar's edges.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +63,7 @@ impl chassis::Steps for EnrollmentSteps {
             Action::IssueDueNotices => edge.issue_due_notices(tx).await,
             Action::FreezeWaiting => edge.freeze_waiting(tx).await,
             Action::ListDueResults => edge.list_due_results(tx).await,
+            Action::PurgeInboxes => purge_inboxes(tx).await,
             _ => {
                 let mut faults = Faults::new();
                 faults.add("action", "本服务没有此步骤", "this service has no such step");
@@ -292,6 +296,14 @@ impl Edge {
         }
         Ok(outcome)
     }
+}
+
+/// The term ends: messages go, once they are as old as the policy says.
+async fn purge_inboxes(tx: &mut Tx) -> Result<StepOutcome, Failure> {
+    let kept = i64::from(tx.policy::<Retention>()?.inbox_days).saturating_mul(86_400_000_000);
+    let before = tx.at().saturating_sub(kept);
+    let purged = notifications::purge(tx, before, PURGED).await?;
+    Ok(outcome(purged, purged == PURGED, &[("purged", purged)]))
 }
 
 fn count(number: usize) -> u64 {

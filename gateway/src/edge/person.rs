@@ -1,0 +1,108 @@
+//! `PersonService`: a teacher's sessions. Who may have them the roster says, on the person's own token.
+
+use std::time::Duration;
+
+use chassis::{
+    Call, Failure, Page, answer,
+    db::{Db, Scope},
+    export::Sections,
+    peer::{Peer, within},
+};
+use proto::{
+    common::v1::Reason,
+    gateway::v1::{
+        ExportTeacherRequest, ExportTeacherResponse, ExportedRecord, SessionRecord, exported_record::Record,
+        person_service_server::PersonService,
+    },
+    roster::v1::{self as roster, person_service_client::PersonServiceClient},
+};
+use tonic::{
+    Code, Request, Response, Status,
+    metadata::{Ascii, MetadataValue},
+};
+use tonic_types::StatusExt as _;
+
+use crate::store::sessions as store;
+
+/// How long the roster may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Where a person's token stands.
+const TOKEN: &str = "authorization";
+
+/// `PersonService`.
+#[derive(Debug, Clone)]
+pub struct Persons {
+    /// The gateway's database.
+    pub db: Db,
+    /// The roster.
+    pub roster: Peer,
+}
+
+#[tonic::async_trait]
+impl PersonService for Persons {
+    async fn export_teacher(
+        &self,
+        request: Request<ExportTeacherRequest>,
+    ) -> Result<Response<ExportTeacherResponse>, Status> {
+        let token = request.metadata().get(TOKEN).cloned();
+        answer(request, |call| export_teacher(self, call, token.clone())).await
+    }
+}
+
+async fn export_teacher(
+    api: &Persons,
+    call: Call<ExportTeacherRequest>,
+    token: Option<MetadataValue<Ascii>>,
+) -> Result<ExportTeacherResponse, Failure> {
+    let message = &call.message;
+    let query = ExportTeacherRequest { page_size: 0, page_token: String::new(), ..message.clone() };
+    let page = Page::read(message.page_size, &message.page_token, &query)?;
+    let account = account_of(api, &message.teacher, token).await?;
+    let mut db = api.db.read(&call, Scope::AnyTerm).await?;
+    let mut records = Sections::of(page, 1);
+    while let Some((_, after, limit)) = records.next() {
+        let sessions = store::of_account(&mut db, &account, &after, limit).await?;
+        records.take(sessions.into_iter().map(|session| (session.id.clone(), record(&session))).collect());
+    }
+    let (records, next_page_token) = records.end();
+    Ok(ExportTeacherResponse { records, next_page_token })
+}
+
+/// The account of a teacher whose data the bearer of this token may have.
+async fn account_of(api: &Persons, teacher: &str, token: Option<MetadataValue<Ascii>>) -> Result<String, Failure> {
+    let asked = roster::ExportTeacherRequest { teacher: teacher.to_owned(), page_size: 2, page_token: String::new() };
+    let mut request = within(PATIENCE, asked);
+    if let Some(token) = token {
+        request.metadata_mut().insert(TOKEN, token);
+    }
+    let reply = PersonServiceClient::new(api.roster.clone()).export_teacher(request).await;
+    let records = reply.map_err(|status| refused(&status, teacher))?.into_inner().records;
+    let account = records.into_iter().find_map(|one| match one.record {
+        Some(roster::exported_record::Record::Facts(facts)) => Some(facts.account),
+        _ => None,
+    });
+    account.ok_or_else(|| Failure::internal("the roster told no facts of a teacher"))
+}
+
+/// The roster's refusal as the person sees it.
+fn refused(status: &Status, teacher: &str) -> Failure {
+    let reason = status.get_details_error_info().and_then(|info| Reason::from_str_name(&info.reason));
+    match (reason, status.code()) {
+        (Some(reason @ (Reason::OutOfScope | Reason::NotFound | Reason::ExportNotOpened)), _) => {
+            Failure::new(reason).with("resource", teacher)
+        }
+        (Some(reason @ (Reason::Overloaded | Reason::Unauthenticated)), _) => Failure::new(reason),
+        (_, Code::Unavailable | Code::DeadlineExceeded) => Failure::new(Reason::Unavailable).with("service", "roster"),
+        _ => Failure::internal(format!("the roster answered {:?}", status.code())),
+    }
+}
+
+fn record(session: &store::Kept) -> ExportedRecord {
+    let second = |at: i64| proto::timestamp(at.saturating_mul(1_000_000));
+    let told = SessionRecord {
+        began_at: (session.began_at > 0).then(|| second(session.began_at)),
+        expires_at: Some(second(session.expires_at)),
+        ended: session.ended,
+    };
+    ExportedRecord { record: Some(Record::Session(told)) }
+}

@@ -1,0 +1,2 @@
+-- The person was erased: nobody writes about him any more.
+ALTER TABLE teacher ADD COLUMN erased INTEGER NOT NULL DEFAULT 0;
