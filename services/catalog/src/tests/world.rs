@@ -11,8 +11,8 @@ use prost::{Message, Name};
 use proto::{
     Actor,
     catalog::v1::{
-        self as pb, expansion_service_server::ExpansionService as _, project_service_server::ProjectService as _,
-        review_service_server::ReviewService as _, *,
+        self as pb, expansion_service_server::ExpansionService as _, person_service_server::PersonService as _,
+        project_service_server::ProjectService as _, review_service_server::ReviewService as _, *,
     },
     common::v1::{Action, Change, Gates, Phase, Reason, Role, RoleGrant, RunStepRequest, Window},
     roster::v1::{AccountFacts, OrganizationFacts, RoleHeld, account, organization::Kind},

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use chassis::{
     Env,
-    changes::{Witness, head_of, verify, witnessed},
+    changes::{Witness, verify, witnessed},
     config::DatabaseConfig,
     db::{Db, Queries as _, args},
 };
