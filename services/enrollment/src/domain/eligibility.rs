@@ -80,11 +80,10 @@ pub fn refusals(case: &Case<'_>) -> Vec<Ground> {
     }
     match kept_away(teacher, project, "", case.zone) {
         None => {}
+        // Of who is gone already that is said above.
+        Some(by_then) if by_then.is_gone() && status.is_gone() => {}
         Some(by_then) if by_then.is_gone() => {
-            // Of who is gone already that is said above.
-            if !status.is_gone() {
-                grounds.push(Ground::new(Reason::LeavesBefore).with("status", by_then.word()));
-            }
+            grounds.push(Ground::new(Reason::LeavesBefore).with("status", by_then.word()));
         }
         Some(_) if project.active().next().is_some() => grounds.push(Ground::new(Reason::OnLeave)),
         Some(_) => {}
