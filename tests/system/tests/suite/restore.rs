@@ -258,13 +258,6 @@ async fn back_to_a_point(engine: &str) -> anyhow::Result<()> {
     system.stop().await?;
     assert!(written > after["enrollment"].position, "nothing was written after the point: this proves nothing");
 
-    // SQLite: one file of the later state, for what happens to who comes back alone.
-    let later = stage.folder.path().join("later");
-    if stage.cluster.is_none() {
-        std::fs::create_dir(&later)?;
-        shixun::backup::copy(stage.folder.path(), &later).await?;
-    }
-
     stage.restore(&point).await?;
     assert_eq!(in_order(&urls, &before).await?, BTreeSet::new(), "as restored");
     let restored = heads(&urls).await?;
@@ -283,32 +276,6 @@ async fn back_to_a_point(engine: &str) -> anyhow::Result<()> {
     system.stop().await?;
     assert_eq!(in_order(&urls, &before).await?, BTreeSet::new(), "after going on");
 
-    if stage.cluster.is_none() {
-        // Who comes back to a later instant than what he mirrors is found before anybody is let in, and halts if he is started…
-        for service in up::SERVICES {
-            stage.replace_file(service, &stage.folder.path().join("backup"))?;
-        }
-        stage.replace_file("enrollment", &later)?;
-        let faults = in_order(&urls, &before).await?;
-        assert!(faults.iter().any(|fault| fault.contains("a witness saw position")), "{faults:?}");
-        let system = stage.start().await?;
-        let mut polls = 0;
-        while system.status("enrollment").await?.halted_mirrors.is_empty() {
-            anyhow::ensure!(polls < POLLS, "enrollment is ahead of its sources and does not say so");
-            polls += 1;
-            tokio::time::sleep(POLL).await;
-        }
-        system.stop().await?;
-        // …and the way out is one instant for all: those who follow it have followed it by now.
-        for service in up::SERVICES {
-            stage.replace_file(service, &stage.folder.path().join("backup"))?;
-        }
-        assert_eq!(in_order(&urls, &before).await?, BTreeSet::new());
-        let system = stage.start().await?;
-        system.catch_up().await?;
-        assert_eq!(system.status("enrollment").await?.halted_mirrors, [""; 0]);
-        system.stop().await?;
-    }
     Ok(())
 }
 
