@@ -133,6 +133,7 @@ pub async fn withdraw(
 
 /// The next event of `teacher` whose day has come comes to pass, if there still is one; its recorder has told why.
 pub(super) async fn carry_out(tx: &mut Tx, teacher: &str, today: Date) -> Result<(), Failure> {
+    teachers::lock(tx, teacher).await?;
     let Found { mut teacher, .. } = find(tx, teacher).await?;
     let due = teacher.career().due(today);
     let due = due.map_err(|status| Failure::internal(format!("what waits is impossible: {}", status.as_str_name())))?;

@@ -191,10 +191,9 @@ pub fn record(career: &Career, event: &Event, today: Date) -> Result<Career, Ref
     if event.kind == Kind::Death {
         after.coming.clear();
     }
-    // A leave waits for nothing but what makes it possible: a return that is still to come.
-    let as_it_is = Career { coming: Vec::new(), ..career.clone() };
-    let possible_now = next(as_it_is.status_on(event.effective_on), event.kind).is_some();
-    if (moves(event.kind, status) || !possible_now) && event.effective_on > today {
+    // A leave waits for nothing but what decides on it before: a coming end of service, or the return after it.
+    let decided_before = |other: &Event| other.kind != Kind::Transfer && other.effective_on <= event.effective_on;
+    if (moves(event.kind, status) || career.coming.iter().any(decided_before)) && event.effective_on > today {
         let place = after.coming.partition_point(|other| other.effective_on <= event.effective_on);
         after.coming.insert(place, event.clone());
     } else {

@@ -43,6 +43,15 @@ pub async fn find(db: &mut impl Queries, name: &str) -> Result<Option<Teacher>, 
     Ok(find_all(db, [name]).await?.pop())
 }
 
+/// Takes a teacher for this transaction alone: what is read of him after it is of one state, whoever else is at it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock(tx: &mut Tx, name: &str) -> Result<(), Failure> {
+    tx.execute("UPDATE teacher SET version = version WHERE name = $1", args![name]).await?;
+    Ok(())
+}
+
 /// Teachers by name; those that there are, by name.
 ///
 /// # Errors
