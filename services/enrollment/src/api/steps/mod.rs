@@ -149,21 +149,21 @@ impl Edge {
             let told = notifications::to_roles(tx, &message, roles).await?;
             return Ok(outcome(0, false, &[("notified", told)]));
         }
-        // The teachers are told by pages: whom the round's bar keeps out is not.
+        let mut told = 0_u64;
         if page == 0 {
             let others: Vec<Role> = roles.iter().copied().filter(|role| *role != Role::Teacher).collect();
-            let told = notifications::to_roles(tx, &message, &others).await?;
-            return Ok(outcome(0, true, &[("notified", told)]));
+            told = notifications::to_roles(tx, &message, &others).await?;
         }
+        // The teachers are told by pages: whom the round's bar keeps out is not.
         let (gates, policy) = (tx.gates()?, tx.policy::<Policy>()?);
-        let teachers = roster::active_page(tx, &self.today, page.saturating_sub(1), PAGE).await?;
+        let teachers = roster::active_page(tx, &self.today, page, PAGE).await?;
         let barred = bars(tx, &self.term, self.round, (&gates, &policy), &teachers, gates.day(tx.at())).await?;
         let named = |path: &[String]| {
             message.organizations.is_empty() || message.organizations.iter().any(|one| path.contains(one))
         };
         let accounts = teachers.iter().filter(|one| named(&one.path) && !barred.contains_key(&one.name));
         let accounts = accounts.map(|teacher| teacher.account.as_str()).filter(|account| !account.is_empty());
-        let told = notifications::to_accounts(tx, &message, accounts).await?;
+        told = told.saturating_add(notifications::to_accounts(tx, &message, accounts).await?);
         Ok(outcome(0, count(teachers.len()) >= PAGE.unsigned_abs(), &[("notified", told)]))
     }
 
