@@ -101,6 +101,7 @@ impl chassis::Program for Gateway {
         let steps = sequencer::StepApi { db: host.db(), shutdown: host.shutdown() };
         host.add(StepServiceServer::new(steps));
         host.mirror(sequencer::ClassResultsMirror)?;
+        host.observe(sequencer::observe);
         let sequencer = sequencer::Sequencer::new(host)?;
         host.spawn(sequencer.work());
         host.fallback(edge::router(host, ways, contacts));

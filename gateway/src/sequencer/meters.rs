@@ -2,10 +2,20 @@
 
 use std::sync::LazyLock;
 
-use chassis::telemetry::{Counter, Histogram, KeyValue, SECONDS, meter};
+use chassis::{
+    Failure,
+    db::Db,
+    telemetry::{Counter, Gauge, Histogram, KeyValue, SECONDS, meter},
+};
 
 use super::run::worker;
-use crate::store::steps::Step;
+use crate::store::steps::{self, Step};
+
+static STATES: LazyLock<Gauge<i64>> = LazyLock::new(|| {
+    let meter = meter();
+    let gauge = meter.i64_gauge("shixun.step.states").with_unit("{step}");
+    gauge.with_description("Steps of a term by their state; due: pending, and its time has come").build()
+});
 
 static FAILURES: LazyLock<Counter<u64>> = LazyLock::new(|| {
     meter()
@@ -27,6 +37,15 @@ static LATENESS: LazyLock<Histogram<f64>> = LazyLock::new(|| {
 
 fn service(step: &Step) -> [KeyValue; 1] {
     [KeyValue::new("service", worker(step))]
+}
+
+/// Looks at the steps of every term.
+pub async fn observe(db: Db) -> Result<(), Failure> {
+    let now = db.env().clock.now();
+    for (term, state, number) in steps::states(&mut db.reader(), now).await? {
+        STATES.record(number, &[KeyValue::new("term", term), KeyValue::new("state", state)]);
+    }
+    Ok(())
 }
 
 /// None has failed yet: what begins with the first one cannot be seen to have risen by it.

@@ -12,6 +12,7 @@ mod tests;
 
 pub use api::{StepApi, record};
 pub use gated::Gated;
+pub use meters::observe;
 pub use plan::{OF_CLASSES, Planned, calendar_steps, plan, recognition_steps};
 pub use recognition::ClassResultsMirror;
 pub use run::Sequencer;

@@ -35,6 +35,33 @@ pub struct Step {
     pub done_at: Option<i64>,
 }
 
+/// States as they are shown: the last one is pending, and its time has come.
+const SHOWN: [&str; 6] = ["pending", "running", "failed", "done", "skipped", "due"];
+
+/// How many steps each term has in each state, those of which there are none too.
+///
+/// # Errors
+/// Those of the database.
+pub async fn states(db: &mut impl Queries, now: i64) -> Result<Vec<(String, &'static str, i64)>, Failure> {
+    let rows = db
+        .all(
+            "SELECT term, CASE WHEN state = 'STATE_PENDING' AND due <= $1 THEN 'STATE_DUE' ELSE state END AS state,
+                    COUNT(*) AS number
+             FROM step GROUP BY 1, 2",
+            args![now],
+        )
+        .await?;
+    let mut numbers: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
+    for row in &rows {
+        let state = row.get::<String>("state")?.trim_start_matches("STATE_").to_lowercase();
+        numbers.entry(row.get("term")?).or_default().insert(state, row.get("number")?);
+    }
+    let all = numbers.into_iter().flat_map(|(term, numbers)| {
+        SHOWN.map(|state| (term.clone(), state, numbers.get(state).copied().unwrap_or_default()))
+    });
+    Ok(all.collect())
+}
+
 fn state_text(state: State) -> &'static str {
     state.as_str_name()
 }

@@ -38,6 +38,10 @@ use tracing_subscriber::{
 use crate::config::TelemetryConfig;
 
 mod scrape;
+mod spans;
+
+pub use spans::shared;
+pub(crate) use spans::{following, statement, traceparent};
 
 /// Flushes what is left when it is dropped; a mute collector delays that by its time-out, and changes nothing else.
 #[derive(Debug, Default)]
@@ -99,6 +103,7 @@ pub fn start(service: &'static str, config: &TelemetryConfig) -> anyhow::Result<
     }
     if config.prometheus.is_some() || exporting.is_some() {
         let meters = meters.build();
+        MEASURING.store(true, Ordering::Relaxed);
         global::set_meter_provider(meters.clone());
         guard.meters = Some(meters);
     }
@@ -119,9 +124,21 @@ const TRANSPORT: [&str; 5] = ["opentelemetry=off", "tonic=off", "tower=off", "hy
 /// Whether anything is exported: without it, nobody sees a span's parent or fields, and no call pays for them.
 static EXPORTING: AtomicBool = AtomicBool::new(false);
 
+/// Whether metrics are exported, or shown to Prometheus.
+static MEASURING: AtomicBool = AtomicBool::new(false);
+
+/// Whether anybody reads metrics: what costs more than counting need not be measured otherwise.
+pub(crate) fn measuring() -> bool {
+    MEASURING.load(Ordering::Relaxed)
+}
+
+fn exporting() -> bool {
+    EXPORTING.load(Ordering::Relaxed)
+}
+
 /// Puts the current trace context on an outgoing call.
 pub fn inject(metadata: &mut MetadataMap) {
-    if !EXPORTING.load(Ordering::Relaxed) {
+    if !exporting() {
         return;
     }
     struct Into<'a>(&'a mut http::HeaderMap);
@@ -195,7 +212,7 @@ where
         // Only our contracts' methods become label values: a stranger's path must not.
         let method =
             crate::contract::method(request.uri().path()).map_or("other", |method| method.path.trim_start_matches('/'));
-        let exporting = EXPORTING.load(Ordering::Relaxed);
+        let exporting = exporting();
         // Nobody sees it otherwise but the logs of a call, and they are few.
         let span = if exporting {
             tracing::info_span!(

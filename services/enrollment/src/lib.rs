@@ -18,7 +18,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 
 use crate::{
-    api::{Api, EnrollmentSteps, SeatBoard, SeatsConfig},
+    api::{Api, EnrollmentSteps, SeatBoard, SeatsConfig, observe_seats},
     intake::{Intake, IntakeConfig},
     mirror::{CatalogMirror, CreditMirror, RosterMirror},
 };
@@ -71,6 +71,7 @@ impl Program for Enrollment {
         host.add(TrainingServiceServer::new(api));
         host.policy::<domain::Policy>();
         host.steps(EnrollmentSteps);
+        host.observe(observe_seats);
         host.mirror(RosterMirror)?;
         host.mirror(CatalogMirror)?;
         host.mirror(CreditMirror)?;

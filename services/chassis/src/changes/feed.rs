@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     db::{Engine, Queries, Rows, Tx, args, insert, row},
     failure::Failure,
+    telemetry::traceparent,
 };
 
 /// Rows of one INSERT: bounds the size of its argument.
@@ -62,9 +63,9 @@ async fn advance_postgres(tx: &mut Tx, batch: &str, count: usize, digest: Vec<u8
         "WITH head AS (
              UPDATE feed SET position = position + 1, chain = sha256(chain || int8send(position + 1) || $3)
              WHERE id = 1 RETURNING position, chain)
-         INSERT INTO change_batch (position, batch, count, digest, chain)
-         SELECT position, $1, $2, $3, chain FROM head RETURNING position",
-        args![batch, count, digest],
+         INSERT INTO change_batch (position, batch, count, digest, chain, trace)
+         SELECT position, $1, $2, $3, chain, $4 FROM head RETURNING position",
+        args![batch, count, digest, traceparent()],
     )
     .await?
     .ok_or_else(headless)?
@@ -77,8 +78,8 @@ async fn advance_sqlite(tx: &mut Tx, batch: &str, count: usize, digest: Vec<u8>)
     let position: i64 = head.get("position")?;
     let chain = chain_step(&head.get::<Vec<u8>>("chain")?, position, &digest);
     tx.execute(
-        "INSERT INTO change_batch (position, batch, count, digest, chain) VALUES ($1, $2, $3, $4, $5)",
-        args![position, batch, count, digest, chain.clone()],
+        "INSERT INTO change_batch (position, batch, count, digest, chain, trace) VALUES ($1, $2, $3, $4, $5, $6)",
+        args![position, batch, count, digest, chain.clone(), traceparent()],
     )
     .await?;
     tx.execute("UPDATE feed SET position = $1, chain = $2 WHERE id = 1", args![position, chain]).await?;

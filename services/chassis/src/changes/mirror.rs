@@ -18,13 +18,14 @@ use proto::common::v1::{
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic_types::StatusExt as _;
+use tracing::Instrument as _;
 
 use super::feed::{chain_step, digest_step, zero};
 use crate::{
     db::{Db, Queries, Sql, Tx, args},
     failure::Failure,
     peer::Peer,
-    telemetry::{SECONDS, meter},
+    telemetry::{SECONDS, following, meter},
 };
 
 /// Messages taken from the stream at once when many wait.
@@ -190,7 +191,9 @@ async fn follow(db: &Db, mirror: &dyn Mirror, peer: &Peer, standing: &mut Standi
         }
         if !whole.is_empty() {
             for some in runs(&whole) {
-                let taken = take(db, mirror, some).await;
+                let causes = some.iter().map(|message| message.trace.as_str());
+                let span = following(mirror.source(), causes);
+                let taken = take(db, mirror, some).instrument(span).await;
                 let broken = taken.as_ref().is_err_and(|failure| failure.reason() == Some(Reason::FeedDiffers));
                 if broken != standing.broken {
                     standing.broken = broken;

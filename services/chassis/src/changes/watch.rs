@@ -18,12 +18,12 @@ use crate::{
 /// 500 changes at a time; a message holds at most as many. PostgreSQL's planner would scan the whole feed for the plain join,
 /// whenever it knows too little of it; LATERAL has it walk the indexes.
 pub(crate) const SINCE: Sql = Sql {
-    sqlite: "SELECT b.position AS position, b.count AS count, b.digest AS digest, b.chain AS chain,
+    sqlite: "SELECT b.position AS position, b.count AS count, b.digest AS digest, b.chain AS chain, b.trace AS trace,
                     c.idx AS idx, c.body AS body
              FROM change_batch b JOIN change c ON c.batch = b.batch
              WHERE b.position >= $1 AND (b.position > $1 OR c.idx >= $2)
              ORDER BY b.position, c.idx LIMIT 500",
-    postgres: "SELECT b.position, b.count, b.digest, b.chain, c.idx, c.body
+    postgres: "SELECT b.position, b.count, b.digest, b.chain, b.trace, c.idx, c.body
                FROM (SELECT * FROM change_batch WHERE position >= $1 ORDER BY position LIMIT 500) b
                CROSS JOIN LATERAL (SELECT idx, body FROM change
                                    WHERE batch = b.batch AND idx >= CASE WHEN b.position = $1 THEN $2 ELSE 0 END
@@ -195,6 +195,7 @@ pub async fn since(db: &Db, after: &Cursor) -> Result<Vec<WatchResponse>, Failur
                     count: i32::try_from(row.get::<i64>("count")?).map_err(Failure::internal)?,
                     digest: row.get("digest")?,
                     chain: row.get("chain")?,
+                    trace: row.get("trace")?,
                 });
             }
         }

@@ -22,6 +22,7 @@ use crate::{
     failure::Failure,
     gates::{self, Admitted, TermGates},
     policy::Policy,
+    telemetry::statement,
 };
 
 /// What can be asked, in a transaction and out of one.
@@ -134,27 +135,35 @@ impl Queries for Reader {
     fn all(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> BoxFuture<'_, Result<Vec<Row>, Failure>> {
         let sql = sql.into();
         Box::pin(async move {
-            Ok(match &self.db.inner().pool {
-                Pool::Sqlite { readers, .. } => {
-                    sqlite(sql, args).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
-                }
-                Pool::Postgres { pool, .. } => {
-                    let found = self.db.answered(postgres(sql, args).fetch_all(pool)).await?;
-                    found.into_iter().map(Row::Postgres).collect()
-                }
-            })
+            let engine = self.db.engine();
+            let asked = async {
+                Ok(match &self.db.inner().pool {
+                    Pool::Sqlite { readers, .. } => {
+                        sqlite(sql, args).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
+                    }
+                    Pool::Postgres { pool, .. } => {
+                        let found = self.db.answered(postgres(sql, args).fetch_all(pool)).await?;
+                        found.into_iter().map(Row::Postgres).collect()
+                    }
+                })
+            };
+            statement(engine, sql.of(engine), asked).await
         })
     }
 
     fn one(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> BoxFuture<'_, Result<Option<Row>, Failure>> {
         let sql = sql.into();
         Box::pin(async move {
-            Ok(match &self.db.inner().pool {
-                Pool::Sqlite { readers, .. } => sqlite(sql, args).fetch_optional(readers).await?.map(Row::Sqlite),
-                Pool::Postgres { pool, .. } => {
-                    self.db.answered(postgres(sql, args).fetch_optional(pool)).await?.map(Row::Postgres)
-                }
-            })
+            let engine = self.db.engine();
+            let asked = async {
+                Ok(match &self.db.inner().pool {
+                    Pool::Sqlite { readers, .. } => sqlite(sql, args).fetch_optional(readers).await?.map(Row::Sqlite),
+                    Pool::Postgres { pool, .. } => {
+                        self.db.answered(postgres(sql, args).fetch_optional(pool)).await?.map(Row::Postgres)
+                    }
+                })
+            };
+            statement(engine, sql.of(engine), asked).await
         })
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     failure::Failure,
     gates::{self, Admitted, TermGates},
     policy::Policy,
+    telemetry::statement,
 };
 
 #[derive(Debug)]
@@ -89,12 +90,16 @@ impl Tx {
     pub fn execute(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> BoxFuture<'_, Result<u64, Failure>> {
         let sql = sql.into();
         Box::pin(async move {
-            Ok(match &mut self.engine {
-                Engine::Sqlite(tx) => queries::sqlite(sql, args).execute(&mut **tx).await?.rows_affected(),
-                Engine::Postgres(tx) => {
-                    self.db.answered(queries::postgres(sql, args).execute(&mut **tx)).await?.rows_affected()
-                }
-            })
+            let engine = self.db.engine();
+            let asked = async {
+                Ok(match &mut self.engine {
+                    Engine::Sqlite(tx) => queries::sqlite(sql, args).execute(&mut **tx).await?.rows_affected(),
+                    Engine::Postgres(tx) => {
+                        self.db.answered(queries::postgres(sql, args).execute(&mut **tx)).await?.rows_affected()
+                    }
+                })
+            };
+            statement(engine, sql.of(engine), asked).await
         })
     }
 
@@ -266,12 +271,16 @@ impl Tx {
         }
         self.write_replies().await?;
         let position = self.write_changes().await?;
-        match self.engine {
-            Engine::Sqlite(tx) => tx.commit().await?,
-            Engine::Postgres(tx) => self.db.answered(tx.commit()).await?,
-        }
+        let db = self.db.clone();
+        let commit = async {
+            match self.engine {
+                Engine::Sqlite(tx) => Ok(tx.commit().await?),
+                Engine::Postgres(tx) => db.answered(tx.commit()).await,
+            }
+        };
+        statement(db.engine(), "COMMIT", commit).await?;
         if let Some(position) = position {
-            announce(&self.db, position);
+            announce(&db, position);
         }
         Ok(position.unwrap_or_default())
     }
@@ -305,28 +314,36 @@ impl Queries for Tx {
     fn all(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> BoxFuture<'_, Result<Vec<Row>, Failure>> {
         let sql = sql.into();
         Box::pin(async move {
-            Ok(match &mut self.engine {
-                Engine::Sqlite(tx) => {
-                    queries::sqlite(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
-                }
-                Engine::Postgres(tx) => {
-                    let found = self.db.answered(queries::postgres(sql, args).fetch_all(&mut **tx)).await?;
-                    found.into_iter().map(Row::Postgres).collect()
-                }
-            })
+            let engine = self.db.engine();
+            let asked = async {
+                Ok(match &mut self.engine {
+                    Engine::Sqlite(tx) => {
+                        queries::sqlite(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
+                    }
+                    Engine::Postgres(tx) => {
+                        let found = self.db.answered(queries::postgres(sql, args).fetch_all(&mut **tx)).await?;
+                        found.into_iter().map(Row::Postgres).collect()
+                    }
+                })
+            };
+            statement(engine, sql.of(engine), asked).await
         })
     }
 
     fn one(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> BoxFuture<'_, Result<Option<Row>, Failure>> {
         let sql = sql.into();
         Box::pin(async move {
-            Ok(match &mut self.engine {
-                Engine::Sqlite(tx) => queries::sqlite(sql, args).fetch_optional(&mut **tx).await?.map(Row::Sqlite),
-                Engine::Postgres(tx) => {
-                    let found = self.db.answered(queries::postgres(sql, args).fetch_optional(&mut **tx)).await?;
-                    found.map(Row::Postgres)
-                }
-            })
+            let engine = self.db.engine();
+            let asked = async {
+                Ok(match &mut self.engine {
+                    Engine::Sqlite(tx) => queries::sqlite(sql, args).fetch_optional(&mut **tx).await?.map(Row::Sqlite),
+                    Engine::Postgres(tx) => {
+                        let found = self.db.answered(queries::postgres(sql, args).fetch_optional(&mut **tx)).await?;
+                        found.map(Row::Postgres)
+                    }
+                })
+            };
+            statement(engine, sql.of(engine), asked).await
         })
     }
 }

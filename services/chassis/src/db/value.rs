@@ -2,7 +2,7 @@
 
 use sqlx::{ColumnIndex, Decode, Postgres, Row as _, Sqlite, Type, postgres::PgRow, sqlite::SqliteRow};
 
-use super::Rows;
+use super::{Engine, Rows};
 use crate::failure::Failure;
 
 /// A statement: one text for both engines, or a pair where they differ.
@@ -12,6 +12,16 @@ pub struct Sql {
     pub sqlite: &'static str,
     /// For PostgreSQL.
     pub postgres: &'static str,
+}
+
+impl Sql {
+    /// The text for an engine.
+    pub(crate) const fn of(self, engine: Engine) -> &'static str {
+        match engine {
+            Engine::Sqlite => self.sqlite,
+            Engine::Postgres => self.postgres,
+        }
+    }
 }
 
 impl From<&'static str> for Sql {

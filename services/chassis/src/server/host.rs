@@ -22,7 +22,7 @@ use super::{
     clock_api::ClockApi,
     due::{Carrier, Due},
     gate_api::{GateApi, PolicyCheck, WindowCheck},
-    health, skew,
+    health, observe, skew,
     step_api::{StepApi, Steps},
 };
 use crate::{
@@ -31,9 +31,11 @@ use crate::{
     contract,
     db::Db,
     env::Env,
+    failure::Failure,
     identity::Identity,
     peer::{self, Peer},
     policy::Policy,
+    telemetry,
     tls::Tls,
 };
 
@@ -246,6 +248,16 @@ impl Host {
         self.tasks.push(tokio::spawn(task));
     }
 
+    /// Has `look` look at the database every so often and show what it sees, as long as anybody reads metrics.
+    pub fn observe<F>(&mut self, look: impl Fn(Db) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        if telemetry::measuring() {
+            self.spawn(observe::run(self.db.clone(), look, self.shutdown.clone()));
+        }
+    }
+
     pub(super) fn add_clock(&mut self) {
         self.add(ClockServiceServer::new(ClockApi { db: self.db.clone(), due: self.due.clone() }));
     }
@@ -267,6 +279,7 @@ impl Host {
         health::begin(&reporter, &self.served).await;
         let sources = std::mem::take(&mut self.sources);
         self.spawn(health::report(reporter, self.served.clone(), self.db.clone(), sources, self.shutdown.clone()));
+        self.observe(observe::gates);
         let others = self.needed.iter().filter(|neighbour| **neighbour != self.name);
         let others = others.map(|neighbour| Ok((*neighbour, self.peer(neighbour)?))).collect::<anyhow::Result<_>>()?;
         self.spawn(skew::watch(self.db.clone(), others, self.clock_tolerance, self.shutdown.clone()));

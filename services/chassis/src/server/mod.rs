@@ -6,6 +6,7 @@ pub(crate) mod gate_api;
 pub mod guard;
 pub mod health;
 mod host;
+mod observe;
 mod rules;
 pub(crate) mod severable;
 mod skew;

@@ -4,6 +4,7 @@ mod advice;
 mod bar;
 mod confirmation;
 mod inbox;
+mod meters;
 mod notice;
 mod person;
 pub(crate) mod refusal;
@@ -17,6 +18,7 @@ mod training;
 
 use chassis::db::Db;
 
+pub use meters::seats as observe_seats;
 pub use seat_board::{SeatBoard, SeatsConfig};
 pub use steps::EnrollmentSteps;
 

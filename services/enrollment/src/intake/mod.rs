@@ -9,7 +9,7 @@ mod refusals;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chassis::{Admission, Call, Failure, db::Db};
+use chassis::{Admission, Call, Failure, db::Db, telemetry::shared};
 use proto::{
     common::v1::Reason,
     enrollment::v1::{SubmitSelectionRequest, SubmitSelectionResponse},
@@ -23,6 +23,7 @@ use tokio::{
     },
     time::Instant,
 };
+use tracing::{Instrument as _, Span};
 
 use self::{full::Full, meters::Meters};
 
@@ -57,6 +58,8 @@ struct Job {
     message: SubmitSelectionRequest,
     answer: oneshot::Sender<Answer>,
     queued: Instant,
+    /// The call's.
+    span: Span,
 }
 
 type Answer = Result<SubmitSelectionResponse, Failure>;
@@ -92,7 +95,13 @@ impl Intake {
     /// The refusal; `OVERLOADED` at once if the queue is full.
     pub async fn submit(&self, call: Call<SubmitSelectionRequest>) -> Answer {
         let (answer, answered) = oneshot::channel();
-        let job = Job { admission: call.admission, message: call.message, answer, queued: Instant::now() };
+        let job = Job {
+            admission: call.admission,
+            message: call.message,
+            answer,
+            queued: Instant::now(),
+            span: Span::current(),
+        };
         let joined = if self.full.join(&job.message.project, job.queued) {
             self.doubtful.try_send(job).inspect_err(|refused| {
                 let (TrySendError::Full(job) | TrySendError::Closed(job)) = refused;
@@ -114,7 +123,9 @@ async fn refuse(db: Db, mut asking: mpsc::Receiver<Job>, queue: mpsc::Sender<Job
     let mut jobs = Vec::with_capacity(limit);
     while asking.recv_many(&mut jobs, limit).await > 0 {
         for (term, jobs) in by_term(&mut jobs) {
+            let span = shared("refusals", jobs.iter().map(|job| job.span.clone()));
             let mut refusals = refusals::run(&db, &term, &jobs, &full)
+                .instrument(span)
                 .await
                 .inspect_err(|failure| tracing::debug!(%failure, "nobody could be refused on a reading"))
                 .unwrap_or_default()
@@ -146,7 +157,8 @@ async fn write(db: Db, mut waiting: mpsc::Receiver<Job>, limit: usize, full: Ful
         meters.batch(&jobs);
         for (term, mut jobs) in by_term(&mut jobs) {
             while !jobs.is_empty() {
-                jobs = take(&db, &term, jobs, &full).await;
+                let span = shared("batch", jobs.iter().map(|job| job.span.clone()));
+                jobs = take(&db, &term, jobs, &full).instrument(span).await;
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
-    db::{Queries, Rows, Tx, args, insert, keyed, row},
+    db::{Queries, Row, Rows, Tx, args, insert, keyed, row},
 };
 use proto::enrollment::v1::Seats;
 
@@ -29,6 +29,42 @@ pub async fn counts(
         }
     }
     Ok(counts)
+}
+
+/// What the places of a term's projects add up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Totals {
+    /// All there are.
+    pub capacity: i64,
+    /// Held for submissions.
+    pub held: i64,
+    /// Granted to participants.
+    pub granted: i64,
+}
+
+impl Totals {
+    /// Neither held nor granted.
+    #[must_use]
+    pub const fn free(&self) -> i64 {
+        self.capacity.saturating_sub(self.held).saturating_sub(self.granted)
+    }
+}
+
+/// The totals of each term.
+pub async fn totals(db: &mut impl Queries) -> Result<Vec<(String, Totals)>, Failure> {
+    let rows = db
+        .all(
+            "SELECT term, CAST(SUM(capacity) AS BIGINT) AS capacity, CAST(SUM(held) AS BIGINT) AS held,
+                    CAST(SUM(granted) AS BIGINT) AS granted
+             FROM seat_count GROUP BY term ORDER BY term",
+            args![],
+        )
+        .await?;
+    let read = |row: &Row| {
+        let (capacity, held) = (row.get("capacity")?, row.get("held")?);
+        Ok((row.get("term")?, Totals { capacity, held, granted: row.get("granted")? }))
+    };
+    rows.iter().map(read).collect()
 }
 
 /// Free places of projects: capacity less held and granted.

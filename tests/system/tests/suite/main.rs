@@ -18,5 +18,6 @@ mod status_days;
 mod supplementary;
 mod term;
 mod terms;
+mod traces;
 mod watchers;
 mod words;
