@@ -13,6 +13,7 @@ use crate::{
     contract::Method,
     failure::{Failure, Faults},
     texts,
+    trail::{self, Trail},
 };
 
 /// Runs of a transaction that meets others, before the caller is told to try again.
@@ -29,6 +30,8 @@ pub struct Admission {
     pub at: i64,
     /// When the caller stops waiting.
     pub deadline: Option<tokio::time::Instant>,
+    /// Where it is kept that the caller reads data of others; `None` where he cannot.
+    pub(crate) trail: Option<Trail>,
 }
 
 impl Admission {
@@ -89,16 +92,22 @@ where
     Work: Future<Output = Result<R, Failure>>,
 {
     let admission = admission(&request)?;
+    let reading = admission.trail.is_some().then(|| (admission.clone(), trail::about(request.get_ref())));
     let call = Call { admission, message: request.into_inner() };
     // `Db::begin` lets nothing be committed without it.
     let mut id = Faults::new();
     if call.admission.needs_request_id() {
         id.request_id("request_id", call.message.request_id().unwrap_or_default());
     }
-    let outcome = match texts::refuse(&call.message) {
+    let mut outcome = match texts::refuse(&call.message) {
         Ok(()) => carry_out(call, work).await,
         Err(failure) => Err(failure),
     };
+    if let (Ok(_), Some((admission, about))) = (&outcome, reading)
+        && let Err(failure) = trail::keep(&admission, about).await
+    {
+        outcome = Err(failure);
+    }
     outcome.map(Response::new).map_err(|failure| failure.beside(id).into())
 }
 

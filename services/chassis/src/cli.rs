@@ -1,4 +1,4 @@
-//! The command line of every service: `serve`, `migrate`, `check-config`, `schema`, `verify`, `backup`, `keygen`.
+//! The command line of every service: `serve`, `migrate`, `check-config`, `schema`, `verify`, `audit`, `backup`, `keygen`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to its terminal")]
 
@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    changes,
+    audit, changes,
     config::{self, ClockConfig},
     db::{self, Db},
     env::Env,
@@ -46,6 +46,21 @@ enum Command {
         /// What somebody else saw of this feed, as his own `verify` prints it: it must be there. May be repeated.
         #[arg(long = "witness", value_name = "POSITION:CHAIN")]
         witnesses: Vec<changes::Witness>,
+    },
+    /// Print who read data of other persons and who changed what, a JSON object a line, and end.
+    Audit {
+        /// What this account did: "accounts/…".
+        #[arg(long)]
+        account: Option<String>,
+        /// What was done about this resource, such as "teachers/…", and what is below it.
+        #[arg(long, value_name = "NAME")]
+        about: Option<String>,
+        /// From this instant on.
+        #[arg(long, value_name = "INSTANT")]
+        since: Option<jiff::Timestamp>,
+        /// Before this instant.
+        #[arg(long, value_name = "INSTANT")]
+        until: Option<jiff::Timestamp>,
     },
     /// Copy the embedded database into a new file as it stands at one instant, also while it is in use, and end. (To copy several
     /// together: `shixun backup`.)
@@ -118,6 +133,21 @@ fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
             Command::Migrate => {
                 let db = Db::open(P::NAME, &config.as_ref().database, Env::system()).await?;
                 db.migrate(&P::migrations()).await
+            }
+            Command::Audit { account, about, since, until } => {
+                let wanted = audit::Wanted {
+                    account: account.clone(),
+                    about: about.clone(),
+                    since: since.map_or(i64::MIN, jiff::Timestamp::as_microsecond),
+                    until: until.map_or(i64::MAX, jiff::Timestamp::as_microsecond),
+                };
+                let db = Db::open(P::NAME, &config.as_ref().database, Env::system()).await?;
+                db.check_schema(&P::migrations()).await?;
+                let mut out = std::io::stdout().lock();
+                for act in audit::acts(&db, &wanted).await? {
+                    writeln!(out, "{}", serde_json::to_string(&act)?)?;
+                }
+                Ok(())
             }
             Command::Backup { file } => {
                 db::backup(&[(config.as_ref().database.url.clone(), file.clone())]).await?;

@@ -48,6 +48,8 @@ pub struct Rule {
     pub idempotency: Idempotency,
     /// No token needed.
     pub public: bool,
+    /// Answers with data of persons.
+    pub personal: bool,
 }
 
 /// One way to be allowed.
@@ -151,6 +153,7 @@ fn read_rule(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<Rule> {
             .collect(),
         idempotency: rule.idempotency(),
         public: rule.public,
+        personal: rule.personal,
     })
 }
 

@@ -4,6 +4,7 @@
 //! A service implements [`Program`]; [`serve`] is the one way to start it. Its handlers go through [`answer`], write
 //! through [`db::Db::begin`], read through [`db::Db::read`], and fail with a [`Failure`].
 
+pub mod audit;
 pub mod call;
 pub mod changes;
 pub mod cli;
@@ -27,6 +28,7 @@ pub mod telemetry;
 pub mod testing;
 pub mod texts;
 mod tls;
+mod trail;
 
 /// Calls allocate on one thread and free on another all the time, which this allocator is made for.
 #[global_allocator]

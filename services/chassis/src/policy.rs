@@ -34,11 +34,20 @@ pub struct Retention {
     pub inbox_days: i32,
     /// Days for which the reply to a request is kept for its repetition, and to the end of its term in any case.
     pub reply_days: i32,
+    /// Days for which it is kept who read data of others.
+    pub reading_days: i32,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { departed_years: 5, retired_years: 5, deceased_years: 5, inbox_days: 365, reply_days: 30 }
+        Self {
+            departed_years: 5,
+            retired_years: 5,
+            deceased_years: 5,
+            inbox_days: 365,
+            reply_days: 30,
+            reading_days: 1_095,
+        }
     }
 }
 
@@ -51,7 +60,8 @@ impl Retention {
             ("retired_years", read.retired_years),
             ("deceased_years", read.deceased_years),
         ];
-        let days = [("inbox_days", read.inbox_days), ("reply_days", read.reply_days)];
+        let days =
+            [("inbox_days", read.inbox_days), ("reply_days", read.reply_days), ("reading_days", read.reading_days)];
         let values = years.map(|(key, value)| (key, value.into(), 100));
         for (key, value, most) in values.into_iter().chain(days.map(|(key, value)| (key, value, 36_500))) {
             if !(1..=most).contains(&value) {

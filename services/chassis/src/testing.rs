@@ -116,7 +116,7 @@ pub fn call<M>(path: &str, actor: &Actor, at: i64, message: M) -> Result<Call<M>
     let grants = method.rule.as_ref().map(|rule| rule.grants.as_slice()).unwrap_or_default();
     let mut actor = actor.clone();
     actor.roles.retain(|held| grants.iter().any(|grant| grant.roles.contains(&held.role)));
-    Ok(Call { admission: Admission { method, actor: Arc::new(actor), at, deadline: None }, message })
+    Ok(Call { admission: Admission { method, actor: Arc::new(actor), at, deadline: None, trail: None }, message })
 }
 
 /// Puts gates as `PutGates` does.

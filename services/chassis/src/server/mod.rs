@@ -42,6 +42,7 @@ use crate::{
     places::{self, Places},
     telemetry::{KeyValue, TraceLayer, meter},
     tls::{self, Line, Tls},
+    trail::Trail,
 };
 
 /// What the tasks of a service and its database get to end, once its connections are gone.
@@ -114,6 +115,9 @@ pub async fn serve<P: Program>(
     let bounds = common.server.clone();
     let identity = host.identity();
     let guard = host.guarded();
+    let (trail, keeping) = Trail::new(db.clone());
+    // It ends with the last call that may still read, within the drain's limit.
+    host.spawn(keeping);
     let Parts { routes, health, mut tasks } = host.finish().await?;
 
     let cut = CancellationToken::new();
@@ -136,7 +140,7 @@ pub async fn serve<P: Program>(
             .max_concurrent_streams(bounds.max_concurrent_streams)
             .http2_keepalive_interval(Some(Duration::from_secs(20)))
             .layer(TraceLayer)
-            .layer(rules::RuleLayer::new(identity, env, guard))
+            .layer(rules::RuleLayer::new(identity, env, guard, trail))
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned()),
     );

@@ -26,6 +26,7 @@ use crate::{
     peer::SERVICE_HEADER,
     server::guard::Guard,
     tls::Came,
+    trail::{Trail, reads_others},
 };
 
 /// Services that every gRPC server offers and no rule of ours is about.
@@ -41,11 +42,12 @@ pub struct RuleLayer {
     identity: Identity,
     env: Env,
     guard: Option<Arc<dyn Guard>>,
+    trail: Trail,
 }
 
 impl RuleLayer {
-    pub fn new(identity: Identity, env: Env, guard: Option<Arc<dyn Guard>>) -> Self {
-        Self { identity, env, guard }
+    pub fn new(identity: Identity, env: Env, guard: Option<Arc<dyn Guard>>, trail: Trail) -> Self {
+        Self { identity, env, guard, trail }
     }
 
     fn admit(&self, request: &http::Request<Body>) -> Result<Option<Admission>, Failure> {
@@ -81,7 +83,8 @@ impl RuleLayer {
                 Some(_) => {}
             }
         }
-        Ok(Some(Admission { method, actor, at: self.env.clock.now(), deadline }))
+        let trail = (rule.personal && reads_others(&actor)).then(|| self.trail.clone());
+        Ok(Some(Admission { method, actor, at: self.env.clock.now(), deadline, trail }))
     }
 
     /// The caller with those of his roles that the rule names. A person's token decides before the service's that brings it.

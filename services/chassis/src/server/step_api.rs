@@ -11,6 +11,7 @@ use crate::{
     db::{self, Db, Tx},
     failure::{Failure, Faults},
     policy::Retention,
+    trail,
 };
 
 /// Requests that one page of purging deletes: nobody waits long for it.
@@ -79,12 +80,14 @@ async fn run(api: &StepApi, call: Call<RunStepRequest>) -> Result<RunStepRespons
     tx.commit_at(reply, position).await
 }
 
-/// The term ends: replies that were kept for repeated requests go, once they are as old as the policy says. The service's own
+/// The term ends: replies that were kept for repeated requests go, and the trail of reading, once they are as old as the policy says. The service's own
 /// business is none of it, so every service does it here.
 async fn purge_replies(tx: &mut Tx, term: &str) -> Result<StepOutcome, Failure> {
-    let kept = i64::from(tx.policy::<Retention>()?.reply_days).saturating_mul(DAY);
-    let before = tx.at().saturating_sub(kept);
-    let purged = db::purge(tx, term, before, PURGED).await?;
+    let Retention { reply_days, reading_days, .. } = *tx.policy::<Retention>()?;
+    let at = tx.at();
+    let before = |days: i32| at.saturating_sub(i64::from(days).saturating_mul(DAY));
+    let purged = db::purge(tx, term, before(reply_days), PURGED).await?;
+    let forgotten = trail::purge(tx, before(reading_days), PURGED).await?;
     // How many is not told: it depends on when requests came, which two plays of one term need not share.
-    Ok(StepOutcome { more: purged == PURGED, ..StepOutcome::default() })
+    Ok(StepOutcome { more: purged == PURGED || forgotten == PURGED, ..StepOutcome::default() })
 }

@@ -1,5 +1,6 @@
 //! The whole system over the wire, on both engines. One binary, one file a subject.
 
+mod audit;
 mod county;
 mod docs;
 mod edges;

@@ -102,6 +102,12 @@ const DECISIONS: &[(&str, &str, &[&str], Decision)] = &[
     ("gateway", "calendar", &["put_by"], OFFICE),
     // In every database.
     ("", "request", &["caller"], REQUEST),
+    (
+        "",
+        "reading",
+        &["account", "about"],
+        Kept("who read of others: the audit view tells it, and it goes by [retention]"),
+    ),
     ("", "export_permit", &["name", "teacher", "account", "officer"], MIRROR),
 ];
 

@@ -1,0 +1,155 @@
+//! Who read data of others and who changed what: kept before the answer leaves, and shown to whoever asks for an account or a person.
+
+use anyhow::Context as _;
+use chassis::audit::{Act, Wanted, acts};
+use proto::{
+    common::v1::Role,
+    credit::v1::{GetStatementRequest, ledger_service_client::LedgerServiceClient},
+    google::r#type::Date,
+    roster::v1::{
+        GetTeacherRequest, ListTeachersRequest, RecordStatusEventRequest, StatusEvent, status_event::Kind,
+        teacher_service_client::TeacherServiceClient,
+    },
+};
+use shixun::{
+    client,
+    people::{County, Person, TermFolder},
+    progress::Progress,
+    rehearse, up,
+};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use system::World;
+use tonic::Code;
+
+const TEACHERS: u32 = 60;
+const BUREAU: &str = "organizations/county";
+
+struct Stage {
+    world: World,
+    county: County,
+    officer: client::Person,
+}
+
+impl Stage {
+    async fn set(engine: &str) -> anyhow::Result<Self> {
+        let folder = TermFolder::sample()?;
+        let county = County::generate(4, TEACHERS, &folder);
+        let begin = proto::jiff_instant(rehearse::before_the_term(&folder)?).to_string();
+        let world = World::start_for(engine, &begin, &county.password).await?;
+        up::setup::county(&world.system, &county, &folder, &Progress::hidden()).await?;
+        let staff = county.staff.iter().find(|one| one.role == Role::BureauOfficer && one.organization == BUREAU);
+        let login = &staff.context("the county has no officer")?.login;
+        let gateway = chassis::peer::channel(&world.system.gateway())?;
+        let officer = client::Person::login(&gateway, login, &county.password).await?;
+        Ok(Self { world, county, officer })
+    }
+
+    fn teacher(&self) -> anyhow::Result<&Person> {
+        self.county.teachers.first().context("nobody")
+    }
+
+    async fn himself(&self) -> anyhow::Result<client::Person> {
+        let gateway = chassis::peer::channel(&self.world.system.gateway())?;
+        Ok(client::Person::login(&gateway, &self.teacher()?.login, &self.county.password).await?)
+    }
+}
+
+fn of(name: &str) -> GetTeacherRequest {
+    GetTeacherRequest { name: name.to_owned() }
+}
+
+/// What an act was: read or changed, by which method or verb, about what.
+fn told(act: &Act) -> (&str, &str, &str) {
+    (act.act, &act.what, &act.about)
+}
+
+async fn audited(engine: &str) -> anyhow::Result<()> {
+    let stage = Stage::set(engine).await?;
+    let name = stage.teacher()?.teacher.name.clone();
+    let (officer, himself) = (stage.officer.clone(), stage.himself().await?);
+    let mut roster = TeacherServiceClient::new(officer.wire());
+    roster.get_teacher(of(&name)).await?;
+    // What is looked for may tell of a person: it is not kept.
+    let surname = stage.teacher()?.teacher.display_name.chars().next().map(String::from).unwrap_or_default();
+    let list =
+        ListTeachersRequest { organization: BUREAU.to_owned(), query: surname, ..ListTeachersRequest::default() };
+    roster.list_teachers(list).await?;
+    let statement = GetStatementRequest { teacher: name.clone(), ..GetStatementRequest::default() };
+    LedgerServiceClient::new(officer.wire()).get_statement(statement).await?;
+    let event = StatusEvent {
+        kind: Kind::Leave as i32,
+        effective_on: Some(Date { year: 2019, month: 7, day: 1 }),
+        reason: "病假".to_owned(),
+        ..StatusEvent::default()
+    };
+    let record = RecordStatusEventRequest { teacher: name.clone(), event: Some(event), request_id: "leave".to_owned() };
+    roster.record_status_event(record).await?;
+    // Of himself, and what is refused: neither is a reading of others.
+    TeacherServiceClient::new(himself.wire()).get_teacher(of(&name)).await?;
+    roster.get_teacher(of("teachers/none")).await.unwrap_err();
+
+    let wanted = |account: Option<&str>, about: Option<&str>| Wanted {
+        account: account.map(str::to_owned),
+        about: about.map(str::to_owned),
+        since: i64::MIN,
+        until: i64::MAX,
+    };
+    stage
+        .world
+        .verify_with(async |service, db| {
+            let by_officer = acts(db, &wanted(Some(&officer.account), Some(&name))).await?;
+            let expected: &[_] = match service {
+                "roster" => &[
+                    ("read", "shixun.roster.v1.TeacherService/GetTeacher", format!("name={name}")),
+                    ("changed", "leave_granted", name.clone()),
+                ],
+                "credit" => &[("read", "shixun.credit.v1.LedgerService/GetStatement", format!("teacher={name}"))],
+                _ => &[],
+            };
+            let expected: Vec<_> = expected.iter().map(|(act, what, about)| (*act, *what, about.as_str())).collect();
+            assert_eq!(by_officer.iter().map(told).collect::<Vec<_>>(), expected, "{engine}: {service}");
+            for act in &by_officer {
+                assert_eq!(act.who, officer.account);
+                assert!(act.roles.contains(&format!("ROLE_BUREAU_OFFICER {BUREAU}")), "{act:?}");
+            }
+            let by_himself = acts(db, &wanted(Some(&himself.account), None)).await?;
+            assert_eq!(by_himself, [], "{engine}: {service}");
+            let read = acts(db, &wanted(Some(&officer.account), Some(BUREAU))).await?;
+            let listed =
+                [("read", "shixun.roster.v1.TeacherService/ListTeachers", "organization=organizations/county")];
+            let listed = if service == "roster" { &listed[..] } else { &[] };
+            assert_eq!(read.iter().map(told).collect::<Vec<_>>(), listed, "{engine}: {service}");
+            let before = Wanted { until: 0, ..wanted(None, None) };
+            assert_eq!(acts(db, &before).await?, [], "{engine}: {service}");
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_read_and_who_changed_is_told_on_sqlite() -> anyhow::Result<()> {
+    audited("sqlite").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_read_and_who_changed_is_told_on_postgres() -> anyhow::Result<()> {
+    audited("postgres").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_kept_is_not_handed_out() -> anyhow::Result<()> {
+    let stage = Stage::set("postgres").await?;
+    let name = stage.teacher()?.teacher.name.clone();
+    let databases = stage.world.system.databases().await?;
+    let url = &databases.iter().find(|(service, _)| *service == "roster").context("no roster")?.1;
+    let mut connection = PgConnection::connect(url).await?;
+    connection.execute("ALTER TABLE reading RENAME TO elsewhere").await?;
+    let mut roster = TeacherServiceClient::new(stage.officer.wire());
+    let refused = roster.get_teacher(of(&name)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+    TeacherServiceClient::new(stage.himself().await?.wire()).get_teacher(of(&name)).await?;
+    connection.execute("ALTER TABLE elsewhere RENAME TO reading").await?;
+    roster.get_teacher(of(&name)).await?;
+    connection.close().await?;
+    stage.world.system.stop().await
+}
