@@ -166,11 +166,9 @@ async fn get_term(api: &CalendarApi, call: Call<GetTermRequest>) -> Result<GetTe
 async fn list_terms(api: &CalendarApi, call: Call<ListTermsRequest>) -> Result<ListTermsResponse, Failure> {
     let mut db = api.db.read(&call, Scope::AnyTerm).await?;
     let page = Page::read(call.message.page_size, &call.message.page_token, &ListTermsRequest::default())?;
-    let mut found = terms::list(&mut db, page.after(), page.limit() + 1).await?;
-    let count = found.len();
-    found.truncate(page.limit());
-    let next_page_token = page.next(count, || found.last().map(|term| term.name.clone()).unwrap_or_default());
-    Ok(ListTermsResponse { terms: found.iter().map(wire_term).collect(), next_page_token })
+    let found = terms::list(&mut db, page.after(), page.ask()).await?;
+    let (terms, next_page_token) = page.cut(found.iter().map(wire_term).collect(), |last| last.name.clone());
+    Ok(ListTermsResponse { terms, next_page_token })
 }
 
 async fn get_calendar(api: &CalendarApi, call: Call<GetCalendarRequest>) -> Result<GetCalendarResponse, Failure> {
@@ -190,11 +188,9 @@ async fn list_versions(
     let bound = ListCalendarVersionsRequest { page_size: 0, page_token: String::new(), ..message.clone() };
     let page = Page::read(message.page_size, &message.page_token, &bound)?;
     let after = page.after().parse().unwrap_or_default();
-    let mut found = terms::versions(&mut db, &message.parent, after, page.limit() + 1).await?;
-    let count = found.len();
-    found.truncate(page.limit());
-    let next_page_token = page.next(count, || found.last().map(|one| one.version.to_string()).unwrap_or_default());
-    let calendars = found.iter().map(wire_calendar).collect::<Result<_, _>>()?;
+    let found = terms::versions(&mut db, &message.parent, after, page.ask()).await?;
+    let found = found.iter().map(wire_calendar).collect::<Result<_, _>>()?;
+    let (calendars, next_page_token) = page.cut(found, |last| last.version.to_string());
     Ok(ListCalendarVersionsResponse { calendars, next_page_token })
 }
 

@@ -12,7 +12,7 @@ use chassis::{
     pulse::{Pulse, Waits},
 };
 use http::{HeaderMap, header::CONTENT_TYPE};
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, body::Body};
 
@@ -58,5 +58,43 @@ impl http_body::Body for Followed {
             Poll::Ready(()) => Poll::Ready(Some(Ok(self.broken()))),
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    // A refusal is its headers alone, and must say so: clients that hold to the protocol take no further frame after a status.
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http_body::Body as _;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    fn followed(body: Body) -> Followed {
+        let pulse = Pulse::new("gateway", "a neighbour", || Box::pin(async { true }));
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place");
+        let method = chassis::contract::method("/shixun.enrollment.v1.SelectionService/WatchSeats").expect("a method");
+        Followed::new(body, &pulse, method, place)
+    }
+
+    #[tokio::test]
+    async fn a_refusal_ends_with_its_headers() {
+        // What a server answers that refuses at once: everything is in the headers.
+        let refused: http::Response<Body> = Status::not_found("there is none").into_http();
+        assert!(followed(refused.into_body()).is_end_stream());
+        let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, Status>>(1);
+        let frames = http_body_util::StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(receiver));
+        let open = followed(Body::new(frames));
+        assert!(!open.is_end_stream());
+        drop(sender);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chassis::{
     Call, CancellationToken, Failure, Faults, Page, admission, answer,
     changes::{self, decode},
-    db::{Db, Record, Scope, Tx},
+    db::{Db, Queries, Record, Scope, Tx},
     texts,
 };
 use proto::{
@@ -74,6 +74,7 @@ impl StepService for StepApi {
         let _admitted = admission(&request)?;
         texts::refuse(request.get_ref())?;
         let term = request.into_inner().parent;
+        known(&mut self.db.reader(), &term).await?;
         let head = changes::feed::head(&mut self.db.reader()).await?;
         let (sender, receiver) = mpsc::channel(16);
         let api = self.clone();
@@ -107,22 +108,26 @@ async fn list(api: &StepApi, call: Call<ListStepsRequest>) -> Result<ListStepsRe
     let mut faults = Faults::new();
     faults.enumerated::<State>("state", message.state);
     faults.check()?;
+    known(&mut db, &message.parent).await?;
     // The key of a page: due, ordinal and name, parted by a blank.
     let mut key = page.after().splitn(3, ' ');
     let mut number = || key.next().and_then(|text| text.parse().ok()).unwrap_or(i64::MIN);
     let (due, ordinal) = (number(), number());
     let name = page.after().splitn(3, ' ').nth(2).unwrap_or_default();
-    let mut found =
-        steps::list(&mut db, &message.parent, message.state(), (due, ordinal, name), page.limit() + 1).await?;
-    let count = found.len();
-    found.truncate(page.limit());
-    let next_page_token = page.next(count, || {
-        found
-            .last()
-            .map(|step| format!("{} {} {}", step.planned.due, step.planned.ordinal, step.planned.name))
-            .unwrap_or_default()
-    });
-    Ok(ListStepsResponse { steps: found.iter().map(wire).collect(), next_page_token })
+    let found = steps::list(&mut db, &message.parent, message.state(), (due, ordinal, name), page.ask()).await?;
+    let place = |name: &str| {
+        let planned = found.iter().map(|step| &step.planned).find(|planned| planned.name == name);
+        planned.map_or_else(String::new, |planned| format!("{} {} {}", planned.due, planned.ordinal, planned.name))
+    };
+    let (steps, next_page_token) = page.cut(found.iter().map(wire).collect(), |last| place(&last.name));
+    Ok(ListStepsResponse { steps, next_page_token })
+}
+
+/// # Errors
+/// `TERM_UNKNOWN`: there are no steps to come of a term that is none.
+async fn known(db: &mut impl Queries, term: &str) -> Result<(), Failure> {
+    let unknown = || Failure::new(Reason::TermUnknown).with("term", term);
+    terms::find(db, term).await?.map(|_| ()).ok_or_else(unknown)
 }
 
 /// Steps of a term as they change, from the feed: it has those of other processes too.

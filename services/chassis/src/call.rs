@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     contract::Method,
     failure::{Failure, Faults},
-    texts,
+    names, texts,
     trail::{self, Trail},
 };
 
@@ -83,7 +83,8 @@ pub fn admission<M>(request: &Request<M>) -> Result<Admission, Failure> {
 /// puts its failure on the wire. A request that was answered before gets its first reply.
 ///
 /// # Errors
-/// The work's; texts with U+0000, at once; a request id that is none, together with the work's other faults.
+/// The work's; texts with U+0000, or too long, at once; a request id that is none, and names of resources that are none, together
+/// with the work's other faults.
 pub async fn answer<M, R, F, Work>(request: Request<M>, work: F) -> Result<Response<R>, Status>
 where
     M: AnyRequest + Clone,
@@ -100,7 +101,7 @@ where
         id.request_id("request_id", call.message.request_id().unwrap_or_default());
     }
     let mut outcome = match texts::refuse(&call.message) {
-        Ok(()) => carry_out(call, work).await,
+        Ok(()) => carry_out(&call, work).await,
         Err(failure) => Err(failure),
     };
     if let (Ok(_), Some((admission, about))) = (&outcome, reading)
@@ -108,7 +109,10 @@ where
     {
         outcome = Err(failure);
     }
-    outcome.map(Response::new).map_err(|failure| failure.beside(id).into())
+    outcome.map(Response::new).map_err(|failure| {
+        id.extend(names::faults(call.admission.method, &call.message));
+        failure.beside(id).into()
+    })
 }
 
 /// As `answer`, for a stream that was received as a whole, and checked by whoever received it.
@@ -123,10 +127,10 @@ where
     Work: Future<Output = Result<R, Failure>>,
 {
     let admission = admission(&request)?;
-    Ok(Response::new(carry_out(Call { admission, message: request.into_inner() }, work).await?))
+    Ok(Response::new(carry_out(&Call { admission, message: request.into_inner() }, work).await?))
 }
 
-async fn carry_out<M, R, F, Work>(call: Call<M>, mut work: F) -> Result<R, Failure>
+async fn carry_out<M, R, F, Work>(call: &Call<M>, mut work: F) -> Result<R, Failure>
 where
     M: Clone,
     R: Message + Default,

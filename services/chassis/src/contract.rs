@@ -8,6 +8,8 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 use proto::common::v1::{Idempotency, Phase, Reason, Role};
 use tonic::Code;
 
+use crate::names::{self, Binding};
+
 pub use docs::{errors_markdown, methods_markdown};
 
 /// A method of one of our services, with its rule.
@@ -27,6 +29,8 @@ pub struct Method {
     pub server_streaming: bool,
     /// Full name of the request message.
     pub input: String,
+    /// Names of resources in its request.
+    pub(crate) bindings: Vec<Binding>,
     /// Its rule; `None` must not be served.
     pub rule: Option<Rule>,
 }
@@ -129,6 +133,7 @@ fn read_method(pool: &DescriptorPool, method: &MethodDescriptor) -> Method {
         client_streaming: method.is_client_streaming(),
         server_streaming: method.is_server_streaming(),
         input: method.input().full_name().to_owned(),
+        bindings: names::bindings(method),
         rule: read_rule(pool, method),
     }
 }

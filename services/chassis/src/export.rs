@@ -96,6 +96,9 @@ pub async fn admit(db: &mut impl Queries, actor: &Actor, person: &str, at: i64) 
     }
 }
 
+/// Most records of a page: the longest, a notice's text, have some 16 kB, and a message has 4 MiB at most.
+const MOST: usize = 200;
+
 /// Rows of a section after a key, one more than there is room for if there are as many.
 pub type Found<R> = Vec<(String, R)>;
 
@@ -111,6 +114,7 @@ pub type Found<R> = Vec<(String, R)>;
 #[derive(Debug)]
 pub struct Sections<R> {
     page: Page,
+    limit: usize,
     section: usize,
     sections: usize,
     after: String,
@@ -125,19 +129,20 @@ impl<R> Sections<R> {
     pub fn of(page: Page, sections: usize) -> Self {
         let (section, after) = page.after().split_once(' ').unwrap_or(("0", ""));
         let (section, after) = (section.parse().unwrap_or(sections), after.to_owned());
-        Self { page, section, sections, after, records: Vec::new(), next: None }
+        let limit = page.limit().min(MOST);
+        Self { page, limit, section, sections, after, records: Vec::new(), next: None }
     }
 
     /// The section to read now, the key after which, and how many rows to ask for; `None` once the page is full.
     pub fn next(&self) -> Option<(usize, String, usize)> {
-        let room = self.page.limit().saturating_sub(self.records.len());
+        let room = self.limit.saturating_sub(self.records.len());
         let open = self.next.is_none() && self.section < self.sections;
         open.then(|| (self.section, self.after.clone(), room.saturating_add(1)))
     }
 
     /// Takes what was found of the section.
     pub fn take(&mut self, mut found: Found<R>) {
-        let room = self.page.limit().saturating_sub(self.records.len());
+        let room = self.limit.saturating_sub(self.records.len());
         if found.len() > room {
             found.truncate(room);
             let last = found.last().map_or_else(|| self.after.clone(), |(key, _)| key.clone());

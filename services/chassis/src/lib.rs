@@ -16,6 +16,7 @@ pub mod export;
 pub mod failure;
 pub mod gates;
 pub mod identity;
+mod names;
 pub mod page;
 pub mod peer;
 pub mod places;

@@ -9,6 +9,8 @@ use crate::failure::{Failure, Faults};
 
 const DEFAULT: i32 = 50;
 const MAX: i32 = 1000;
+/// Bytes of a page's rows: with all the rest of the answer well below the 4 MiB that a message may have.
+const BYTES: usize = 3 << 20;
 
 /// One page of a listing that is ordered by a text key.
 #[derive(Debug, Clone)]
@@ -46,6 +48,28 @@ impl Page {
     #[must_use]
     pub const fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// How many rows to ask the database for: one more than the page takes, to know whether there is a next page.
+    #[must_use]
+    pub const fn ask(&self) -> usize {
+        self.limit.saturating_add(1)
+    }
+
+    /// Cuts what was found to the page, by rows and by bytes, and gives the token of the next one. `key` is a row's key in the
+    /// listing's order.
+    pub fn cut<M: Message>(&self, mut found: Vec<M>, key: impl Fn(&M) -> String) -> (Vec<M>, String) {
+        let mut bytes = 0_usize;
+        let fits = |row: &&M| {
+            bytes = bytes.saturating_add(row.encoded_len());
+            bytes <= BYTES
+        };
+        // One row at least, or there would be no way past it.
+        let kept = found.iter().take(self.limit).take_while(fits).count().max(1);
+        let more = found.len() > kept;
+        found.truncate(kept);
+        let token = found.last().filter(|_| more).map_or_else(String::new, |last| self.next(usize::MAX, || key(last)));
+        (found, token)
     }
 
     /// The token of the next page: empty unless `found` rows are more than the page takes. `last` is the key of the page's

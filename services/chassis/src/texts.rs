@@ -1,19 +1,27 @@
-//! No text holds U+0000: PostgreSQL cannot keep it, so that neither engine is given it. Looked for once, in every message that
-//! a handler gets.
+//! What holds for every text of a request, looked for once, in every message that a handler gets. None holds U+0000: PostgreSQL
+//! cannot keep it, so that neither engine is given it. And none is longer than a person writes: what was taken must fit into an
+//! answer again, a thousand of them on a page.
 
 use prost::Name;
-use prost_reflect::{DynamicMessage, MapKey, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, MapKey, Value};
 
 use crate::{
     contract,
     failure::{Failure, Faults},
 };
 
+/// Most characters of a reason.
+const REASON: usize = 1_000;
+/// Most characters of any other text, but for documents.
+const TEXT: usize = 4_000;
+
 /// # Errors
-/// `INVALID_ARGUMENT` with every text of the request that holds U+0000.
+/// `INVALID_ARGUMENT` with every text of the request that holds U+0000 or is too long.
 pub fn refuse<M: Name>(message: &M) -> Result<(), Failure> {
     let mut faults = Faults::new();
-    check(&mut faults, "", &M::full_name(), &message.encode_to_vec());
+    let encoded = message.encode_to_vec();
+    check(&mut faults, "", &M::full_name(), &encoded);
+    check_lengths(&mut faults, &M::full_name(), &encoded);
     faults.check()
 }
 
@@ -26,16 +34,59 @@ pub fn check(faults: &mut Faults, path: &str, type_name: &str, encoded: &[u8]) {
     }
 }
 
+fn check_lengths(faults: &mut Faults, type_name: &str, encoded: &[u8]) {
+    // A character has a byte at least, and most messages are shorter than one reason may be.
+    if encoded.len() <= REASON {
+        return;
+    }
+    if let Some(message) = decoded(type_name, encoded) {
+        lengths_in(faults, "", &message);
+    }
+}
+
+fn lengths_in(faults: &mut Faults, path: &str, message: &DynamicMessage) {
+    for (field, value) in message.fields() {
+        if is_document(&field) {
+            continue;
+        }
+        let limit = if field.name() == "reason" { REASON } else { TEXT };
+        let name = field.name();
+        let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        let mut one = |path: String, value: &Value| match value {
+            Value::String(text) if text.len() > limit && text.chars().count() > limit => {
+                faults.add(path, format!("最多 {limit} 个字"), format!("at most {limit} characters"));
+            }
+            Value::Message(message) => lengths_in(faults, &path, message),
+            _ => {}
+        };
+        match value {
+            Value::List(values) => {
+                values.iter().enumerate().for_each(|(index, value)| one(format!("{path}[{index}]"), value));
+            }
+            Value::Map(entries) => entries.iter().for_each(|(_, value)| one(path.clone(), value)),
+            value => one(path, value),
+        }
+    }
+}
+
+/// Whether the contract says that a field is a whole document.
+fn is_document(field: &FieldDescriptor) -> bool {
+    let extension = contract::pool().get_extension_by_name("shixun.common.v1.document");
+    extension.is_some_and(|extension| field.options().get_extension(&extension).as_bool() == Some(true))
+}
+
+fn decoded(type_name: &str, encoded: &[u8]) -> Option<DynamicMessage> {
+    let descriptor = contract::pool().get_message_by_name(type_name)?;
+    DynamicMessage::decode(descriptor, encoded).ok()
+}
+
 /// The fields, by their paths in it, of an encoded message whose texts hold U+0000.
 #[must_use]
 pub fn fields(type_name: &str, encoded: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     // The character is a zero byte of the encoding, and most messages have none at all.
     if encoded.contains(&0) {
-        let message = contract::pool()
-            .get_message_by_name(type_name)
-            .and_then(|descriptor| DynamicMessage::decode(descriptor, encoded).ok());
-        if let Some(message) = message {
+        if let Some(message) = decoded(type_name, encoded) {
             in_message(&mut found, "", &message);
         }
     }
@@ -80,7 +131,11 @@ mod tests {
     use proto::{
         catalog::v1::{Class, CreateProjectRequest, Project, Session},
         common::v1::{Actor, Change, Credit, Gates, PutGatesRequest, Window},
-        enrollment::v1::{Notification, OrderSelectionsRequest, SubmitSelectionRequest},
+        enrollment::v1::{
+            Decision, Notification, OrderSelectionsRequest, ReviewSelectionsRequest, SubmitSelectionRequest,
+            WithdrawSelectionRequest,
+        },
+        gateway::v1::PutCalendarRequest,
     };
     use tonic::Status;
     use tonic_types::StatusExt as _;
@@ -112,6 +167,24 @@ mod tests {
         assert_eq!(found(&request), ["project.title", "project.classes[1].venue"]);
         let metadata = [("count".to_owned(), text(true)), ("zero\0".to_owned(), text(false))].into();
         assert_eq!(found(&Notification { metadata, ..Default::default() }), ["metadata[count]", "metadata"]);
+    }
+
+    #[test]
+    fn what_is_too_long_is_named_and_a_document_may_be_long() {
+        let long = |characters| "长".repeat(characters);
+        let told = |failure: Failure| {
+            let bad = Status::from(failure).get_details_bad_request().map(|bad| bad.field_violations);
+            bad.unwrap_or_default().into_iter().map(|violation| violation.field).collect::<Vec<_>>()
+        };
+        let request = WithdrawSelectionRequest { reason: long(REASON), ..Default::default() };
+        refuse(&request).unwrap();
+        let request = WithdrawSelectionRequest { reason: long(REASON + 1), name: long(TEXT + 1), ..Default::default() };
+        assert_eq!(told(refuse(&request).unwrap_err()), ["name", "reason"]);
+        let decisions = [REASON, REASON + 1].map(|length| Decision { reason: long(length), ..Default::default() });
+        let request = ReviewSelectionsRequest { decisions: decisions.into(), ..Default::default() };
+        assert_eq!(told(refuse(&request).unwrap_err()), ["decisions[1].reason"]);
+        let document = PutCalendarRequest { document: long(TEXT + 1), policy: long(TEXT + 1), ..Default::default() };
+        refuse(&document).unwrap();
     }
 
     #[test]

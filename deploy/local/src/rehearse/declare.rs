@@ -1,5 +1,6 @@
 //! DECLARATION: providers declare, bureaus accept or return.
 
+use prost_types::FieldMask;
 use proto::catalog::v1::project_service_client::ProjectServiceClient;
 use proto::catalog::v1::{
     AcceptProjectRequest, CreateProjectRequest, Project, ReturnProjectRequest, SubmitProjectRequest,
@@ -148,7 +149,7 @@ pub async fn correct(stage: &Stage<'_>) {
             let description = format!("{}培训目标：改进课堂教学。", plan.project.description);
             let request = UpdateProjectRequest {
                 project: Some(Project { name: name.clone(), description, ..Project::default() }),
-                update_mask: vec!["description".to_owned()],
+                update_mask: Some(FieldMask { paths: vec!["description".to_owned()] }),
                 request_id: format!("correct-{name}"),
             };
             stage.books.must("correct a project", call!(me, ProjectServiceClient.update_project(request)))?;

@@ -1,6 +1,7 @@
 //! The roster moves while the term runs: corrections, and people who go, rest and retire.
 
 use jiff::ToSpan as _;
+use prost_types::FieldMask;
 use proto::common::v1::{Role, RoleGrant};
 use proto::enrollment::v1::selection_service_client::SelectionServiceClient;
 use proto::enrollment::v1::{GetSelectionRequest, selection};
@@ -27,7 +28,7 @@ pub async fn correct(stage: &Stage<'_>) {
             let request = UpdateTeacherRequest {
                 request_id: format!("correct-{name}"),
                 teacher: Some(Teacher { name, tier, ..Teacher::default() }),
-                update_mask: vec!["tier".to_owned()],
+                update_mask: Some(FieldMask { paths: vec!["tier".to_owned()] }),
             };
             let reply = call!(me, TeacherServiceClient.update_teacher(request));
             let teacher = stage.books.must("correct one's own tier", reply)?.teacher?;

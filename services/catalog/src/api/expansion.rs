@@ -149,14 +149,11 @@ async fn list(service: &Service, call: Call<ListExpansionsRequest>) -> Result<Li
         faults.add("state", "没有此值", "no such value");
     }
     faults.check()?;
-    let (sight, limit) = (act::sight(db.actor(), false), page.limit());
-    let mut found =
-        store::expansion::list(&mut db, &asked.parent, state, &sight, page.after(), limit.saturating_add(1)).await?;
-    let count = found.len();
-    found.truncate(limit);
-    let last = found.last().map(|expansion| expansion.name.clone()).unwrap_or_default();
-    let expansions = found.iter().map(wire::expansion).collect();
-    Ok(ListExpansionsResponse { expansions, next_page_token: page.next(count, || last) })
+    let sight = act::sight(db.actor(), false);
+    let found = store::expansion::list(&mut db, &asked.parent, state, &sight, page.after(), page.ask()).await?;
+    let found = found.iter().map(wire::expansion).collect();
+    let (expansions, next_page_token) = page.cut(found, |last| last.name.clone());
+    Ok(ListExpansionsResponse { expansions, next_page_token })
 }
 
 fn record(tx: &mut Tx, expansion: &Expansion, verb: &str, held: Option<&Held>) {

@@ -152,14 +152,11 @@ async fn list(service: &Service, call: Call<ListAssignmentsRequest>) -> Result<L
     let query = ListAssignmentsRequest { page_size: 0, page_token: String::new(), ..asked.clone() };
     let page = Page::read(asked.page_size, &asked.page_token, &query)?;
     let actor = db.actor().clone();
-    let (sight, limit) = (act::sight(&actor, false), page.limit());
-    let mut found =
-        store::project::assigned(&mut db, &asked.parent, &sight, page.after(), limit.saturating_add(1)).await?;
-    let count = found.len();
-    found.truncate(limit);
-    let last = found.last().map(|project| project.name.clone()).unwrap_or_default();
-    let projects = act::shown(&mut db, &actor, false, found).await?;
-    Ok(ListAssignmentsResponse { projects, next_page_token: page.next(count, || last) })
+    let sight = act::sight(&actor, false);
+    let found = store::project::assigned(&mut db, &asked.parent, &sight, page.after(), page.ask()).await?;
+    let (projects, next_page_token) =
+        page.cut(act::shown(&mut db, &actor, false, found).await?, |last| last.name.clone());
+    Ok(ListAssignmentsResponse { projects, next_page_token })
 }
 
 /// The project of that name, held against other writers, for an expert who was put on it.

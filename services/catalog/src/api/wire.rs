@@ -151,7 +151,7 @@ pub fn write_fields(project: &mut Project, given: &pb::Project, fields: &[String
             write_field(project, given, field, faults);
         } else {
             let allowed = WRITABLE.join(", ");
-            let at = format!("update_mask[{index}]");
+            let at = format!("update_mask.paths[{index}]");
             faults.add(at, format!("只能是：{allowed}"), format!("one of: {allowed}"));
         }
     }

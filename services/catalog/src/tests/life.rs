@@ -17,6 +17,7 @@ on_both_engines! {
 
 mod suite {
     use chassis::db::{Queries as _, args};
+    use prost_types::FieldMask;
     use proto::{
         catalog::v1::{self as pb, *},
         common::v1::{Action, Reason},
@@ -67,7 +68,7 @@ mod suite {
                 classes: vec![draft.classes[1].clone(), class(20, 53)],
                 ..pb::Project::default()
             }),
-            update_mask: mask.iter().map(|field| (*field).to_owned()).collect(),
+            update_mask: Some(FieldMask { paths: mask.iter().map(|field| (*field).to_owned()).collect() }),
             request_id: world.request_id(),
         };
         let provider = clerk();
@@ -79,7 +80,7 @@ mod suite {
         assert_eq!(names, ["2", "3"], "a class keeps its name, a new one gets one that never was");
         assert_eq!(refusal(update(revise("旧", &draft.etag, &["title"])).await), Reason::EtagMismatch);
         let faults = fields(update(revise("新", &revised.etag, &["state", "name"])).await);
-        assert_eq!(faults, ["update_mask[0]", "update_mask[1]"]);
+        assert_eq!(faults, ["update_mask.paths[0]", "update_mask.paths[1]"]);
         assert_eq!(fields(update(revise("新", "", &[])).await), ["update_mask"]);
         let search =
             |query: &str| ListProjectsRequest { parent: TERM.into(), query: query.into(), ..Default::default() };
@@ -202,12 +203,12 @@ mod suite {
                 title: "退回后修改".into(),
                 ..pb::Project::default()
             }),
-            update_mask: vec!["accepting_bureau".into(), "title".into()],
+            update_mask: Some(FieldMask { paths: vec!["accepting_bureau".into(), "title".into()] }),
             request_id: id(),
         };
         let refused = world.update_project(&clerk(), REVIEW, moved.clone()).await;
         assert_eq!(fields(refused), ["project.accepting_bureau"]);
-        moved.update_mask.remove(0);
+        moved.update_mask = Some(FieldMask { paths: vec!["title".into()] });
         world.update_project(&clerk(), REVIEW, moved).await.unwrap();
         // A draft's time was the declaration's.
         let late = SubmitProjectRequest { name: draft, request_id: id() };

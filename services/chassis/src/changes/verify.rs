@@ -1,5 +1,8 @@
 //! Verifying a feed: whether any change was altered, removed or cut since it was written.
 
+use prost::Message as _;
+use proto::common::v1::Change;
+
 use super::{
     feed::{chain_step, digest_step, zero},
     witness::{Witness, head_of},
@@ -60,15 +63,23 @@ pub async fn verify(db: &Db, witnesses: &[Witness]) -> Result<Verified, Failure>
                 return Ok(found);
             }
             let name: String = batch.get("batch")?;
-            let bodies =
-                reader.all("SELECT idx, body FROM change WHERE batch = $1 ORDER BY idx", args![name.as_str()]).await?;
+            let bodies = reader
+                .all("SELECT idx, resource, body FROM change WHERE batch = $1 ORDER BY idx", args![name.as_str()])
+                .await?;
             let mut digest = zero();
             for (expected, row) in (0_i64..).zip(&bodies) {
                 if row.get::<i64>("idx")? != expected {
                     found.fault = fault("a change is missing");
                     return Ok(found);
                 }
-                digest = digest_step(&digest, &row.get::<Vec<u8>>("body")?);
+                let body: Vec<u8> = row.get("body")?;
+                digest = digest_step(&digest, &body);
+                // Beside the body for whoever looks for a resource; digested with the body alone.
+                let told = Change::decode(body.as_slice()).map(|change| change.resource).unwrap_or_default();
+                if row.get::<String>("resource")? != told {
+                    found.fault = fault("what a change is about was altered");
+                    return Ok(found);
+                }
             }
             let count = i64::try_from(bodies.len()).map_err(Failure::internal)?;
             if count != batch.get::<i64>("count")? {

@@ -49,6 +49,11 @@ impl Faults {
         }
     }
 
+    /// Takes others' faults over.
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// How many so far.
     #[must_use]
     pub fn len(&self) -> usize {

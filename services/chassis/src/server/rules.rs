@@ -149,15 +149,20 @@ fn refused(failure: Failure) -> http::Response<Body> {
     Status::from(failure).into_http()
 }
 
-/// What the codec could not read is the caller's fault, and tonic calls it internal: every failure of ours has details.
+/// What the codec would not read is the caller's fault, and tonic calls it internal, or out of range: every failure of ours has
+/// details.
 fn legible(answer: http::Response<Body>) -> http::Response<Body> {
     let headers = answer.headers();
-    let internal = headers.get(Status::GRPC_STATUS).is_some_and(|code| code == "13");
-    if !internal || headers.contains_key("grpc-status-details-bin") {
+    if headers.contains_key("grpc-status-details-bin") {
         return answer;
     }
+    let (zh, en) = match headers.get(Status::GRPC_STATUS).map(http::HeaderValue::as_bytes) {
+        Some(b"11") => ("请求过大：请分页或分批发送", "the message is too large: send it in parts"),
+        Some(b"13") => ("请求内容不是本方法的消息", "the bytes are no message of this method"),
+        _ => return answer,
+    };
     let mut faults = Faults::new();
-    faults.add("request", "请求内容不是本方法的消息", "the bytes are no message of this method");
+    faults.add("request", zh, en);
     faults.check().map_or_else(refused, |()| answer)
 }
 

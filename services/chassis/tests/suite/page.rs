@@ -30,6 +30,38 @@ fn the_last_page_has_no_next() {
     assert!(!page.next(4, || "key".to_owned()).is_empty());
 }
 
+#[test]
+fn a_page_ends_before_it_is_too_large_for_a_message() {
+    let row = |n: usize, bytes: usize| ListOrganizationsRequest {
+        ancestor: n.to_string(),
+        page_token: "x".repeat(bytes),
+        ..ListOrganizationsRequest::default()
+    };
+    let key = |row: &ListOrganizationsRequest| row.ancestor.clone();
+    let of = |token: &str| Page::read(100, token, &query("")).expect("a page");
+    // All rows come, each once and in order, however large they are.
+    for bytes in [0, 100_000, 2_000_000, 5_000_000] {
+        let all: Vec<_> = (0..101).map(|n| row(n, bytes)).collect();
+        let (mut seen, mut token, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let page = of(&token);
+            let from = page.after().parse::<usize>().map_or(0, |last| last + 1);
+            let (rows, next) = page.cut(all.iter().skip(from).take(page.ask()).cloned().collect(), key);
+            let size: usize = rows.iter().map(prost::Message::encoded_len).sum();
+            assert!(rows.len() == 1 || size < 4 << 20, "{} rows have {size} bytes", rows.len());
+            seen.extend(rows.iter().map(key));
+            (token, pages) = (next, pages + 1);
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(seen, (0..101).map(|n| n.to_string()).collect::<Vec<_>>());
+        assert!(pages >= 2 && (bytes > 0 || pages == 2), "{pages} pages with rows of {bytes}");
+    }
+    let (none, token) = of("").cut(Vec::new(), key);
+    assert!(none.is_empty() && token.is_empty());
+}
+
 proptest! {
     #[test]
     fn a_token_leads_on_in_its_query(ancestor in ".*", last in ".*", size in 0..2000_i32) {

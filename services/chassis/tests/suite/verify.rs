@@ -8,10 +8,14 @@ use chassis::{
 use crate::fixture::{AT, databases, write};
 
 /// Ways to tamper with five batches of three changes, and what is found.
-const TAMPERINGS: [(&str, &str); 10] = [
+const TAMPERINGS: [(&str, &str); 11] = [
     (
         "UPDATE change SET body = unhex('00') WHERE resource = 'organizations/3-00001'",
         "position 3: a change was altered",
+    ),
+    (
+        "UPDATE change SET resource = 'organizations/other' WHERE resource = 'organizations/3-00001'",
+        "position 3: what a change is about was altered",
     ),
     ("DELETE FROM change WHERE resource = 'organizations/3-00001'", "position 3: a change is missing"),
     ("DELETE FROM change WHERE resource = 'organizations/3-00002'", "position 3: changes were added or cut off"),

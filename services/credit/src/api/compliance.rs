@@ -126,17 +126,15 @@ pub(crate) async fn list(
         required,
         met: request.met,
     };
-    let mut found = standings::behind(&mut db, question, page.after(), page.limit().saturating_add(1)).await?;
-    let count = found.len();
-    found.truncate(page.limit());
-    let next_page_token = page.next(count, || found.last().map(|last| last.teacher.clone()).unwrap_or_default());
+    let found = standings::behind(&mut db, question, page.after(), page.ask()).await?;
     let total_size = standings::count_behind(&mut db, question).await?;
-    let teachers = found.into_iter().map(|behind| TeacherStanding {
+    let found = found.into_iter().map(|behind| TeacherStanding {
         teacher: behind.teacher,
         numerator: behind.numerator,
         denominator: behind.denominator,
     });
-    Ok(ListComplianceTeachersResponse { teachers: teachers.collect(), next_page_token, total_size })
+    let (teachers, next_page_token) = page.cut(found.collect(), |last| last.teacher.clone());
+    Ok(ListComplianceTeachersResponse { teachers, next_page_token, total_size })
 }
 
 pub(crate) async fn versions(

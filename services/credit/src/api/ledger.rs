@@ -9,9 +9,9 @@ use proto::{
     Credit, Held,
     common::v1::Reason,
     credit::v1::{
-        GetStatementRequest, GetStatementResponse, ListEntriesRequest, ListEntriesResponse, OpenBalanceRequest,
-        OpenBalanceResponse, RecordSchoolBasedRequest, RecordSchoolBasedResponse, ReverseEntryRequest,
-        ReverseEntryResponse, Statement, ledger_service_server::LedgerService,
+        Entry as Line, GetStatementRequest, GetStatementResponse, ListEntriesRequest, ListEntriesResponse,
+        OpenBalanceRequest, OpenBalanceResponse, RecordSchoolBasedRequest, RecordSchoolBasedResponse,
+        ReverseEntryRequest, ReverseEntryResponse, Statement, ledger_service_server::LedgerService,
     },
 };
 use tonic::{Request, Response, Status};
@@ -127,12 +127,11 @@ pub(crate) async fn list(api: &Api, call: Call<ListEntriesRequest>) -> Result<Li
     scope::over_teacher(db.actor(), &kept)?;
     let after = page.after().split_once(' ').and_then(|(at, name)| Some((at.parse().ok()?, name)));
     let after = after.unwrap_or((i64::MIN, ""));
-    let mut found = entries::page(&mut db, &request.teacher, after, page.limit().saturating_add(1)).await?;
-    let count = found.len();
-    found.truncate(page.limit());
-    let key = || found.last().map(|last| format!("{} {}", last.recorded_at, last.name)).unwrap_or_default();
-    let next_page_token = page.next(count, key);
-    Ok(ListEntriesResponse { entries: found.iter().map(wire::entry).collect(), next_page_token })
+    let found = entries::page(&mut db, &request.teacher, after, page.ask()).await?;
+    let recorded_at = |entry: &Line| entry.recorded_at.as_ref().map(proto::instant).unwrap_or_default();
+    let key = |last: &Line| format!("{} {}", recorded_at(last), last.name);
+    let (entries, next_page_token) = page.cut(found.iter().map(wire::entry).collect(), key);
+    Ok(ListEntriesResponse { entries, next_page_token })
 }
 
 /// What a person enters by hand.

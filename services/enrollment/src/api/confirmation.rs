@@ -12,7 +12,8 @@ use proto::{
     enrollment::v1::{
         DecideSelectionsRequest, DecideSelectionsResponse, ListProposedCancellationsRequest,
         ListProposedCancellationsResponse, ListWaitingRequest, ListWaitingResponse, RankSelectionsRequest,
-        RankSelectionsResponse, Ranked, confirmation_service_server::ConfirmationService, provider_decision::Verdict,
+        RankSelectionsResponse, Ranked, Selection as Selected, confirmation_service_server::ConfirmationService,
+        provider_decision::Verdict,
     },
 };
 use tonic::{Request, Response, Status};
@@ -57,12 +58,10 @@ impl ConfirmationService for Api {
     }
 }
 
-/// A page of what is already whole and in order: the key is the place in it.
-fn cut<T>(page: &Page, whole: Vec<T>) -> (Vec<(usize, T)>, String) {
+/// A page, and one row more, of what is already whole and in order, each with its place in it from 1: the key of the listing.
+fn part<T>(page: &Page, whole: Vec<T>) -> impl Iterator<Item = (i32, T)> {
     let from = page.after().parse::<usize>().unwrap_or(0);
-    let left = whole.len().saturating_sub(from);
-    let next = page.next(left, || from.saturating_add(page.limit()).to_string());
-    (whole.into_iter().enumerate().skip(from).take(page.limit()).collect(), next)
+    (1..).zip(whole).skip(from).take(page.ask())
 }
 
 async fn rank(api: &Api, call: Call<RankSelectionsRequest>) -> Result<RankSelectionsResponse, Failure> {
@@ -89,20 +88,20 @@ async fn rank(api: &Api, call: Call<RankSelectionsRequest>) -> Result<RankSelect
     let ranked = needs::ranked(&mut db, term, &undecided).await?;
     let free = seats::free(&mut db, &BTreeSet::from([project.name.clone()])).await?;
     let total_size = i64::try_from(ranked.len()).unwrap_or(i64::MAX);
-    let (ranked, next_page_token) = cut(&page, ranked);
-    let ranked = ranked.into_iter().map(|(index, need)| {
+    let ranked = part(&page, ranked).map(|(rank, need)| {
         let selection = undecided.iter().find(|one| one.name == need.selection);
         Ranked {
             selection: selection.map(|one| wire::selection(one)),
-            rank: i32::try_from(index).unwrap_or(i32::MAX).saturating_add(1),
+            rank,
             lacks_intensive: need.lacks_intensive,
             matched: need.matched,
             days_to_cycle_end: selection.zip(need.cycle_ends_on).map_or(0, |(one, ends)| days_left(one.round, ends)),
             cycle_credit: Some(need.cycle_credit.into()),
         }
     });
+    let (ranked, next_page_token) = page.cut(ranked.collect(), |last| last.rank.to_string());
     Ok(RankSelectionsResponse {
-        ranked: ranked.collect(),
+        ranked,
         next_page_token,
         total_size,
         free: free.get(&project.name).copied().unwrap_or_default(),
@@ -224,15 +223,14 @@ async fn list_waiting(api: &Api, call: Call<ListWaitingRequest>) -> Result<ListW
     let place =
         |selection: &Selection| if selection.waiting_position > 0 { selection.waiting_position } else { i32::MAX };
     waiting.sort_by(|a, b| (a.round, place(a), &a.name).cmp(&(b.round, place(b), &b.name)));
-    let (waiting, next_page_token) = cut(&page, waiting);
-    let selections = waiting.iter().map(|(index, selection)| {
-        let mut shown = wire::selection(selection);
-        if selection.waiting_position > 0 {
-            shown.waiting_position = i32::try_from(*index).unwrap_or(i32::MAX).saturating_add(1);
-        }
-        shown
+    let waiting: Vec<_> = part(&page, waiting).collect();
+    let place = |name: &str| waiting.iter().find(|(_, one)| one.name == name).map_or(0, |(place, _)| *place);
+    let selections = waiting.iter().map(|(place, selection)| {
+        let waiting_position = if selection.waiting_position > 0 { *place } else { selection.waiting_position };
+        Selected { waiting_position, ..wire::selection(selection) }
     });
-    Ok(ListWaitingResponse { selections: selections.collect(), next_page_token })
+    let (selections, next_page_token) = page.cut(selections.collect(), |last| place(&last.name).to_string());
+    Ok(ListWaitingResponse { selections, next_page_token })
 }
 
 async fn list_proposed(
@@ -245,11 +243,8 @@ async fn list_proposed(
     let mut db = api.db.read(&call, Scope::Term(&message.parent)).await?;
     let view = scope::view(db.actor());
     let (providers, organizations) = (Rows::texts(&view.providers).json(), Rows::texts(&view.organizations).json());
-    let limit = page.limit().saturating_add(1);
-    let mut proposals =
-        training::proposals(&mut db, &message.parent, &providers, &organizations, page.after(), limit).await?;
-    let last = page.limit().checked_sub(1).and_then(|last| proposals.get(last)).map(|last| last.class.clone());
-    let next_page_token = page.next(proposals.len(), || last.unwrap_or_default());
-    proposals.truncate(page.limit());
+    let proposals =
+        training::proposals(&mut db, &message.parent, &providers, &organizations, page.after(), page.ask()).await?;
+    let (proposals, next_page_token) = page.cut(proposals, |last| last.class.clone());
     Ok(ListProposedCancellationsResponse { proposals, next_page_token })
 }

@@ -33,12 +33,9 @@ async fn list(api: &Api, call: Call<ListNotificationsRequest>) -> Result<ListNot
     let page = Page::read(message.page_size, &message.page_token, &bound)?;
     let mut db = api.db.read(&call, Scope::AnyTerm).await?;
     let account = db.actor().account.clone();
-    let limit = page.limit().saturating_add(1);
-    let (mut notifications, total_size) =
-        notifications::list(&mut db, &account, message.unread_only, page.after(), limit).await?;
-    let last = page.limit().checked_sub(1).and_then(|last| notifications.get(last)).map(notifications::key);
-    let next_page_token = page.next(notifications.len(), || last.unwrap_or_default());
-    notifications.truncate(page.limit());
+    let (found, total_size) =
+        notifications::list(&mut db, &account, message.unread_only, page.after(), page.ask()).await?;
+    let (notifications, next_page_token) = page.cut(found, notifications::key);
     Ok(ListNotificationsResponse { notifications, next_page_token, total_size })
 }
 

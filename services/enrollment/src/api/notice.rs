@@ -118,12 +118,9 @@ async fn list(api: &Api, call: Call<ListNoticesRequest>) -> Result<ListNoticesRe
     let page = Page::read(message.page_size, &message.page_token, &bound)?;
     let mut db = api.db.read(&call, Scope::Term(&message.parent)).await?;
     let view = scope::view(db.actor());
-    let limit = page.limit().saturating_add(1);
-    let mut found = notices::list(&mut db, &message.parent, &message.project, &view, page.after(), limit).await?;
-    let last = page.limit().checked_sub(1).and_then(|last| found.get(last)).map(|last| last.name.clone());
-    let next_page_token = page.next(found.len(), || last.unwrap_or_default());
-    found.truncate(page.limit());
-    Ok(ListNoticesResponse { notices: found, next_page_token })
+    let found = notices::list(&mut db, &message.parent, &message.project, &view, page.after(), page.ask()).await?;
+    let (notices, next_page_token) = page.cut(found, |last| last.name.clone());
+    Ok(ListNoticesResponse { notices, next_page_token })
 }
 
 async fn acknowledge(api: &Api, call: Call<AcknowledgeNoticeRequest>) -> Result<AcknowledgeNoticeResponse, Failure> {

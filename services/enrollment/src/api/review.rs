@@ -209,6 +209,11 @@ async fn report_unmatched(tx: &mut Tx, term: &str, unmatched: &[Selection]) -> R
 
 async fn reopen(api: &Api, call: Call<ReopenReviewRequest>) -> Result<ReopenReviewResponse, Failure> {
     let ReopenReviewRequest { name, reason, .. } = &call.message;
+    let mut faults = Faults::new();
+    if reason.trim().is_empty() {
+        faults.add("reason", "重新审核须说明理由", "give the reason for reviewing it again");
+    }
+    faults.check()?;
     let term = term_of(name);
     let names = BTreeSet::from([name.clone()]);
     let mut tx = api.db.begin(&call, Scope::Term(term)).await?;
@@ -394,8 +399,6 @@ async fn list_barred(api: &Api, call: Call<ListBarredRequest>) -> Result<ListBar
             _ => break,
         }
     }
-    let last = page.limit().checked_sub(1).and_then(|last| barred.get(last)).map(|last| last.teacher.clone());
-    let next_page_token = page.next(barred.len(), || last.unwrap_or_default());
-    barred.truncate(page.limit());
+    let (barred, next_page_token) = page.cut(barred, |last| last.teacher.clone());
     Ok(ListBarredResponse { barred, next_page_token, total_size: total })
 }

@@ -19,11 +19,8 @@ pub(super) async fn list(api: &Api, call: Call<ListSeatsRequest>) -> Result<List
     let bound = ListSeatsRequest { page_size: 0, page_token: String::new(), ..message.clone() };
     let page = Page::read(message.page_size, &message.page_token, &bound)?;
     let mut db = api.db.read(&call, Scope::Term(&message.parent)).await?;
-    let limit = page.limit().saturating_add(1);
-    let mut seats = store::list(&mut db, &message.parent, &message.projects, page.after(), limit).await?;
-    let last = page.limit().checked_sub(1).and_then(|last| seats.get(last)).map(|last| last.project.clone());
-    let next_page_token = page.next(seats.len(), || last.unwrap_or_default());
-    seats.truncate(page.limit());
+    let seats = store::list(&mut db, &message.parent, &message.projects, page.after(), page.ask()).await?;
+    let (seats, next_page_token) = page.cut(seats, |last| last.project.clone());
     Ok(ListSeatsResponse { seats, next_page_token })
 }
 

@@ -177,16 +177,21 @@ fn next_round(windows: &[Arc<proto::common::v1::Window>], at: i64) -> i32 {
 
 async fn submit(api: &Api, call: Call<SubmitSelectionRequest>) -> Result<SubmitSelectionResponse, Failure> {
     let mut faults = Faults::new();
-    faults.required("parent", &call.message.parent);
-    faults.required("project", &call.message.project);
+    let SubmitSelectionRequest { parent, project, .. } = &call.message;
+    faults.required("parent", parent);
+    if !project.strip_prefix(parent.as_str()).is_some_and(|rest| rest.starts_with("/projects/")) {
+        faults.add("project", "应为该学期的项目名称", "must be the name of a project of that term");
+    }
     if call.message.teacher.is_empty() && call.actor().teacher.is_empty() {
         faults.add("teacher", "请指明教师", "name the teacher");
     }
     if !faults.is_empty() {
         // Who comes at the wrong time is told that first.
-        api.db.read(&call, Scope::Term(&call.message.parent)).await?;
+        match api.db.read(&call, Scope::Term(parent)).await {
+            Err(failure) if failure.reason() != Some(Reason::TermUnknown) => return Err(failure),
+            _ => faults.check()?,
+        }
     }
-    faults.check()?;
     api.intake.submit(call).await
 }
 
@@ -256,6 +261,12 @@ async fn withdraw(api: &Api, call: Call<WithdrawSelectionRequest>) -> Result<Wit
         }
         (None, None, None) => return Err(Failure::out_of_scope(name)),
     };
+    if held.role == Role::BureauOfficer && reason.trim().is_empty() {
+        // Past every window: an act in office, which tells why.
+        let mut faults = Faults::new();
+        faults.add("reason", "教育局撤回须说明理由", "the bureau gives the reason for withdrawing it");
+        faults.check()?;
+    }
     let coded = match held.role {
         Role::Teacher => "teacher",
         Role::BureauOfficer => "bureau",
@@ -316,13 +327,10 @@ async fn list(api: &Api, call: Call<ListSelectionsRequest>) -> Result<ListSelect
         // Who has one organisation sees that one: the index by school finds it.
         filter.organization = own;
     }
-    let (mut found, total_size) =
-        selections::list(&mut db, &filter, &view, page.after(), page.limit().saturating_add(1)).await?;
-    let last = page.limit().checked_sub(1).and_then(|last| found.get(last)).map(|last| last.name.clone());
-    let next_page_token = page.next(found.len(), || last.unwrap_or_default());
-    found.truncate(page.limit());
+    let (found, total_size) = selections::list(&mut db, &filter, &view, page.after(), page.ask()).await?;
     let (gates, policy) = (db.gates()?, db.policy::<Policy>()?);
-    let selections = advice::selections(&mut db, filter.term, (&gates, &policy), &view, &found).await?;
+    let told = advice::selections(&mut db, filter.term, (&gates, &policy), &view, &found).await?;
+    let (selections, next_page_token) = page.cut(told, |last| last.name.clone());
     Ok(ListSelectionsResponse { selections, next_page_token, total_size })
 }
 

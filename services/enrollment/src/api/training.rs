@@ -349,11 +349,10 @@ async fn list(api: &Api, call: Call<ListParticipantsRequest>) -> Result<ListPart
     let taught = Taught::find(&mut db, &message.class).await?;
     let actor = db.actor().clone();
     scope::on_project(&mut db, &actor, &taught.project).await?;
-    let limit = i64::try_from(page.limit()).unwrap_or(i64::MAX).saturating_add(1);
-    let mut placed = selections::of_class(&mut db, &taught.project.name, &message.class, page.after(), limit).await?;
-    let last = page.limit().checked_sub(1).and_then(|last| placed.get(last)).map(|last| last.name.clone());
-    let next_page_token = page.next(placed.len(), || last.unwrap_or_default());
-    placed.truncate(page.limit());
-    let participants = placed.iter().map(|selection| taught.participant(selection)).collect();
+    let limit = i64::try_from(page.ask()).unwrap_or(i64::MAX);
+    let placed = selections::of_class(&mut db, &taught.project.name, &message.class, page.after(), limit).await?;
+    let placed = placed.iter().map(|selection| taught.participant(selection)).collect();
+    let (participants, next_page_token) =
+        page.cut(placed, |last| last.selection.as_ref().map_or_else(String::new, |selection| selection.name.clone()));
     Ok(ListParticipantsResponse { participants, next_page_token })
 }

@@ -53,6 +53,8 @@ pub struct Desk {
     pub teachers: BTreeMap<String, Teacher>,
     /// The term's, in which leaves have their days.
     pub zone: TimeZone,
+    /// Classes in which nobody gets a place any more, and why.
+    pub shut: BTreeMap<String, Reason>,
     /// Policy under which is decided; goes into every selection that is touched.
     pub policy_version: i64,
     acts: Vec<Act>,
@@ -79,6 +81,7 @@ impl Desk {
             books,
             teachers: BTreeMap::new(),
             zone: TimeZone::UTC,
+            shut: BTreeMap::new(),
             policy_version,
             acts: Vec::new(),
         }
@@ -238,6 +241,9 @@ impl Desk {
             .collect();
         let teacher = self.teachers.get(&selection.teacher);
         let against = |class: &str| {
+            if let Some(reason) = self.shut.get(class) {
+                return Some(Ground::new(*reason).with("class", class));
+            }
             let class = project.classes.get(class)?;
             let other = others.iter().find(|(_, other)| class.overlaps(other));
             let overlap = other.map(|(other, _)| Ground::new(Reason::SessionsOverlap).with("other", other));
@@ -328,6 +334,21 @@ mod tests {
         assert_eq!(named.map_err(|ground| ground.reason), Err(Reason::SessionsOverlap));
         desk.apply("a", Event::Confirm, &Why::default()).expect("the other class");
         assert_eq!(desk.selections["a"].class, "p2");
+    }
+
+    #[test]
+    fn nobody_is_placed_in_a_class_that_is_over() {
+        let mut desk = desk(&[("p", &[("p1", 9, (0, 10)), ("p2", 1, (20, 30))])]);
+        desk.selections.insert(selection("a", "t", "p", 1, State::SchoolApproved));
+        desk.selections.insert(selection("b", "u", "p", 1, State::SchoolApproved));
+        desk.shut = [("p1".to_owned(), Reason::ClassOver)].into();
+        let named = desk.apply("a", Event::Confirm, &Why { class: "p1", ..Why::default() });
+        assert_eq!(named.map_err(|ground| ground.reason), Err(Reason::ClassOver));
+        desk.apply("a", Event::Confirm, &Why::default()).expect("the class to come");
+        assert_eq!(desk.selections["a"].class, "p2");
+        desk.shut.insert("p2".to_owned(), Reason::ResultsConfirmed);
+        let none = desk.apply("b", Event::Confirm, &Why::default());
+        assert!(matches!(none.map_err(|ground| ground.reason), Err(Reason::ClassOver | Reason::ResultsConfirmed)));
     }
 
     #[test]

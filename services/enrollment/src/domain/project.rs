@@ -71,6 +71,12 @@ impl Class {
         self.sessions.iter().find_map(|(start, end)| of(day(*start)).or_else(|| of(day(end.saturating_sub(1)))))
     }
 
+    /// End of the last session.
+    #[must_use]
+    pub fn ends(&self) -> Option<i64> {
+        self.sessions.iter().map(|(_, end)| *end).max()
+    }
+
     /// Start of the first session.
     #[must_use]
     pub fn starts(&self) -> Option<i64> {

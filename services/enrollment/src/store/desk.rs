@@ -9,10 +9,10 @@ use chassis::{
     Failure,
     db::{Queries, Record, Tx},
 };
-use proto::Held;
+use proto::{Held, common::v1::Reason};
 
-use super::{catalog, notices, notifications, notifications::Message, roster, seats, selections, wire};
-use crate::domain::{Desk, Event, Selection, notification::Kind, seats::Book};
+use super::{catalog, notices, notifications, notifications::Message, roster, seats, selections, training, wire};
+use crate::domain::{Class, Desk, Event, Project, Projects, Selection, notification::Kind, seats::Book};
 
 /// Lays on the desk, under their locks: every selection of the term of `teachers` and of those who wait for places of
 /// `projects`, their projects, the books of `projects`, and the teachers themselves.
@@ -37,7 +37,27 @@ pub async fn load(
     let books = books(tx, projects, &projects_at_desk).await?;
     let zone = tx.gates_of(term).await?.zone().clone();
     let teachers = roster::teachers(tx, &locked).await?;
-    Ok(Desk::new(selections, projects_at_desk, books, policy_version).with_teachers(teachers, zone))
+    let shut = shut(tx, &books, &projects_at_desk).await?;
+    let mut desk = Desk::new(selections, projects_at_desk, books, policy_version).with_teachers(teachers, zone);
+    desk.shut = shut;
+    Ok(desk)
+}
+
+/// Classes of these books in which nobody gets a place any more: results are confirmed once for all, and what is over is over.
+async fn shut(
+    tx: &mut Tx,
+    books: &BTreeMap<String, Book>,
+    projects: &Projects,
+) -> Result<BTreeMap<String, Reason>, Failure> {
+    let classes: Vec<&Class> = books.keys().filter_map(|name| projects.get(name)).flat_map(Project::active).collect();
+    let over = classes.iter().filter(|class| class.ends().is_some_and(|ends| ends <= tx.at()));
+    let mut shut: BTreeMap<_, _> = over.map(|class| (class.name.clone(), Reason::ClassOver)).collect();
+    if !shut.is_empty() {
+        // None is confirmed before it is over.
+        let confirmed = training::confirmed(tx, &shut.keys().cloned().collect()).await?;
+        shut.extend(confirmed.into_iter().map(|class| (class, Reason::ResultsConfirmed)));
+    }
+    Ok(shut)
 }
 
 /// The books of locked projects.

@@ -1,10 +1,10 @@
 //! Confirmed results of classes, and classes that are too small.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
-    db::{Queries, Record, Row, Tx, args},
+    db::{Queries, Record, Row, Rows, Tx, args},
 };
 use proto::enrollment::v1::{ClassResults, ProposedCancellation};
 
@@ -37,6 +37,13 @@ fn read(row: &Row) -> Result<ClassResults, Failure> {
 pub async fn results(db: &mut impl Queries, class: &str) -> Result<Option<ClassResults>, Failure> {
     let sql = "SELECT class, passed, failed, no_show, confirmed_at, revision FROM class_results WHERE class = $1";
     db.one(sql, args![class]).await?.as_ref().map(read).transpose()
+}
+
+/// Those of the classes whose results are confirmed.
+pub async fn confirmed(db: &mut impl Queries, classes: &BTreeSet<String>) -> Result<Vec<String>, Failure> {
+    let sql = "SELECT class FROM class_results WHERE class IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY class";
+    let rows = db.all(sql, args![Rows::texts(classes).json()]).await?;
+    rows.iter().map(|row| row.get("class")).collect()
 }
 
 /// Writes the results of a class.

@@ -45,17 +45,18 @@ pub async fn reviewing(db: &Db, term: &str) {
 
     // Taken back while the window is open, and not after it.
     let path = "/shixun.enrollment.v1.ReviewService/ReopenReview";
-    let reopen = |when| {
+    let reopen = |when, why: &str| {
         let message = proto::enrollment::v1::ReopenReviewRequest {
             name: one.name.clone(),
-            reason: String::new(),
+            reason: why.to_owned(),
             request_id: world.next(),
         };
         world.api.reopen_review(world.request(path, &admin(), when, message))
     };
-    reopen(when).await.expect("reopened");
+    assert_eq!(reason(reopen(when, " ").await), Reason::InvalidArgument);
+    reopen(when, "重新核实").await.expect("reopened");
     assert_eq!(world.state(&one.name).await, "submitted");
-    assert_eq!(reason(reopen(at(16)).await), Reason::WindowClosed);
+    assert_eq!(reason(reopen(at(16), "重新核实").await), Reason::WindowClosed);
 
     // What a change carries has nothing that a person wrote.
     let rows = db.reader().all("SELECT body FROM change", args![]).await.expect("changes");

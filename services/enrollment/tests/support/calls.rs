@@ -45,7 +45,9 @@ impl World {
     pub async fn withdraw(&self, actor: &Actor, name: &str, at: i64) -> Result<Selection, Status> {
         let path = "/shixun.enrollment.v1.SelectionService/WithdrawSelection";
         let message =
-            WithdrawSelectionRequest { name: name.to_owned(), reason: String::new(), request_id: self.next() };
+            WithdrawSelectionRequest {
+                name: name.to_owned(), reason: "工作冲突".to_owned(), request_id: self.next()
+            };
         let reply = self.api.withdraw_selection(self.request(path, actor, at, message)).await?;
         let WithdrawSelectionResponse { selection } = reply.into_inner();
         Ok(selection.expect("a selection"))

@@ -246,11 +246,9 @@ pub async fn list(service: &Service, call: Call<ListAccountsRequest>) -> Result<
         }
     };
     let filter = Filter { under: under.map(|roots| roots.into_iter().map(|root| root.path).collect()), role };
-    let mut found = accounts::list(&mut db, &filter, page.after(), page.limit().saturating_add(1)).await?;
-    let count = found.len();
-    found.truncate(page.limit());
-    let next_page_token = page.next(count, || found.last().map(|last| last.name.clone()).unwrap_or_default());
-    let accounts = found.iter().map(|account| wire::account(account, &actor)).collect();
+    let found = accounts::list(&mut db, &filter, page.after(), page.ask()).await?;
+    let found = found.iter().map(|account| wire::account(account, &actor)).collect();
+    let (accounts, next_page_token) = page.cut(found, |last| last.name.clone());
     Ok(ListAccountsResponse { accounts, next_page_token })
 }
 
@@ -258,6 +256,11 @@ pub async fn grant(service: &Service, call: Call<GrantRoleRequest>) -> Result<Gr
     let mut tx = service.db.begin(&call, Scope::AnyTerm).await?;
     let given = call.message.role.clone().unwrap_or_default();
     let mut account = scoped(&mut tx, &call.message.name).await?.account;
+    if account.name == tx.actor().account {
+        let mut faults = Faults::new();
+        faults.add("name", "不能给自己授予角色，请由他人办理", "nobody grants himself a role: ask another who may");
+        faults.check()?;
+    }
     let school = match account.teacher.as_str() {
         "" => None,
         teacher => Some(teacher_api::find(&mut tx, teacher).await?.school.name),

@@ -109,6 +109,7 @@ pub(super) async fn appointment(
     }
     let (path, kinds) = place(organization.as_ref());
     let held = appoints(tx.actor(), role, path, kinds).cloned();
-    let held = held.ok_or_else(|| Failure::out_of_scope(&grant.organization))?;
+    let over = if grant.organization.is_empty() { role.as_str_name() } else { &grant.organization };
+    let held = held.ok_or_else(|| Failure::out_of_scope(over))?;
     Ok(Ok((RoleHeld { role, organization: grant.organization, from, until }, held)))
 }

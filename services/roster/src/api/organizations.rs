@@ -111,8 +111,9 @@ pub async fn update(
     wire::check_etag(&given.etag, before.version, &before.name)?;
     let mut after = Organization { version: before.version.saturating_add(1), ..before.clone() };
     let mut faults = Faults::new();
-    faults.required("update_mask", call.message.update_mask.first().map_or("", String::as_str));
-    for field in &call.message.update_mask {
+    let mask = call.message.update_mask.clone().unwrap_or_default().paths;
+    faults.required("update_mask", mask.first().map_or("", String::as_str));
+    for (index, field) in mask.iter().enumerate() {
         match field.as_str() {
             "display_name" => after.display_name.clone_from(&given.display_name),
             "parent" => after.parent.clone_from(&given.parent),
@@ -120,7 +121,9 @@ pub async fn update(
             "school_type" => after.school_type.clone_from(&given.school_type),
             "contact_office" => after.contact_office.clone_from(&given.contact_office),
             "contact_phone" => after.contact_phone.clone_from(&given.contact_phone),
-            _ => faults.add("update_mask", Defect::UnknownField.zh(), Defect::UnknownField.en()),
+            _ => {
+                faults.add(format!("update_mask.paths[{index}]"), Defect::UnknownField.zh(), Defect::UnknownField.en())
+            }
         }
     }
     faults.check()?;
@@ -193,10 +196,8 @@ pub async fn list(
         "" => None,
         name => Some(organizations::find(&mut db, name).await?.ok_or_else(|| Failure::not_found(name))?.path),
     };
-    let limit = page.limit().saturating_add(1);
-    let mut found = organizations::list(&mut db, ancestor.as_deref(), kind, page.after(), limit).await?;
-    let count = found.len();
-    found.truncate(page.limit());
-    let next_page_token = page.next(count, || found.last().map(|last| last.name.clone()).unwrap_or_default());
-    Ok(ListOrganizationsResponse { organizations: found.iter().map(wire::organization).collect(), next_page_token })
+    let found = organizations::list(&mut db, ancestor.as_deref(), kind, page.after(), page.ask()).await?;
+    let found = found.iter().map(wire::organization).collect();
+    let (organizations, next_page_token) = page.cut(found, |last| last.name.clone());
+    Ok(ListOrganizationsResponse { organizations, next_page_token })
 }

@@ -231,10 +231,11 @@ pub async fn update(service: &Service, call: Call<UpdateTeacherRequest>) -> Resu
         return Err(Failure::out_of_scope(&teacher.name));
     }
     wire::check_etag(&given.etag, teacher.version, &teacher.name)?;
-    let changes = wire::masked_entry(&given, &call.message.update_mask).or_else(|faults| {
-        told("", faults).check()?;
-        Ok::<_, Failure>(Entry::default())
-    })?;
+    let changes =
+        wire::masked_entry(&given, &call.message.update_mask.clone().unwrap_or_default().paths).or_else(|faults| {
+            told("", faults).check()?;
+            Ok::<_, Failure>(Entry::default())
+        })?;
 
     let mut faults = check_changes(&teacher.entry, &changes, teacher.birth_year, &term.codes, term.today);
     let number = changes.get(Field::TeacherNumber);
@@ -344,11 +345,9 @@ pub async fn list(service: &Service, call: Call<ListTeachersRequest>) -> Result<
         status,
         day: today,
     };
-    let mut found = teachers::list(&mut db, &filter, page.after(), page.limit().saturating_add(1)).await?;
+    let found = teachers::list(&mut db, &filter, page.after(), page.ask()).await?;
     let total_size = teachers::count(&mut db, &filter).await?;
-    let count = found.len();
-    found.truncate(page.limit());
-    let next_page_token = page.next(count, || found.last().map(|last| last.name.clone()).unwrap_or_default());
-    let teachers = found.iter().map(|teacher| wire::teacher(teacher, &service.vault, &actor, today)).collect();
+    let found = found.iter().map(|teacher| wire::teacher(teacher, &service.vault, &actor, today)).collect();
+    let (teachers, next_page_token) = page.cut(found, |last| last.name.clone());
     Ok(ListTeachersResponse { teachers, next_page_token, total_size })
 }

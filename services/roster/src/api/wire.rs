@@ -42,7 +42,7 @@ pub fn masked_entry(teacher: &pb::Teacher, mask: &[String]) -> Result<Entry, Vec
     if mask.is_empty() {
         faults.push(Fault::of("update_mask", Defect::Required));
     }
-    for name in mask {
+    for (index, name) in mask.iter().enumerate() {
         match Field::of(name) {
             Some(field) => entry.set(field, value(teacher, field)),
             // A school changes by a transfer, a status by its event.
@@ -51,7 +51,7 @@ pub fn masked_entry(teacher: &pb::Teacher, mask: &[String]) -> Result<Entry, Vec
             {
                 faults.push(Fault::of(format!("teacher.{name}"), Defect::Fixed));
             }
-            None => faults.push(Fault::of("update_mask", Defect::UnknownField)),
+            None => faults.push(Fault::of(format!("update_mask.paths[{index}]"), Defect::UnknownField)),
         }
     }
     faults.dedup();

@@ -256,7 +256,7 @@ fn faults(career: &Career, event: &Event, today: Date) -> Vec<Fault> {
     let at = foreseen.stay_on(day).map_or("", |stay| &stay.school);
     match (event.kind, event.school.as_str()) {
         (Kind::Transfer, "") => add("school", Defect::Required),
-        (Kind::Transfer, school) if school == at => add("school", Defect::Taken),
+        (Kind::Transfer, school) if school == at => add("school", Defect::Same),
         (Kind::Transfer, _) | (_, "") => {}
         _ => add("school", Defect::Fixed),
     }

@@ -35,6 +35,10 @@ pub enum Defect {
     UnknownField,
     /// It overlaps another of its kind.
     Overlaps,
+    /// It would stand below itself.
+    Loop,
+    /// It is what there is already.
+    Same,
     /// The teacher is at another school: record a transfer.
     Elsewhere,
     /// A list names a code twice.
@@ -51,7 +55,7 @@ pub enum Defect {
 
 impl Defect {
     /// All defects.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Required,
         Self::Malformed,
         Self::UnknownCode,
@@ -68,6 +72,8 @@ impl Defect {
         Self::WrongKind,
         Self::UnknownField,
         Self::Overlaps,
+        Self::Loop,
+        Self::Same,
         Self::Elsewhere,
         Self::Doubled,
         Self::ZeroCharacter,
@@ -118,6 +124,10 @@ impl Defect {
                 ("unknown_field", "没有此字段，请检查字段名", "there is no such field: check the name")
             }
             Self::Overlaps => ("overlaps", "与已有时间重叠，请改正", "it overlaps an earlier one: correct the days"),
+            Self::Loop => {
+                ("loop", "不能隶属于自身或其下级，请改正", "it would stand below itself: name one that is not below it")
+            }
+            Self::Same => ("same", "与现状相同，无须办理", "it is so already: there is nothing to record"),
             Self::Elsewhere => {
                 ("elsewhere", "该教师在其他学校，请办理调动", "the teacher is at another school: record a transfer")
             }

@@ -88,7 +88,7 @@ pub fn check(organization: &Organization, parent: Option<&Organization>) -> Vec<
         (_, None) => add("parent", Defect::NotFound),
         (_, Some(parent)) => {
             if parent.path.contains(&organization.name) {
-                add("parent", Defect::Overlaps);
+                add("parent", Defect::Loop);
             }
             let above = parent.kinds.iter().filter_map(|kind| level(*kind)).min();
             let own = organization.kinds.iter().filter_map(|kind| level(*kind)).min();
@@ -187,7 +187,7 @@ pub(crate) mod tests {
         let inner = organization("inner", &[Kind::Provider], Some(&district));
         district.kinds = vec![Kind::Provider];
         district.parent = inner.name.clone();
-        assert_eq!(coded(&district, Some(&inner)), ["parent.overlaps"]);
+        assert_eq!(coded(&district, Some(&inner)), ["parent.loop"]);
     }
 
     #[test]

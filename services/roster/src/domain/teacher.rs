@@ -166,10 +166,17 @@ fn too_young(entry: &Entry, birth_year: i16) -> Option<Fault> {
         .then(|| Fault::of(Field::EmployedOn.name(), Defect::TooEarly))
 }
 
-/// 1 to 64 characters, no control characters, no space at the ends.
+/// 1 to 64 characters, none that cannot be seen, no space at the ends.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.chars().count()) && text.trim() == text && !text.chars().any(char::is_control)
+    (1..=64).contains(&text.chars().count()) && text.trim() == text && !text.chars().any(is_unseen)
+}
+
+/// Whether a character cannot be seen, or turns the text around it: two names that look the same must be the same.
+fn is_unseen(character: char) -> bool {
+    let unseen = ['\u{AD}', '\u{61C}', '\u{180E}', '\u{3164}', '\u{FEFF}'];
+    let ranges = ['\u{200B}'..='\u{200F}', '\u{2028}'..='\u{202E}', '\u{2060}'..='\u{206F}'];
+    character.is_control() || unseen.contains(&character) || ranges.iter().any(|range| range.contains(&character))
 }
 
 /// 5 to 20 digits, dashes, spaces, a leading plus.

@@ -132,6 +132,9 @@ async fn a_delegation_counts_on_its_days() {
         let elsewhere = person("accounts/e", "", &[(Role::BureauOfficer, "organizations/elsewhere")]);
         assert_eq!(reason(world.service.grant_role(grant(&elsewhere, role.clone())).await), Reason::OutOfScope);
         reply(world.service.grant_role(grant(&world.officer, role)).await);
+        let himself = person(&account.name, "", &[(Role::BureauOfficer, COUNTY)]);
+        let own = world.service.grant_role(grant(&himself, held(Role::Principal, SCHOOL))).await;
+        assert_eq!(fields(own), ["name"], "nobody appoints himself");
         let (verb, facts) = world.last::<AccountFacts>(&account.name).await;
         assert_eq!((verb.as_str(), facts.roles.len()), ("role_granted", 2));
         let roles = async |at: i64| login_at(&world, at, "deputy", PASSWORD).await.unwrap().roles.len();

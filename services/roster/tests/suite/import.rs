@@ -4,6 +4,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use chassis::testing::{person, service};
 use http_body_util::Full;
 use prost::Message as _;
+use prost_types::FieldMask;
 use proto::{
     Actor,
     common::v1::{Reason, Role},
@@ -149,8 +150,11 @@ async fn a_second_file_updates_and_keeps_what_is_kept() {
         // One of them has asked for another tier meanwhile.
         let me = person("accounts/me", &facts.name, &[(Role::Teacher, SCHOOL)]);
         let given = Teacher { name: facts.name.clone(), tier: "backbone".into(), ..Teacher::default() };
-        let message =
-            UpdateTeacherRequest { teacher: Some(given), update_mask: vec!["tier".into()], request_id: "t".into() };
+        let message = UpdateTeacherRequest {
+            teacher: Some(given),
+            update_mask: Some(FieldMask { paths: vec!["tier".into()] }),
+            request_id: "t".into(),
+        };
         world.service.update_teacher(world.request("TeacherService/UpdateTeacher", &me, message)).await.unwrap();
 
         let again: Vec<_> =

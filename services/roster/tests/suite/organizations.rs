@@ -1,5 +1,6 @@
 //! The tree: created, found, moved.
 
+use prost_types::FieldMask;
 use proto::roster::v1::{
     GetOrganizationRequest, ListOrganizationsRequest, Organization, OrganizationFacts, TeacherFacts,
     UpdateOrganizationRequest, organization::Kind, organization_service_server::OrganizationService as _,
@@ -31,7 +32,7 @@ async fn update(
     mask: &[&str],
 ) -> Result<Organization, tonic::Status> {
     let request_id = format!("update-{}-{}-{:?}", organization.name, organization.parent, actor.account);
-    let update_mask = mask.iter().map(ToString::to_string).collect();
+    let update_mask = Some(FieldMask { paths: mask.iter().map(ToString::to_string).collect() });
     let message = UpdateOrganizationRequest { organization: Some(organization), update_mask, request_id };
     let request = world.request("OrganizationService/UpdateOrganization", actor, message);
     Ok(world.service.update_organization(request).await?.into_inner().organization.unwrap())
@@ -89,7 +90,7 @@ async fn bad_organisations_are_refused_with_every_fault() {
         assert_eq!(refusal(world.service.get_organization(request).await), (tonic::Code::NotFound, Reason::NotFound));
         let county = Organization { name: COUNTY.into(), parent: SCHOOL.into(), ..Organization::default() };
         let outcome = update(&world, &world.operator, county, &["parent", "colour"]).await;
-        assert_eq!(fields(outcome), ["update_mask"]);
+        assert_eq!(fields(outcome), ["update_mask.paths[1]"]);
         let county = Organization { name: COUNTY.into(), parent: SCHOOL.into(), ..Organization::default() };
         let outcome = update(&world, &world.operator, county, &["parent"]).await;
         assert_eq!(

@@ -5,6 +5,7 @@ use chassis::{
     db::{Queries as _, args},
     testing::person,
 };
+use prost_types::FieldMask;
 use proto::{
     Actor,
     common::v1::{Action, ExportPermit, Reason, Role, RunStepRequest},
@@ -50,7 +51,7 @@ async fn enter(world: &World) {
         let given = Teacher { name: NAME.into(), tier: tier.into(), ..Teacher::default() };
         let message = UpdateTeacherRequest {
             teacher: Some(given),
-            update_mask: vec!["tier".into()],
+            update_mask: Some(FieldMask { paths: vec!["tier".into()] }),
             request_id: format!("correct-{n}"),
         };
         reply(world.service.update_teacher(world.request("TeacherService/UpdateTeacher", &me(), message)).await);
@@ -268,7 +269,7 @@ async fn stays_erased(world: &World) {
     assert_eq!(reason(world.service.create_teacher(request).await), Reason::AlreadyExists, "an id is given once");
     let message = UpdateTeacherRequest {
         teacher: Some(given.clone()),
-        update_mask: vec!["phone".into()],
+        update_mask: Some(FieldMask { paths: vec!["phone".into()] }),
         request_id: "phone".into(),
     };
     let request = world.request("TeacherService/UpdateTeacher", &world.admin, message);

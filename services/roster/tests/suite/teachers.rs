@@ -1,6 +1,7 @@
 //! Teachers: created, corrected, listed; who sees what.
 
 use chassis::{Steps as _, db::Queries as _, testing::person};
+use prost_types::FieldMask;
 use proto::{
     Actor,
     common::v1::{Action, Reason, Role, RunStepRequest},
@@ -18,7 +19,7 @@ use crate::world::{
 };
 
 async fn update(world: &World, actor: &Actor, given: Teacher, mask: &[&str], id: &str) -> Result<Teacher, Status> {
-    let update_mask = mask.iter().map(ToString::to_string).collect();
+    let update_mask = Some(FieldMask { paths: mask.iter().map(ToString::to_string).collect() });
     let message = UpdateTeacherRequest { teacher: Some(given), update_mask, request_id: id.into() };
     let request = world.request("TeacherService/UpdateTeacher", actor, message);
     Ok(world.service.update_teacher(request).await?.into_inner().teacher.unwrap())
@@ -172,7 +173,7 @@ async fn an_own_correction_waits_for_the_school() {
         let unknown = Teacher { name: created.name.clone(), ..Teacher::default() };
         assert_eq!(
             fields(update(&world, &me, unknown, &["school", "colour"], "d").await),
-            ["teacher.school", "update_mask"]
+            ["teacher.school", "update_mask.paths[1]"]
         );
 
         // Nobody confirms his own, not even an administrator.
@@ -237,7 +238,7 @@ async fn a_teacher_of_several_stages_and_subjects() {
         let outcome = update(&world, &world.admin, named(&["primary", "tertiary"], &[""]), &mask, "d").await;
         assert_eq!(fields(outcome), ["teacher.stages", "teacher.subjects"]);
         let old = update(&world, &world.admin, named(&["primary"], &["art"]), &["stage"], "e").await;
-        assert_eq!(fields(old), ["update_mask"]);
+        assert_eq!(fields(old), ["update_mask.paths[0]"]);
         let cell = update(&world, &world.admin, named(&["junior;senior"], &["art"]), &mask, "f").await.unwrap();
         assert_eq!(cell.stages, ["junior", "senior"], "as a roster file's cell has them");
     })

@@ -8,7 +8,11 @@ use proto::{catalog::v1::*, common::v1::Phase};
 
 use crate::{
     api::{Service, act},
-    domain::{Form, Level, lifecycle::State, search::Dimension},
+    domain::{
+        Form, Level,
+        lifecycle::State,
+        search::{self, Dimension},
+    },
     store::{self, project::Filter},
 };
 
@@ -30,19 +34,18 @@ pub async fn list(service: &Service, call: Call<ListProjectsRequest>) -> Result<
     let filter = filter(query)?;
     let (actor, open) = (db.actor().clone(), menu_open(&db)?);
     let sight = act::sight(&actor, open);
-    let limit = page.limit();
-    let (mut found, total_size) =
-        store::project::list(&mut db, &filter, &sight, page.after(), limit.saturating_add(1)).await?;
-    let count = found.len();
-    found.truncate(limit);
-    let last = found.last().map(|project| project.name.clone()).unwrap_or_default();
-    let projects = act::shown(&mut db, &actor, open, found).await?;
-    Ok(ListProjectsResponse { projects, next_page_token: page.next(count, || last), total_size })
+    let (found, total_size) = store::project::list(&mut db, &filter, &sight, page.after(), page.ask()).await?;
+    let (projects, next_page_token) =
+        page.cut(act::shown(&mut db, &actor, open, found).await?, |last| last.name.clone());
+    Ok(ListProjectsResponse { projects, next_page_token, total_size })
 }
 
 fn filter(asked: ListProjectsRequest) -> Result<Filter, Failure> {
     let mut faults = Faults::new();
     act::text_at_most(&mut faults, "query", &asked.query, 100);
+    if !asked.query.trim().is_empty() && search::required(&asked.query).is_empty() {
+        faults.add("query", "请输入汉字、字母或数字", "look for characters, letters or digits");
+    }
     let mut known = |field: &str, given: i32, known: bool| {
         if given != 0 && !known {
             faults.add(field, "没有此值", "no such value");

@@ -99,11 +99,12 @@ pub async fn update(service: &Service, call: Call<UpdateProjectRequest>) -> Resu
     }
     in_time(&tx, &project)?;
     let mut faults = Faults::new();
-    if call.message.update_mask.is_empty() {
+    let mask = call.message.update_mask.clone().unwrap_or_default().paths;
+    if mask.is_empty() {
         faults.add("update_mask", "请指定要修改的字段", "name the fields to change");
     }
     let bureau = project.accepting_bureau.clone();
-    wire::write_fields(&mut project, &given, &call.message.update_mask, &mut faults);
+    wire::write_fields(&mut project, &given, &mask, &mut faults);
     if project.state == State::Returned && project.accepting_bureau != bureau {
         let (zh, en) = ("退回的项目不能更换受理单位", "a returned project stays with its bureau");
         faults.add("project.accepting_bureau", zh, en);
