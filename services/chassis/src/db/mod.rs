@@ -3,6 +3,7 @@
 //! `Db::begin` is the only door to a writing transaction; `Db::read` the door to reading on a caller's behalf.
 
 mod backup;
+pub(crate) mod demoted;
 mod doors;
 mod lock;
 mod meters;
@@ -42,6 +43,8 @@ pub use scope::Scope;
 pub use tx::Tx;
 pub use value::{Row, Sql, Value};
 
+use demoted::Demoted;
+
 use crate::{config::DatabaseConfig, env::Env, failure::Failure, gates::TermGates, pulse::Pulse};
 
 /// Arguments of a statement: `args![name, 5_i64, Some("x")]`.
@@ -69,6 +72,8 @@ pub(crate) struct Inner {
     pub mirrored: watch::Sender<u64>,
     /// Whether PostgreSQL answers; an embedded database always does.
     pub pulse: Option<Pulse>,
+    /// Whether PostgreSQL still writes.
+    demoted: Demoted,
     /// Neighbours whose clocks differ from ours by more than is tolerated: by how many microseconds they are ahead.
     pub skews: Mutex<BTreeMap<&'static str, i64>>,
     /// Sources whose feeds do not hold what this process's mirrors took from them.
@@ -115,12 +120,13 @@ impl Db {
     /// # Errors
     /// If the URL is of neither engine, the file is held by another process, or the server cannot be reached.
     pub async fn open(service: &'static str, config: &DatabaseConfig, env: Env) -> anyhow::Result<Self> {
+        let demoted = Demoted::default();
         let (pool, pulse, lock) = if config.url.starts_with("sqlite:") {
             let path = config.url.trim_start_matches("sqlite:").trim_start_matches("//");
             let lock = lock::FileLock::take(Path::new(path))?;
             (open_sqlite(config).await?, None, Some(lock))
         } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
-            let (pool, pulse) = open_postgres(service, config).await?;
+            let (pool, pulse) = open_postgres(service, config, &demoted).await?;
             (pool, Some(pulse), None)
         } else {
             anyhow::bail!("database.url must begin with sqlite: or postgres:");
@@ -133,6 +139,7 @@ impl Db {
             head: watch::Sender::new(0),
             mirrored: watch::Sender::new(0),
             pulse,
+            demoted,
             skews: Mutex::default(),
             halted: Mutex::default(),
             lock: Mutex::new(lock),
@@ -172,7 +179,11 @@ impl Db {
     ) -> Result<T, Failure> {
         match &self.0.pulse {
             None => Ok(asked.await?),
-            Some(pulse) => Ok(pulse.during(asked).await.ok_or_else(|| Failure::away("database"))??),
+            Some(pulse) => {
+                let done = pulse.during(asked).await.ok_or_else(|| Failure::away("database"))?;
+                self.0.demoted.look(&done);
+                Ok(done?)
+            }
         }
     }
 
@@ -232,20 +243,29 @@ async fn open_sqlite(config: &DatabaseConfig) -> anyhow::Result<Pool> {
     Ok(Pool::Sqlite { writer, readers })
 }
 
-async fn open_postgres(service: &'static str, config: &DatabaseConfig) -> anyhow::Result<(Pool, Pulse)> {
+async fn open_postgres(
+    service: &'static str,
+    config: &DatabaseConfig,
+    demoted: &Demoted,
+) -> anyhow::Result<(Pool, Pulse)> {
     let options = PgConnectOptions::from_str(&config.url)
         .context("database.url")?
         .application_name(&format!("shixun-{service}"))
         .statement_cache_capacity(500);
     let pool = |connections| {
+        let demoted = demoted.clone();
         PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(30))
             // Whether it is still there is asked of a connection that has rested: of a busy one it would double the way of each
             // statement.
             .test_before_acquire(false)
-            .before_acquire(|connection, last| {
+            .before_acquire(move |connection, last| {
+                let met = demoted.met(last.age);
                 Box::pin(async move {
+                    if met {
+                        return Ok(false);
+                    }
                     if last.idle_for > RESTED {
                         // One that a network has forgotten about never answers; another one is opened in its place.
                         let asked = tokio::time::timeout(RESTED, connection.ping()).await;

@@ -5,6 +5,7 @@ mod fixture;
 mod clock;
 mod config;
 mod contract;
+mod demotion;
 mod failure;
 mod feed;
 mod fence;
