@@ -230,8 +230,11 @@ impl std::error::Error for Failure {}
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        use sqlx::Error::{Io, PoolClosed, PoolTimedOut, WorkerCrashed};
-        if matches!(error, Io(_) | PoolClosed | PoolTimedOut | WorkerCrashed) {
+        use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+        // A load balancer whose server has died takes a connection and hangs up: sqlx reads that as a wrong answer to its SSLRequest,
+        // or as a handshake that failed.
+        let hung_up = matches!(&error, Protocol(told) if told.contains("SSLRequest"));
+        if hung_up || matches!(error, Io(_) | PoolClosed | PoolTimedOut | Tls(_) | WorkerCrashed) {
             return Self::database_away(&error);
         }
         // 40001: serialization failure, 40P01: deadlock; 5: SQLITE_BUSY. Running the transaction again resolves them.

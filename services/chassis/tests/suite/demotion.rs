@@ -1,5 +1,5 @@
-//! A server that refuses writes, as a primary does that has become a standby: callers are told to come again, and nobody goes on
-//! with its connections.
+//! A failover as a service meets it. A server that refuses writes, as a primary does that has become a standby: callers are told to
+//! come again, and nobody goes on with its connections. Or nobody behind the address: callers are told to come again.
 
 use chassis::{
     Failure,
@@ -8,6 +8,7 @@ use chassis::{
 };
 use proto::common::v1::Reason;
 use sqlx::{Connection as _, Executor as _, PgConnection};
+use tokio::net::TcpListener;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -66,5 +67,19 @@ async fn a_write_that_a_standby_refuses_is_to_be_tried_again_on_another_connecti
         note(&db, &format!("note-{n}")).await?;
     }
     db.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_load_balancer_without_a_server_is_a_database_that_is_away() -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    // It takes connections and hangs up.
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    for mode in ["prefer", "require"] {
+        let url = format!("postgres://nobody@{address}/none?sslmode={mode}");
+        let refusal = Failure::from(PgConnection::connect(&url).await.unwrap_err());
+        assert_eq!(refusal.reason(), Some(Reason::Unavailable), "{mode}: {refusal}");
+    }
     Ok(())
 }
