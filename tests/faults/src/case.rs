@@ -56,22 +56,32 @@ pub async fn play(stage: &mut Stage, cost: &Cost, fault: Fault) -> anyhow::Resul
         acknowledged.push(insist(|| people.submit(&owed.submit, PATIENCE), began).await.context("selecting at last")?);
         insist(|| people.withdraw(&owed.withdraw, PATIENCE), began).await.context("withdrawing at last")?;
     }
-    loop {
-        let again = ready_again(stage, &people, &mut acknowledged, began).await?;
-        let (wrong, names) = wave(&people, &NOTHING, fault, &again, GOES_ON).await;
-        acknowledged.extend(names);
-        if wrong.is_empty() {
-            break;
-        }
-        anyhow::ensure!(began.elapsed() < RECOVERED, "after the fault: {}", wrong.join("; "));
-        tokio::time::sleep(AGAIN).await;
-    }
+    goes_on(stage, &people, &mut acknowledged, began).await?;
     stage.world.reach()?.catch_up().await.context("catching up")?;
     acknowledged.sort();
     acknowledged.dedup();
     let found = verify::verify(&stage.world, &acknowledged).await?;
     faults.extend(found.faults);
     Ok(faults)
+}
+
+/// Waits until everyone can do everything again. Adds what was selected meanwhile.
+pub(crate) async fn goes_on(
+    stage: &mut Stage,
+    people: &People,
+    acknowledged: &mut Vec<String>,
+    began: Instant,
+) -> anyhow::Result<()> {
+    loop {
+        let again = ready_again(stage, people, acknowledged, began).await?;
+        let (wrong, names) = wave(people, &NOTHING, Fault::Stopped, &again, GOES_ON).await;
+        acknowledged.extend(names);
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        anyhow::ensure!(began.elapsed() < RECOVERED, "after the fault: {}", wrong.join("; "));
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// Everyone does everything at once; what was not as it is written, and the names of what was selected.

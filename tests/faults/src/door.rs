@@ -36,6 +36,7 @@ pub struct Door {
     /// Where it listens.
     pub address: SocketAddr,
     passage: watch::Sender<Passage>,
+    behind: watch::Sender<SocketAddr>,
 }
 
 impl Door {
@@ -49,8 +50,9 @@ impl Door {
             if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
                 let address = listener.local_addr()?;
                 let (passage, watched) = watch::channel(Passage::Open);
-                tokio::spawn(keep(listener, behind, watched));
-                return Ok(Self { address, passage });
+                let (behind, led) = watch::channel(behind);
+                tokio::spawn(keep(listener, led, watched));
+                return Ok(Self { address, passage, behind });
             }
         }
         anyhow::bail!("no free port for a door")
@@ -60,9 +62,14 @@ impl Door {
     pub fn set(&self, passage: Passage) {
         self.passage.send_replace(passage);
     }
+
+    /// Leads who comes from now on elsewhere; connections that there are stay where they are.
+    pub fn lead(&self, behind: SocketAddr) {
+        self.behind.send_replace(behind);
+    }
 }
 
-async fn keep(listener: TcpListener, behind: SocketAddr, mut passage: watch::Receiver<Passage>) {
+async fn keep(listener: TcpListener, behind: watch::Receiver<SocketAddr>, mut passage: watch::Receiver<Passage>) {
     let Ok(address) = listener.local_addr() else { return };
     let mut open = Some(listener);
     let mut connections = JoinSet::new();
@@ -85,7 +92,7 @@ async fn keep(listener: TcpListener, behind: SocketAddr, mut passage: watch::Rec
         tokio::select! {
             accepted = listener.accept() => {
                 if let Ok((connection, _)) = accepted {
-                    connections.spawn(pass(connection, behind, passage.clone()));
+                    connections.spawn(pass(connection, *behind.borrow(), passage.clone()));
                 }
             }
             changed = passage.changed() => if changed.is_err() { return },
@@ -176,6 +183,14 @@ mod tests {
         Ok(address)
     }
 
+    /// A server that says nothing and hangs up.
+    async fn silent() -> anyhow::Result<SocketAddr> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+        Ok(address)
+    }
+
     async fn said(connection: &mut TcpStream) -> std::io::Result<u8> {
         connection.write_all(&[7]).await?;
         connection.read_u8().await
@@ -211,6 +226,10 @@ mod tests {
             tokio::task::yield_now().await;
         };
         assert_eq!(said(&mut connection).await?, 7);
+
+        door.lead(silent().await?);
+        assert_eq!(said(&mut connection).await?, 7, "who was there stays");
+        assert!(said(&mut TcpStream::connect(door.address).await?).await.is_err());
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ pub mod case;
 pub mod disk;
 pub mod door;
 pub mod edges;
+pub mod failover;
 pub mod people;
 pub mod skew;
 pub mod stage;

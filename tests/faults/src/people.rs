@@ -68,7 +68,7 @@ fn told(refusal: &Status) -> String {
 }
 
 /// What is wrong with being told that a service is away.
-fn away(refusal: &Status, service: &str) -> Option<String> {
+pub(crate) fn away(refusal: &Status, service: &str) -> Option<String> {
     let info = refusal.get_details_error_info();
     let named = info.is_some_and(|info| {
         info.reason == "REASON_UNAVAILABLE" && info.metadata.get("service").is_some_and(|named| named == service)

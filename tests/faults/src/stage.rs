@@ -56,7 +56,12 @@ impl Stage {
     ///
     /// # Errors
     /// As [`Self::set`].
-    pub async fn of(mut world: World) -> anyhow::Result<Self> {
+    pub async fn of(world: World) -> anyhow::Result<Self> {
+        Self::with(world, [(Lot::Spread, PROJECTS)].into()).await
+    }
+
+    /// The same, with these projects.
+    pub(crate) async fn with(mut world: World, lots: BTreeMap<Lot, usize>) -> anyhow::Result<Self> {
         let (mut between, mut before_databases, mut routes) = (BTreeMap::new(), BTreeMap::new(), Routes::default());
         for from in SERVICES {
             for to in SERVICES {
@@ -64,15 +69,14 @@ impl Stage {
                 routes.peers.insert((from, to), door.address);
                 between.insert((from, to), door);
             }
-            if let Some(cluster) = world.databases().cluster(from) {
-                let door = Door::before(address(&cluster.admin_url())?).await?;
+            if let Some(server) = tokio::task::block_in_place(|| world.databases().server(from))? {
+                let door = Door::before(server).await?;
                 routes.databases.insert(from, door.address);
                 before_databases.insert(from, door);
             }
         }
         let entrance = Door::before(world.gateway()?).await?;
         world.lead(routes);
-        let lots = [(Lot::Spread, PROJECTS)].into();
         let layout = Layout { teachers: TEACHERS, lots, max_per_round: Some(100) };
         let town = town::settle(&mut world, &layout).await?;
         world.start().await?.catch_up().await?;
@@ -150,6 +154,11 @@ impl Stage {
         }
     }
 
+    /// Leads who comes to a database from now on to another server.
+    pub(crate) fn lead_to(&self, server: SocketAddr) {
+        self.before_databases.values().for_each(|door| door.lead(server));
+    }
+
     fn cluster(&self, service: &str) -> anyhow::Result<&cluster::Cluster> {
         Ok(self.world.databases().cluster(service).context("a service without a server of its own")?)
     }
@@ -181,9 +190,4 @@ impl Drop for Stage {
             }
         }
     }
-}
-
-fn address(url: &str) -> anyhow::Result<SocketAddr> {
-    let host = url.split('@').nth(1).and_then(|rest| rest.split('/').next()).context("a URL without a host")?;
-    Ok(host.parse()?)
 }

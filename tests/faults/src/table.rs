@@ -2,6 +2,8 @@
 
 use std::{fmt::Write as _, time::Duration};
 
+use cluster::{RETRIEVE_RETRY, TTL};
+
 /// Refused within so long of a fault that says nothing: a frozen program, or a network that is gone.
 pub const NOTICED: Duration = Duration::from_secs(8);
 /// Once it was noticed, and where a fault shows at once.
@@ -10,6 +12,9 @@ pub const AT_ONCE: Duration = Duration::from_secs(3);
 pub const GOES_ON: Duration = Duration::from_secs(9);
 /// After a fault has ended, everything goes on within so long.
 pub const RECOVERED: Duration = Duration::from_secs(30);
+
+/// After the death of the primary's machine the first write is acknowledged within so long.
+pub const FAILOVER: Duration = Duration::from_secs(30);
 
 /// What something of the system may be struck by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,6 +264,21 @@ pub fn page() -> String {
          | the same, once it was noticed | {AT_ONCE:?} |\n\
          | answered, where it goes on: the callers' deadline | {GOES_ON:?} |\n\
          | everything goes on, after the fault has ended | {RECOVERED:?} |\n\
+         | the first write, after the death of the primary's machine | {FAILOVER:?} |\n\
+         {NOTICE}\n\
+         ## The primary dies\n\n\
+         Asserted with PostgreSQL as three nodes under Patroni and etcd, `synchronous_mode` with `synchronous_mode_strict`, and a door \
+         before them that leads new connections to whichever node Patroni calls the primary, as a load balancer or an operator's \
+         `-rw` Service does. In the rush of the first round the primary's node is killed with -9, Patroni and PostgreSQL at once:\n\n\
+         - Until a standby has taken its place whoever selects is refused: `UNAVAILABLE`: database, with `RetryInfo`. Within \
+         {FAILOVER:?} of the blow the first write is acknowledged; after it everything goes on, and no service is restarted.\n\
+         - Nothing that was acknowledged is lost, since no commit is before a standby has it on its disk; nothing is there that was \
+         not acknowledged to whoever repeats his request; no project has more seats than places, and the changes verify.\n\
+         - The heir is the synchronous standby. The dead node, started again, becomes a standby of it (played by hand: \
+         `cargo run --workspace --bin faults -- --only failover`).\n\n\
+         What it takes is Patroni's `ttl`, after which a silent primary is none any more ({TTL} s in the test; by default it is 30), and \
+         the moment until the other standby follows the new primary (`wal_retrieve_retry_interval`, {RETRIEVE_RETRY} in the test; by \
+         default 5 s): for so long what is written is on one disk, and waits.\n\
          {TAIL}"
     );
     text
@@ -280,14 +300,16 @@ there once, all mirrors have caught up, and the changes verify.
 | --- | --- | --- | --- |
 ";
 
-const TAIL: &str = "
+const NOTICE: &str = "
 ## How it is noticed
 
 A frozen program refuses nothing. So while somebody waits for a service, the gateway asks it (by gRPC's health service), and while
 somebody waits for PostgreSQL, each service asks that (on a connection of its own): once a second, and if there is no answer within
 three seconds, nor any other from it, it counts as away: four seconds after it froze, on a machine that has time. Whoever waits is told, whoever comes is refused at once, and it is asked
 again until it answers (`shixun.dependency.away`, alert `DependencyAway`).
+";
 
+const TAIL: &str = "
 ## The sequencer is down
 
 While the gateway's database is away no step is taken. The services go by their own clock and their own database:
@@ -310,7 +332,7 @@ asserted with a roster that is five minutes ahead, as its four neighbours see it
 
 ## Not covered
 
-PostgreSQL that fails over to a standby. The five programs run on one machine: a network that loses some packets and not others.
+The five programs run on one machine: a network that loses some packets and not others.
 
 A single replica among several that is frozen: calls that wait for it end at their deadline, or when its connection is given up (20 s);
 others go to the replicas that answer. SQLite is a file in its service's process: its faults are the service's.

@@ -2,12 +2,13 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::Context as _;
-use cluster::Cluster;
+use cluster::{Cluster, Patroni};
 use shixun::up::SERVICES;
 
 /// Which engine a case runs on.
@@ -39,6 +40,8 @@ pub enum Databases {
     Postgres(Arc<Cluster>),
     /// The same, each service's on a server of its own.
     Apart(BTreeMap<&'static str, Arc<Cluster>>),
+    /// Databases `live_…` of whichever node is the primary. They are played with once: nothing of them is kept.
+    Replicated(Arc<Patroni>),
 }
 
 impl Databases {
@@ -50,14 +53,29 @@ impl Databases {
             Self::Postgres(_) | Self::Apart(_) => {
                 self.cluster(service).map(|cluster| cluster.url(&format!("live_{service}"))).unwrap_or_default()
             }
+            Self::Replicated(patroni) => patroni.url(&format!("live_{service}")).unwrap_or_default(),
         }
+    }
+
+    /// Where the server of a service's database listens; the present primary, where that changes.
+    ///
+    /// # Errors
+    /// If its URL has no address.
+    pub fn server(&self, service: &str) -> anyhow::Result<Option<SocketAddr>> {
+        if let Self::Replicated(patroni) = self {
+            return Ok(Some(patroni.primary().context("no primary")?));
+        }
+        let Some(cluster) = self.cluster(service) else { return Ok(None) };
+        let url = cluster.admin_url();
+        let host = url.split('@').nth(1).and_then(|rest| rest.split('/').next()).context("a URL without a host")?;
+        Ok(Some(host.parse()?))
     }
 
     /// The server of a service's database, if it has one.
     #[must_use]
     pub fn cluster(&self, service: &str) -> Option<&Arc<Cluster>> {
         match self {
-            Self::Sqlite(_) => None,
+            Self::Sqlite(_) | Self::Replicated(_) => None,
             Self::Postgres(cluster) => Some(cluster),
             Self::Apart(clusters) => clusters.get(service),
         }
@@ -81,6 +99,9 @@ impl Databases {
                 }
                 Ok(())
             }
+            Self::Replicated(patroni) => SERVICES.into_iter().try_for_each(|service| {
+                patroni.sql_in("postgres", &format!("CREATE DATABASE live_{service} TEMPLATE template0")).map(drop)
+            }),
         }
     }
 
@@ -99,6 +120,7 @@ impl Databases {
                 }
                 Ok(())
             }
+            Self::Replicated(_) => Ok(()),
         }
     }
 
@@ -119,6 +141,7 @@ impl Databases {
                 }
                 Ok(())
             }
+            Self::Replicated(_) => anyhow::bail!("nothing was kept"),
         }
     }
 
@@ -137,6 +160,7 @@ impl Databases {
             Self::Postgres(_) | Self::Apart(_) => {
                 self.servers().try_for_each(|(_, cluster)| cluster.sql("CHECKPOINT").map(drop))
             }
+            Self::Replicated(patroni) => patroni.sql_in("postgres", "CHECKPOINT").map(drop),
         }
     }
 }

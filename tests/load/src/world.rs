@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chassis::Env;
-use cluster::{Cluster, Durability};
+use cluster::{Cluster, Durability, Patroni};
 use shixun::up::{Reach, SERVICES, setup};
 
 use crate::{
@@ -100,6 +100,17 @@ impl World {
             ended.collect::<anyhow::Result<_>>()
         })?;
         Self::with(Engine::Postgres, programs, folder, Databases::Apart(clusters))
+    }
+
+    /// The same on PostgreSQL under Patroni, whose primary changes.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn replicated(programs: &Programs) -> anyhow::Result<Self> {
+        let scratch = programs.scratch()?;
+        let folder = own_folder(&scratch, Engine::Postgres)?;
+        let databases = Databases::Replicated(Arc::new(Patroni::start_in(&scratch)?));
+        Self::with(Engine::Postgres, programs, folder, databases)
     }
 
     fn with(engine: Engine, programs: &Programs, folder: PathBuf, databases: Databases) -> anyhow::Result<Self> {
@@ -345,6 +356,7 @@ impl World {
         match &self.databases {
             Databases::Postgres(cluster) => cluster.crash(),
             Databases::Apart(clusters) => clusters.values().try_for_each(|cluster| cluster.crash()),
+            Databases::Replicated(_) => anyhow::bail!("its nodes die one by one"),
             Databases::Sqlite(_) => {
                 self.end()?;
                 SERVICES.into_iter().try_for_each(|service| self.launch(service))
@@ -417,7 +429,7 @@ impl World {
     pub fn server(&self) -> anyhow::Result<u32> {
         match &self.databases {
             Databases::Postgres(cluster) => cluster.process(),
-            Databases::Apart(_) => anyhow::bail!("there are several servers"),
+            Databases::Apart(_) | Databases::Replicated(_) => anyhow::bail!("there are several servers"),
             Databases::Sqlite(_) => anyhow::bail!("SQLite has no server"),
         }
     }

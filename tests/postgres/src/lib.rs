@@ -2,12 +2,14 @@
 //!
 //! [`Cluster::shared`] is the usual one: one server for the whole test run, a fresh database for each test.
 //! [`Cluster::start`] is a server of the test's own, for tests that stop, kill or fill it.
+//! [`Patroni`] is three servers of which one takes the other's place.
 //!
 //! The programs are the installed ones (`initdb`, `postgres`, `psql`). Root, which PostgreSQL refuses, is exchanged
 //! for an unprivileged user. A server is run by `watch.sh`, which stops it and removes its folder when no process
 //! holds the lock on `users` any more: locks go with their process, so this works however that process ends.
 
 mod launch;
+mod patroni;
 mod programs;
 mod seat;
 #[cfg(test)]
@@ -24,6 +26,8 @@ use anyhow::{Context as _, Result, ensure};
 use launch::{is_alive, launch, lock_file, wait_ready};
 use programs::{children, kill, programs, psql, random_hex, stand_in, unprivileged};
 use seat::Seat;
+
+pub use patroni::{LOOP_WAIT, Part, Patroni, RETRIEVE_RETRY, RETRY_TIMEOUT, TTL};
 
 const POLL: Duration = Duration::from_millis(50);
 const POLLS: usize = 1200;

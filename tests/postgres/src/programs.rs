@@ -49,11 +49,17 @@ pub(crate) fn kill(signal: &str, processes: &[u32]) -> Result<()> {
 
 /// A command that runs what its further arguments say, not as root, and ends it when its parent is killed.
 pub(crate) fn unprivileged() -> Result<Command> {
+    let mut command = as_user()?;
+    command.args(["--pdeathsig", "QUIT", "--"]);
+    Ok(command)
+}
+
+/// A command that runs what its further arguments say, not as root.
+pub(crate) fn as_user() -> Result<Command> {
     let mut command = Command::new("setpriv");
     if let Some((user, group)) = stand_in()? {
         command.args([format!("--reuid={user}"), format!("--regid={group}"), "--clear-groups".to_owned()]);
     }
-    command.args(["--pdeathsig", "QUIT", "--"]);
     Ok(command)
 }
 
