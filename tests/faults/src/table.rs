@@ -267,18 +267,18 @@ pub fn page() -> String {
          | the first write, after the death of the primary's machine | {FAILOVER:?} |\n\
          {NOTICE}\n\
          ## The primary dies\n\n\
-         Asserted with PostgreSQL as three nodes under Patroni and etcd, `synchronous_mode` with `synchronous_mode_strict`, and a door \
-         before them that leads new connections to whichever node Patroni calls the primary, as a load balancer or an operator's \
-         `-rw` Service does. In the rush of the first round the primary's node is killed with -9, Patroni and PostgreSQL at once:\n\n\
-         - Until a standby has taken its place whoever selects is refused: `UNAVAILABLE`: database, with `RetryInfo`. Within \
-         {FAILOVER:?} of the blow the first write is acknowledged; after it everything goes on, and no service is restarted.\n\
-         - Nothing that was acknowledged is lost, since no commit is before a standby has it on its disk; nothing is there that was \
-         not acknowledged to whoever repeats his request; no project has more seats than places, and the changes verify.\n\
-         - The heir is the synchronous standby. The dead node, started again, becomes a standby of it (played by hand: \
+         Asserted with PostgreSQL as three nodes under Patroni and etcd, `synchronous_mode` with `synchronous_mode_strict`, and a door before\n\
+         them that leads new connections to whichever node Patroni calls the primary, as a load balancer or an operator's `-rw` Service does.\n\
+         In the rush of the first round the primary's node is killed with -9, Patroni and PostgreSQL at once:\n\n\
+         - Until a standby has taken its place whoever selects is refused: `UNAVAILABLE`: database, with `RetryInfo`. Within {FAILOVER:?} of\n  \
+         the blow the first write is acknowledged; after it everything goes on, and no service is restarted.\n\
+         - Nothing that was acknowledged is lost, since no commit is before a standby has it on its disk; nothing is there that was not\n  \
+         acknowledged to whoever repeats his request; no project has more seats than places, and the changes verify.\n\
+         - The heir is the synchronous standby. The dead node, started again, becomes a standby of it (played by hand:\n  \
          `cargo run --workspace --bin faults -- --only failover`).\n\n\
-         What it takes is Patroni's `ttl`, after which a silent primary is none any more ({TTL} s in the test; by default it is 30), and \
-         the moment until the other standby follows the new primary (`wal_retrieve_retry_interval`, {RETRIEVE_RETRY} in the test; by \
-         default 5 s): for so long what is written is on one disk, and waits.\n\
+         What it takes is Patroni's `ttl`, after which a silent primary is none any more ({TTL} s in the test; by default it is 30), and the\n\
+         moment until the other standby follows the new primary (`wal_retrieve_retry_interval`, {RETRIEVE_RETRY} in the test; by default\n\
+         5 s): for so long what is written is on one disk, and waits.\n\
          {TAIL}"
     );
     text
@@ -332,7 +332,8 @@ asserted with a roster that is five minutes ahead, as its four neighbours see it
 
 ## Not covered
 
-The five programs run on one machine: a network that loses some packets and not others.
+A primary's machine that falls silent instead of dying, the loss of etcd, and failover by CloudNativePG. The five programs run on one
+machine: a network that loses some packets and not others.
 
 A single replica among several that is frozen: calls that wait for it end at their deadline, or when its connection is given up (20 s);
 others go to the replicas that answer. SQLite is a file in its service's process: its faults are the service's.
