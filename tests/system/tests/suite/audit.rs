@@ -86,7 +86,8 @@ async fn audited(engine: &str) -> anyhow::Result<()> {
     roster.record_status_event(record).await?;
     // Of himself, and what is refused: neither is a reading of others.
     TeacherServiceClient::new(himself.wire()).get_teacher(of(&name)).await?;
-    roster.get_teacher(of("teachers/none")).await.unwrap_err();
+    let refused = roster.get_teacher(of("teachers/none")).await;
+    anyhow::ensure!(refused.is_err(), "somebody is there: {refused:?}");
 
     let wanted = |account: Option<&str>, about: Option<&str>| Wanted {
         account: account.map(str::to_owned),
