@@ -19,6 +19,7 @@ use wire::fill;
 use crate::{
     contract::{self, ReasonText},
     db::demoted,
+    db::renewal::is_overtaken,
     telemetry::meter,
 };
 
@@ -236,6 +237,9 @@ impl From<sqlx::Error> for Failure {
         let hung_up = matches!(&error, Protocol(told) if told.contains("SSLRequest"));
         if hung_up || matches!(error, Io(_) | PoolClosed | PoolTimedOut | Tls(_) | WorkerCrashed) {
             return Self::database_away(&error);
+        }
+        if is_overtaken(&error) {
+            return Self::conflict();
         }
         // 40001: serialization failure, 40P01: deadlock; 5: SQLITE_BUSY. Running the transaction again resolves them.
         // 57P…: the server ends, or ended the session; 57014, 25P03: our bounds on statements and idle transactions; 08…:

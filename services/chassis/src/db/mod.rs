@@ -9,6 +9,7 @@ mod lock;
 mod meters;
 mod queries;
 mod record;
+pub(crate) mod renewal;
 pub(crate) mod request;
 mod rows;
 mod schema;
@@ -44,6 +45,7 @@ pub use tx::Tx;
 pub use value::{Row, Sql, Value};
 
 use demoted::Demoted;
+use renewal::Renewal;
 
 use crate::{config::DatabaseConfig, env::Env, failure::Failure, gates::TermGates, pulse::Pulse};
 
@@ -74,6 +76,8 @@ pub(crate) struct Inner {
     pub pulse: Option<Pulse>,
     /// Whether PostgreSQL still writes.
     demoted: Demoted,
+    /// Which of PostgreSQL's connections are too old.
+    renewal: Arc<Renewal>,
     /// Neighbours whose clocks differ from ours by more than is tolerated: by how many microseconds they are ahead.
     pub skews: Mutex<BTreeMap<&'static str, i64>>,
     /// Sources whose feeds do not hold what this process's mirrors took from them.
@@ -121,12 +125,13 @@ impl Db {
     /// If the URL is of neither engine, the file is held by another process, or the server cannot be reached.
     pub async fn open(service: &'static str, config: &DatabaseConfig, env: Env) -> anyhow::Result<Self> {
         let demoted = Demoted::default();
+        let renewal = Arc::<Renewal>::default();
         let (pool, pulse, lock) = if config.url.starts_with("sqlite:") {
             let path = config.url.trim_start_matches("sqlite:").trim_start_matches("//");
             let lock = lock::FileLock::take(Path::new(path))?;
             (open_sqlite(config).await?, None, Some(lock))
         } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
-            let (pool, pulse) = open_postgres(service, config, &demoted).await?;
+            let (pool, pulse) = open_postgres(service, config, &demoted, &renewal).await?;
             (pool, Some(pulse), None)
         } else {
             anyhow::bail!("database.url must begin with sqlite: or postgres:");
@@ -140,6 +145,7 @@ impl Db {
             mirrored: watch::Sender::new(0),
             pulse,
             demoted,
+            renewal,
             skews: Mutex::default(),
             halted: Mutex::default(),
             lock: Mutex::new(lock),
@@ -177,14 +183,18 @@ impl Db {
         &self,
         asked: impl Future<Output = Result<T, sqlx::Error>> + Send,
     ) -> Result<T, Failure> {
-        match &self.0.pulse {
-            None => Ok(asked.await?),
+        let outcome = match &self.0.pulse {
+            None => asked.await,
             Some(pulse) => {
                 let done = pulse.during(asked).await.ok_or_else(|| Failure::away("database"))?;
                 self.0.demoted.look(&done);
-                Ok(done?)
+                done
             }
+        };
+        if outcome.as_ref().is_err_and(renewal::is_overtaken) {
+            self.0.renewal.renew();
         }
+        Ok(outcome?)
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -247,6 +257,7 @@ async fn open_postgres(
     service: &'static str,
     config: &DatabaseConfig,
     demoted: &Demoted,
+    renewal: &Arc<Renewal>,
 ) -> anyhow::Result<(Pool, Pulse)> {
     let options = PgConnectOptions::from_str(&config.url)
         .context("database.url")?
@@ -254,6 +265,7 @@ async fn open_postgres(
         .statement_cache_capacity(500);
     let pool = |connections| {
         let demoted = demoted.clone();
+        let renewal = Arc::clone(renewal);
         PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(30))
@@ -261,17 +273,14 @@ async fn open_postgres(
             // statement.
             .test_before_acquire(false)
             .before_acquire(move |connection, last| {
-                let met = demoted.met(last.age);
+                let is_kept = renewal.keeps(last.age) && !demoted.met(last.age);
                 Box::pin(async move {
-                    if met {
-                        return Ok(false);
-                    }
-                    if last.idle_for > RESTED {
+                    if is_kept && last.idle_for > RESTED {
                         // One that a network has forgotten about never answers; another one is opened in its place.
                         let asked = tokio::time::timeout(RESTED, connection.ping()).await;
                         asked.map_err(|_| sqlx::Error::PoolTimedOut)??;
                     }
-                    Ok(true)
+                    Ok(is_kept)
                 })
             })
             .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) }))
