@@ -17,6 +17,7 @@ use chassis::{
     peer::SERVICE_HEADER,
     places::{self, Places},
     pulse::Pulse,
+    replicas::Replicas,
     telemetry::{self, KeyValue},
 };
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
@@ -24,7 +25,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use proto::common::v1::{Idempotency, Reason};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tonic::{Code, Status, body::Body, metadata::MetadataMap, transport::Channel};
+use tonic::{Code, Status, body::Body, metadata::MetadataMap};
 use tower::{Service as _, ServiceExt as _};
 
 use super::{help, stream::Followed};
@@ -82,9 +83,9 @@ pub type Ways = BTreeMap<&'static str, Way>;
 pub struct Way {
     /// Whether it answers.
     pub pulse: Pulse,
-    unary: Channel,
+    unary: Replicas,
     calls: Places,
-    for_streams: Vec<Channel>,
+    for_streams: Vec<Replicas>,
     streams: Places,
     turn: AtomicUsize,
 }
@@ -103,13 +104,13 @@ impl Way {
         let calls = Places::new(CALLS, config.calls.max(1), label.clone());
         let streams = Places::new(STREAMS, config.streams.max(1), label);
         let for_streams =
-            (0..config.stream_connections.max(1)).map(|_| host.channel(service)).collect::<Result<_, _>>()?;
-        let unary = host.channel(service)?;
+            (0..config.stream_connections.max(1)).map(|_| host.replicas(service)).collect::<Result<_, _>>()?;
+        let unary = host.replicas(service)?;
         let pulse = Pulse::of_neighbour("gateway", service, unary.clone());
         Ok(Self { pulse, unary, calls, for_streams, streams, turn: AtomicUsize::new(0) })
     }
 
-    fn for_stream(&self) -> &Channel {
+    fn for_stream(&self) -> &Replicas {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         self.for_streams.get(turn % self.for_streams.len().max(1)).unwrap_or(&self.unary)
     }
@@ -207,7 +208,11 @@ impl Forward {
             let Some(sent) = way.pulse.during(tokio::time::timeout(left, sent)).await else { break };
             let absent = match sent {
                 Err(_) => return Err(Failure::new(Reason::DeadlineExceeded).retry_after(Duration::from_secs(1))),
-                Ok(Err(_)) => true,
+                Ok(Err(error)) => {
+                    let error = format!("{:#}", anyhow::Error::from_boxed(error));
+                    tracing::warn!(service = method.package, attempt, error, "a call did not get through");
+                    true
+                }
                 Ok(Ok(response)) => {
                     let status = Status::from_header_map(response.headers());
                     // A service that is there and says UNAVAILABLE says so with a reason of its own.
@@ -263,11 +268,11 @@ fn too_large(limit: usize) -> Failure {
 }
 
 async fn send(
-    mut channel: Channel,
+    mut replicas: Replicas,
     method: &Method,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Response<Body>, tonic::transport::Error> {
+) -> Result<Response<Body>, tower::BoxError> {
     let mut request = Request::new(body);
     *request.method_mut() = http::Method::POST;
     *request.version_mut() = http::Version::HTTP_2;
@@ -276,5 +281,5 @@ async fn send(
     // The body's length may have changed by being passed on in frames of our own.
     request.headers_mut().remove(http::header::CONTENT_LENGTH);
     request.headers_mut().remove(http::header::HOST);
-    channel.ready().await?.call(request).await
+    replicas.ready().await?.call(request).await
 }

@@ -23,6 +23,7 @@ pub mod places;
 pub mod policy;
 pub mod pulse;
 mod reload;
+pub mod replicas;
 pub mod server;
 pub mod telemetry;
 #[cfg(feature = "testing")]

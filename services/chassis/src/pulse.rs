@@ -14,10 +14,9 @@ use std::{
 use futures::future::BoxFuture;
 use opentelemetry::{KeyValue, metrics::Gauge};
 use tokio::sync::watch;
-use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::{server::health::LIVENESS, telemetry::meter};
+use crate::{replicas::Replicas, server::health::LIVENESS, telemetry::meter};
 
 /// When it is asked, and how long it may take.
 #[derive(Clone, Copy)]
@@ -95,9 +94,9 @@ impl Pulse {
 
     /// That of a neighbour: any of its replicas may answer.
     #[must_use]
-    pub fn of_neighbour(service: &'static str, neighbour: &'static str, channel: Channel) -> Self {
+    pub fn of_neighbour(service: &'static str, neighbour: &'static str, replicas: Replicas) -> Self {
         Self::new(service, neighbour, move || {
-            let mut health = HealthClient::new(channel.clone());
+            let mut health = HealthClient::new(replicas.clone());
             Box::pin(async move { health.check(HealthCheckRequest { service: LIVENESS.to_owned() }).await.is_ok() })
         })
     }

@@ -51,7 +51,7 @@ impl Programs {
         for service in SERVICES {
             std::os::unix::fs::symlink(&self.binary, folder.join(service))?;
         }
-        Ok(Installed(folder.to_owned()))
+        Ok(Installed { folder: folder.to_owned(), through: Vec::new() })
     }
 
     /// Rehearses a term with so many teachers in a process of its own, to its end. How long that took, and the most memory
@@ -122,17 +122,40 @@ fn rehearse() -> ExitCode {
 
 /// The services' programs under their names.
 #[derive(Debug, Clone)]
-pub struct Installed(PathBuf);
+pub struct Installed {
+    folder: PathBuf,
+    through: Vec<String>,
+}
 
 impl Installed {
+    /// The same, each started by a command that becomes what follows it.
+    #[must_use]
+    pub fn through(mut self, command: Vec<String>) -> Self {
+        self.through = command;
+        self
+    }
+
     /// `NAME keygen FOLDER`.
     ///
     /// # Errors
     /// If it fails.
     pub fn keygen(&self, service: &str, folder: &Path) -> anyhow::Result<()> {
-        let status = Command::new(self.0.join(service)).arg("keygen").arg(folder).stdout(Stdio::null()).status()?;
+        let status =
+            Command::new(self.folder.join(service)).arg("keygen").arg(folder).stdout(Stdio::null()).status()?;
         anyhow::ensure!(status.success(), "{service} keygen: {status}");
         Ok(())
+    }
+
+    /// `NAME COMMAND --config FILE`, to its end: what it printed.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn run(&self, service: &str, command: &str, config: &Path) -> anyhow::Result<String> {
+        let mut program = Command::new(self.folder.join(service));
+        let output = program.arg(command).arg("--config").arg(config).stdin(Stdio::null()).output()?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "{service} {command}: {}, {told}", output.status);
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// `NAME serve --config FILE`, with these variables; what it says goes to `log`.
@@ -147,8 +170,9 @@ impl Installed {
         log: &Path,
     ) -> anyhow::Result<Process> {
         // Killed with us, however we end. `setpriv` becomes the program itself.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(self.0.join(service));
+        let mut words = self.through.iter().map(String::as_str).chain(["setpriv", "--pdeathsig", "KILL", "--"]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).arg(self.folder.join(service));
         command.arg("serve").arg("--config").arg(config).envs(environment.iter().map(|(name, value)| (name, value)));
         let log = File::options().create(true).append(true).open(log)?;
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();

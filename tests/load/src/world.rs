@@ -153,8 +153,15 @@ impl World {
         Ok(())
     }
 
+    /// The world's folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The file that a service is configured with.
-    fn config(&self, service: &str) -> PathBuf {
+    #[must_use]
+    pub fn config(&self, service: &str) -> PathBuf {
         self.folder.join(format!("{service}.toml"))
     }
 

@@ -20,6 +20,8 @@ use crate::{
 const MADE_THERE: [&str; 1] = ["postgres-ca"];
 /// What a process takes after its drain, in seconds: half a second for tasks, the rest for a mute collector.
 const AFTER_DRAIN: u64 = 11;
+/// How long callers may not have heard of a new replica, in seconds: what a cluster's DNS keeps (30), and what is between two looks (5).
+const UNHEARD_OF: u64 = 35;
 
 /// A container's variables as Kubernetes would set them: `secrets` are those of a new system.
 fn variables(container: &Value, secrets: &Manifests) -> anyhow::Result<BTreeMap<String, String>> {
@@ -156,6 +158,12 @@ fn ports_probes_and_the_time_to_end_are_those_of_the_binaries() -> anyhow::Resul
             let needed = before.context("preStop")? + drain.context("a drain")? + AFTER_DRAIN;
             let grace = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_u64).context("grace")?;
             assert!((needed..needed + 10).contains(&grace), "{overlay}: {name} gets {grace} s and needs {needed}");
+
+            // The new one is found before the old one goes.
+            let rolling = deployment.pointer("/spec/strategy/rollingUpdate").context("how it is replaced")?;
+            assert_eq!(*rolling, json!({"maxUnavailable": 0, "maxSurge": 1}), "{overlay}: {name}");
+            let heard_of = deployment.pointer("/spec/minReadySeconds").and_then(Value::as_u64);
+            assert!(heard_of.is_some_and(|seconds| seconds > UNHEARD_OF), "{overlay}: {name}");
 
             // The certificate is that of the service's name, and where the configuration looks for it.
             let tls = configuration.get("tls").and_then(toml::Value::as_table).context("tls")?;

@@ -13,7 +13,6 @@ use tonic::{
     body::Body,
     server::NamedService,
     service::{Routes, RoutesBuilder},
-    transport::Channel,
 };
 use tower::Service;
 
@@ -35,6 +34,7 @@ use crate::{
     identity::Identity,
     peer::{self, Peer},
     policy::Policy,
+    replicas::{Replicas, stay_here},
     telemetry,
     tls::Tls,
 };
@@ -152,29 +152,29 @@ impl Host {
         self.max_message
     }
 
-    /// A channel to a neighbour, with this service's identity on every call.
+    /// A neighbour, with this service's identity on every call.
     ///
     /// # Errors
-    /// Those of [`Self::channel`].
+    /// Those of [`Self::replicas`].
     pub fn peer(&self, service: &str) -> anyhow::Result<Peer> {
-        Ok(peer::identified(self.channel(service)?, self.identity.clone()))
+        Ok(peer::identified(self.replicas(service)?, self.identity.clone()))
     }
 
-    /// A channel to a neighbour.
+    /// A neighbour.
     ///
     /// # Errors
     /// If the program does not name it among its peers, the configuration has no address of it, or it would cross a network
     /// in the clear.
-    pub fn channel(&self, service: &str) -> anyhow::Result<Channel> {
+    pub fn replicas(&self, service: &str) -> anyhow::Result<Replicas> {
         anyhow::ensure!(self.needed.contains(&service), "{} does not name {service} among its peers", self.name);
         let addresses =
             self.peers.get(service).with_context(|| format!("peers.{service} is missing in the configuration"))?;
-        let channel = match &self.tls {
-            Some(tls) => peer::sealed(addresses, service, tls),
-            None if self.plaintext || peer::stay_here(addresses) => peer::channel(addresses),
+        let replicas = match &self.tls {
+            Some(tls) => Replicas::sealed(addresses, service, tls),
+            None if self.plaintext || stay_here(addresses) => Replicas::at(addresses),
             None => Err(anyhow::anyhow!("{addresses} is not on this machine: {WITHOUT_TLS}")),
         };
-        channel.with_context(|| format!("peers.{service}"))
+        replicas.with_context(|| format!("peers.{service}"))
     }
 
     /// Adds a gRPC service. Each of its methods must have a rule.

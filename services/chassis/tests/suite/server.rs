@@ -6,6 +6,7 @@ use chassis::{
     Env, Host, Program,
     identity::{self, Identity},
     peer::{SERVICE_HEADER, within},
+    replicas::Replicas,
 };
 use proto::{
     common::v1::{
@@ -224,14 +225,52 @@ async fn a_name_leads_to_its_replicas_and_one_without_any_says_so() -> anyhow::R
     let keys = Keys::new()?;
     let (server, _databases) = source(&keys).await?;
     let ask = async |address: String| -> anyhow::Result<Result<(), Status>> {
-        let mut client = GateServiceClient::new(chassis::peer::channel(&address)?);
+        let mut client = GateServiceClient::new(Replicas::at(&address)?);
         let token = keys.identity("gateway")?.own_token()?;
         Ok(client.get_status(with(GetStatusRequest {}, SERVICE_HEADER, &token)?).await.map(drop))
     };
     ask(format!("dns:///{}", server.address)).await??;
     let nobody = ask("dns:///nobody.invalid:7701".to_owned()).await?.unwrap_err();
     assert_eq!(nobody.code(), Code::Unavailable, "{nobody:?}");
-    assert!(chassis::peer::channel("dns:///no address").is_err());
+    assert!(Replicas::at("dns:///no address").is_err());
+    server.end().await
+}
+
+#[tokio::test]
+async fn calls_pass_over_replicas_that_are_not_there() -> anyhow::Result<()> {
+    let keys = Keys::new()?;
+    let (server, _databases) = source(&keys).await?;
+    let gone = tokio::net::TcpListener::bind(ANY).await?.local_addr()?;
+    let token = keys.identity("gateway")?.own_token()?;
+    let ask = async |client: &mut GateServiceClient<Replicas>| -> anyhow::Result<Result<(), Status>> {
+        Ok(client.get_status(with(GetStatusRequest {}, SERVICE_HEADER, &token)?).await.map(drop))
+    };
+    let mut client = GateServiceClient::new(Replicas::at(&format!("http://{gone},http://{}", server.address))?);
+    for _ in 0..20 {
+        ask(&mut client).await??;
+    }
+    // Somebody comes in his place: he takes his turn.
+    let there = tokio::net::TcpListener::bind(gone).await?;
+    let came = tokio::time::timeout(Duration::from_secs(10), async {
+        // The look whether he is there; then a call, whose connection speaks first.
+        let (mut look, _) = there.accept().await?;
+        anyhow::ensure!(look.read(&mut [0; 1]).await? == 0, "more than a look");
+        let (mut call, _) = there.accept().await?;
+        Ok(call.read_exact(&mut [0; 1]).await?)
+    });
+    let calls = async {
+        loop {
+            // The one that he gets is never answered.
+            let _ = tokio::time::timeout(Duration::from_millis(100), ask(&mut client)).await;
+        }
+    };
+    tokio::select! {
+        came = came => came??,
+        () = calls => unreachable!("they go on"),
+    };
+    let mut nobody = GateServiceClient::new(Replicas::at(&format!("http://{gone}"))?);
+    drop(there);
+    assert_eq!(ask(&mut nobody).await?.unwrap_err().code(), Code::Unavailable);
     server.end().await
 }
 
