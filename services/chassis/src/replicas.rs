@@ -149,6 +149,9 @@ impl Service<Request<Body>> for Replicas {
                     }
                 }
                 candidates = replicas.again().await;
+                if candidates.is_empty() {
+                    break;
+                }
             }
             outcome
         })
