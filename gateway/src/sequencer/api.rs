@@ -74,7 +74,9 @@ impl StepService for StepApi {
         let _admitted = admission(&request)?;
         texts::refuse(request.get_ref())?;
         let term = request.into_inner().parent;
-        known(&mut self.db.reader(), &term).await?;
+        if !term.is_empty() {
+            known(&mut self.db.reader(), &term).await?;
+        }
         let head = changes::feed::head(&mut self.db.reader()).await?;
         let (sender, receiver) = mpsc::channel(16);
         let api = self.clone();

@@ -325,6 +325,16 @@ async fn everyone_who_watches_sees_every_step_end() -> anyhow::Result<()> {
             Ok(gateway.steps()?.watch_steps(watch).await?.into_inner())
         };
         let watchers = [watch(TERM).await?, watch(TERM).await?, watch("").await?];
+        assert_eq!(
+            gateway
+                .steps()?
+                .watch_steps(gateway.call(&[Role::Operator], WatchStepsRequest { parent: "terms/none".to_owned() })?)
+                .await
+                .map(|_| ())
+                .map_err(|status| reason(&status)),
+            Err("REASON_TERM_UNKNOWN".to_owned())
+        );
+        gateway.create("terms/other").await?;
         let mut elsewhere = watch("terms/other").await?;
         let until = midnight("2019-07-01");
         house.advance(until);

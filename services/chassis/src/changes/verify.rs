@@ -66,7 +66,7 @@ pub async fn verify(db: &Db, witnesses: &[Witness]) -> Result<Verified, Failure>
             let bodies = reader
                 .all("SELECT idx, resource, body FROM change WHERE batch = $1 ORDER BY idx", args![name.as_str()])
                 .await?;
-            let mut digest = zero();
+            let (mut digest, mut misnamed) = (zero(), false);
             for (expected, row) in (0_i64..).zip(&bodies) {
                 if row.get::<i64>("idx")? != expected {
                     found.fault = fault("a change is missing");
@@ -76,10 +76,7 @@ pub async fn verify(db: &Db, witnesses: &[Witness]) -> Result<Verified, Failure>
                 digest = digest_step(&digest, &body);
                 // Beside the body for whoever looks for a resource; digested with the body alone.
                 let told = Change::decode(body.as_slice()).map(|change| change.resource).unwrap_or_default();
-                if row.get::<String>("resource")? != told {
-                    found.fault = fault("what a change is about was altered");
-                    return Ok(found);
-                }
+                misnamed |= row.get::<String>("resource")? != told;
             }
             let count = i64::try_from(bodies.len()).map_err(Failure::internal)?;
             if count != batch.get::<i64>("count")? {
@@ -88,6 +85,10 @@ pub async fn verify(db: &Db, witnesses: &[Witness]) -> Result<Verified, Failure>
             }
             if digest != batch.get::<Vec<u8>>("digest")? {
                 found.fault = fault("a change was altered");
+                return Ok(found);
+            }
+            if misnamed {
+                found.fault = fault("what a change is about was altered");
                 return Ok(found);
             }
             chain = chain_step(&chain, position, &digest);
