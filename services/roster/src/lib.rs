@@ -45,6 +45,8 @@ impl chassis::Program for Roster {
             passwords: Passwords::new(config.password, env)?,
             zone: config.zone.0.clone(),
         };
+        // With other keys than before it would hand out empty numbers and take each person twice.
+        service.vault.fits(&store::teachers::sealed_by_each_key(&mut service.db.reader()).await?)?;
         if let Some(bootstrap) = &config.bootstrap {
             bootstrap::run(&service, bootstrap).await?;
         }

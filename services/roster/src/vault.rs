@@ -1,6 +1,9 @@
 //! Keeps identity numbers: sealed with AES-256-GCM under a key that is named beside them, found again by a blind index.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use aes_gcm::{
     Aes256Gcm, KeyInit as _,
@@ -70,6 +73,29 @@ impl Vault {
         String::from_utf8(number).ok()
     }
 
+    /// Whether these are the keys by which numbers were sealed and are found again: samples, of each key some, with their
+    /// teachers. Others would open nothing and find no duplicate. One of several that was altered proves nothing.
+    ///
+    /// # Errors
+    /// Names the key that is missing or another.
+    pub fn fits(&self, samples: &[(String, Sealed)]) -> anyhow::Result<()> {
+        let keys: BTreeSet<&str> = samples.iter().map(|(_, sealed)| sealed.key.as_str()).collect();
+        for key in keys {
+            let of_key = samples.iter().filter(|(_, sealed)| sealed.key == key);
+            let opened: Vec<_> =
+                of_key.filter_map(|(teacher, sealed)| Some((self.open(teacher, sealed)?, &sealed.index))).collect();
+            anyhow::ensure!(
+                !opened.is_empty(),
+                "identity.keys.{key} is missing, or another than identity numbers in the database are sealed with: put it back"
+            );
+            anyhow::ensure!(
+                opened.iter().any(|(number, index)| self.index(number) == **index),
+                "identity.index_key is another than identity numbers in the database are found by: put it back"
+            );
+        }
+        Ok(())
+    }
+
     /// The blind index of an identity number, in hex.
     #[must_use]
     pub fn index(&self, number: &str) -> String {
@@ -121,6 +147,28 @@ pub(crate) mod tests {
         let lost_key = Sealed { key: "k0".into(), ..sealed.clone() };
         assert_eq!(vault.open("teachers/a", &lost_key), None);
         assert!(!sealed.sealed.windows(6).any(|part| part == b"110105"), "nothing of it is legible");
+    }
+
+    #[test]
+    fn other_keys_than_numbers_were_sealed_with_are_noticed() {
+        let sealed = |teacher: &str| (teacher.to_owned(), vault().seal(teacher, "11010519491231002X").ok().unwrap());
+        let samples = [sealed("teachers/a"), sealed("teachers/z")];
+        let with = |keys: &[(&str, u8)], index: u8| {
+            let keys: BTreeMap<_, _> = keys.iter().map(|(id, byte)| ((*id).to_owned(), Key([*byte; 32]))).collect();
+            let current = keys.keys().next().unwrap().clone();
+            Vault::new(&IdentityConfig { current, keys, index_key: Key([index; 32]) }, Env::system()).unwrap()
+        };
+        with(&[("k2", 2)], 3).fits(&samples).unwrap();
+        with(&[("k3", 9), ("k2", 2)], 3).fits(&samples).unwrap();
+        with(&[("k2", 4)], 5).fits(&[]).unwrap();
+        let refused = |vault: Vault| vault.fits(&samples).unwrap_err().to_string();
+        assert!(refused(with(&[("k2", 4)], 3)).contains("identity.keys.k2"));
+        assert!(refused(with(&[("k1", 2)], 3)).contains("identity.keys.k2"));
+        assert!(refused(with(&[("k2", 2)], 5)).contains("identity.index_key"));
+        // One that was altered is no reason not to serve the others.
+        let [mut altered, good] = samples.clone();
+        altered.1.sealed.reverse();
+        with(&[("k2", 2)], 3).fits(&[altered, good]).unwrap();
     }
 
     #[test]

@@ -79,6 +79,22 @@ pub async fn by_identity(db: &mut impl Queries, index: &str) -> Result<Option<St
     row.map(|row| row.get("name")).transpose()
 }
 
+/// Of each key that identity numbers are sealed with, the first and the last teacher's.
+///
+/// # Errors
+/// Those of the database.
+pub async fn sealed_by_each_key(db: &mut impl Queries) -> Result<Vec<(String, Sealed)>, Failure> {
+    let rows = db
+        .all(
+            "SELECT name, identity_key, identity_sealed, identity_index FROM teacher WHERE name IN (
+                 SELECT MIN(name) FROM teacher WHERE identity_key <> '' GROUP BY identity_key
+                 UNION SELECT MAX(name) FROM teacher WHERE identity_key <> '' GROUP BY identity_key)",
+            args![],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.get("name")?, sealed(row)?))).collect()
+}
+
 /// The teacher who has this staff number at this school.
 ///
 /// # Errors
@@ -373,6 +389,10 @@ fn standing(row: &Row) -> Result<Status, Failure> {
     Ok(Status::from_str_name(&row.get::<String>("standing")?).unwrap_or_default())
 }
 
+fn sealed(row: &Row) -> Result<Sealed, Failure> {
+    Ok(Sealed { key: row.get("identity_key")?, sealed: row.get("identity_sealed")?, index: row.get("identity_index")? })
+}
+
 fn read(row: &Row) -> Result<Teacher, Failure> {
     let mut entry = Entry::default();
     for field in Field::ALL.into_iter().filter(|field| *field != Field::IdentityNumber) {
@@ -384,11 +404,7 @@ fn read(row: &Row) -> Result<Teacher, Failure> {
         name: row.get("name")?,
         school: row.get("school")?,
         entry,
-        identity: Sealed {
-            key: row.get("identity_key")?,
-            sealed: row.get("identity_sealed")?,
-            index: row.get("identity_index")?,
-        },
+        identity: sealed(row)?,
         birth_year: i16::try_from(row.get::<i64>("birth_year")?).map_err(Failure::internal)?,
         joined_on: day(&row.get::<String>("joined_on")?)?,
         standing: standing(row)?,

@@ -1,5 +1,7 @@
 //! Teachers: created, corrected, listed; who sees what.
 
+use std::collections::BTreeMap;
+
 use chassis::{Steps as _, db::Queries as _, testing::person};
 use prost_types::FieldMask;
 use proto::{
@@ -10,7 +12,12 @@ use proto::{
         teacher_service_server::TeacherService as _,
     },
 };
-use roster::api::RosterSteps;
+use roster::{
+    Vault,
+    api::RosterSteps,
+    config::{IdentityConfig, Key},
+    store,
+};
 use tonic::Status;
 
 use crate::world::{
@@ -104,6 +111,24 @@ async fn one_person_and_one_number_once() {
         let request = world.request("TeacherService/CreateTeacher", &world.admin, message);
         assert_eq!(fields(world.service.create_teacher(request).await), ["teacher.teacher_number"]);
         assert!(world.create_teacher(&world.officer, teacher(OTHER_SCHOOL, 3)).await.is_ok());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn other_keys_than_before_are_noticed_by_what_is_there() {
+    on_both(async |world| {
+        let sealed = async || store::teachers::sealed_by_each_key(&mut world.service.db.reader()).await.unwrap();
+        assert!(sealed().await.is_empty());
+        for n in 1..=3 {
+            world.create_teacher(&world.admin, teacher(SCHOOL, n)).await.unwrap();
+        }
+        assert_eq!(sealed().await.len(), 2, "the first and the last");
+        world.service.vault.fits(&sealed().await).unwrap();
+        let keys = BTreeMap::from([("k1".to_owned(), Key([7; 32]))]);
+        let identity = IdentityConfig { current: "k1".into(), keys, index_key: Key([2; 32]) };
+        let other = Vault::new(&identity, world.service.db.env().clone()).unwrap();
+        assert!(other.fits(&sealed().await).unwrap_err().to_string().contains("identity.keys.k1"));
     })
     .await;
 }
