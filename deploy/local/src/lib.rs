@@ -8,4 +8,5 @@ pub mod people;
 pub mod progress;
 pub mod rehearse;
 pub mod service;
+pub mod told;
 pub mod up;

@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("shixun: {error:#}");
+            eprintln!("shixun: {}", shixun::told::told(&error));
             ExitCode::FAILURE
         }
     }

@@ -248,8 +248,11 @@ async fn policy_faults(api: &CalendarApi, gates: &Gates) -> Result<Vec<Fault>, F
     Ok(faults)
 }
 
-/// The gateway's own section: `[reminder] days_before_close`.
-fn reminders(policy: &str) -> Result<BTreeSet<i64>, Fault> {
+/// The gateway's own section of a policy: `[reminder] days_before_close`.
+///
+/// # Errors
+/// Its fault.
+pub fn reminders(policy: &str) -> Result<BTreeSet<i64>, Fault> {
     let wrong = || {
         let en = "must be a list of at most 10 days from 1 to 60";
         Fault::new("policy.reminder.days_before_close", "须为至多 10 个 1–60 的天数", en)

@@ -15,7 +15,7 @@ mod validate;
 use proto::common::v1::{Window, precondition::Condition};
 
 pub use amend::moved_edges;
-pub use api::CalendarApi;
+pub use api::{CalendarApi, reminders};
 pub use contact::{Contact, contacts};
 pub use contact_book::ContactBook;
 pub use document::{Calendar, Day, parse};

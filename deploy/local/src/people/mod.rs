@@ -2,6 +2,7 @@
 //!
 //! Pure: the same seed, number of teachers and term folder give the same [`County`].
 
+mod check;
 mod draw;
 mod folder;
 mod identity;
@@ -11,7 +12,7 @@ mod settings;
 mod teachers;
 mod wishes;
 
-pub use folder::TermFolder;
+pub use folder::{Documents, TermFolder};
 pub use projects::{Course, Plan};
 pub use settings::{ProjectSettings, RosterSettings};
 pub use teachers::{Habits, Opening, Person};
@@ -69,6 +70,12 @@ impl County {
             password: roster.marks.password.clone(),
             seed,
         }
+    }
+
+    /// Teachers of the smallest county that a term can have: as many as its schools need.
+    #[must_use]
+    pub fn least(folder: &TermFolder) -> u32 {
+        u32::try_from(Self::generate(1, 0, folder).teachers.len()).unwrap_or(u32::MAX)
     }
 
     /// The first person of the staff with a role, who stands for it in examples.

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::ensure;
 use jiff::civil::Date;
 use serde::Deserialize;
 
@@ -125,24 +124,30 @@ pub struct Behaviour {
 }
 
 impl RosterSettings {
-    /// Checks what types cannot say.
-    ///
-    /// # Errors
-    /// The first key that cannot be used.
-    pub fn checked(self) -> anyhow::Result<Self> {
+    /// What types cannot say: every key that cannot be used.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
         let digits = |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
-        ensure!(digits(&self.marks.identity_region, 6), "marks.identity_region: six digits");
-        ensure!(digits(&self.marks.phone_prefix, 3), "marks.phone_prefix: three digits");
-        ensure!(digits(&self.marks.school_region, 2), "marks.school_region: two digits");
-        ensure!(self.size.teachers_per_school > 0, "size.teachers_per_school: at least 1");
-        ensure!(self.size.schools_per_district > 0, "size.schools_per_district: at least 1");
-        ensure!(!self.school.is_empty(), "school: at least one kind");
-        for kind in &self.school {
-            ensure!(digits(&kind.identifier_prefix, 2), "school.identifier_prefix: two digits");
-            ensure!(kind.subjects.values().any(|weight| *weight > 0.0), "school.subjects: at least one with a weight");
+        let mut rules = vec![
+            (digits(&self.marks.identity_region, 6), "marks.identity_region: six digits".to_owned()),
+            (digits(&self.marks.phone_prefix, 3), "marks.phone_prefix: three digits".to_owned()),
+            (digits(&self.marks.school_region, 2), "marks.school_region: two digits".to_owned()),
+            (self.size.teachers_per_school > 0, "size.teachers_per_school: at least 1".to_owned()),
+            (self.size.schools_per_district > 0, "size.schools_per_district: at least 1".to_owned()),
+            (!self.school.is_empty(), "school: at least one kind".to_owned()),
+        ];
+        for (n, kind) in self.school.iter().enumerate() {
+            let weighted = kind.subjects.values().any(|weight| *weight > 0.0);
+            rules.push((digits(&kind.identifier_prefix, 2), format!("school[{n}].identifier_prefix: two digits")));
+            rules.push((weighted, format!("school[{n}].subjects: at least one with a weight")));
         }
-        Ok(self)
+        broken(rules)
     }
+}
+
+/// The rules that do not hold.
+fn broken(rules: Vec<(bool, String)>) -> Vec<String> {
+    rules.into_iter().filter(|(holds, _)| !holds).map(|(_, rule)| rule).collect()
 }
 
 /// `projects.toml`: the projects of the term.
@@ -258,29 +263,33 @@ pub struct Words {
 }
 
 impl ProjectSettings {
-    /// Checks what types cannot say.
-    ///
-    /// # Errors
-    /// The first key that cannot be used.
-    pub fn checked(self) -> anyhow::Result<Self> {
-        ensure!(self.size.teachers_per_project > 0, "size.teachers_per_project: at least 1");
-        ensure!(self.size.projects_per_provider > 0, "size.projects_per_provider: at least 1");
-        ensure!(self.size.min_providers > 0, "size.min_providers: at least 1");
-        ensure!(self.common.first_day < self.common.last_day, "common.last_day: after common.first_day");
-        ensure!(!self.template.is_empty(), "template: at least one");
-        for template in &self.template {
+    /// What types cannot say: every key that cannot be used.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let mut rules = vec![
+            (self.size.teachers_per_project > 0, "size.teachers_per_project: at least 1".to_owned()),
+            (self.size.projects_per_provider > 0, "size.projects_per_provider: at least 1".to_owned()),
+            (self.size.min_providers > 0, "size.min_providers: at least 1".to_owned()),
+            (self.common.first_day < self.common.last_day, "common.last_day: after common.first_day".to_owned()),
+            (!self.template.is_empty(), "template: at least one".to_owned()),
+        ];
+        for (n, template) in self.template.iter().enumerate() {
             let known = proto::catalog::v1::project::Form::from_str_name(&template.form).is_some();
-            ensure!(known, "template.form: {:?} is no form", template.form);
-            ensure!((0..=100).contains(&template.practice_percent), "template.practice_percent: 0 to 100");
-            ensure!(
-                !template.credits.is_empty() && !template.themes.is_empty() && !template.difficulty.is_empty(),
-                "template: credits, themes and difficulty need at least one entry each"
-            );
+            rules.push((known, format!("template[{n}].form: {:?} is no form", template.form)));
+            let percent = (0..=100).contains(&template.practice_percent);
+            rules.push((percent, format!("template[{n}].practice_percent: 0 to 100")));
+            for (key, filled) in [
+                ("credits", !template.credits.is_empty()),
+                ("themes", !template.themes.is_empty()),
+                ("difficulty", !template.difficulty.is_empty()),
+            ] {
+                rules.push((filled, format!("template[{n}].{key}: at least one")));
+            }
         }
         for level in self.level.keys() {
             let known = proto::catalog::v1::project::Level::from_str_name(&format!("LEVEL_{level}")).is_some();
-            ensure!(known, "level: {level:?} is no level");
+            rules.push((known, format!("level: {level:?} is no level")));
         }
-        Ok(self)
+        broken(rules)
     }
 }

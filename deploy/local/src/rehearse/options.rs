@@ -1,7 +1,9 @@
 //! The command `shixun rehearse`.
 
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use chassis::CancellationToken;
@@ -31,7 +33,7 @@ pub struct RehearseOptions {
     /// Also write the report here, as JSON.
     #[arg(long)]
     pub report: Option<PathBuf>,
-    /// Folder of another term than the sample.
+    /// Folder of another term. Default: the term of the data folder, the sample in a new one.
     #[arg(long)]
     pub term: Option<PathBuf>,
     /// How many teachers the county has. Default: 12000.
@@ -66,17 +68,20 @@ pub struct RehearseOptions {
 #[allow(clippy::print_stdout, reason = "the command's output")]
 pub async fn run(options: RehearseOptions) -> anyhow::Result<()> {
     let stop = chassis::cli::until_signal()?;
-    let folder = up::folder(options.term.as_ref())?;
-    let temporary = Temporary::make_in(&std::env::temp_dir())?;
+    let server = server(&options)?;
     let data = options.data.as_deref().map(DataFolder::of);
-    let server = match options.engine {
-        EngineKind::Sqlite => None,
-        EngineKind::Postgres => Some(options.database_url.as_deref().context("--database-url is missing")?),
+    let named = match &data {
+        Some(data) => data.term(options.term.as_deref())?,
+        None => options.term.as_deref().map_or_else(TermFolder::sample, TermFolder::read)?,
     };
+    // Whatever cannot be is found before the play, not after it.
+    let report = options.report.as_deref().map(ReportFile::open).transpose()?;
+    let _held = data.as_ref().map(DataFolder::hold).transpose()?;
+    let temporary = Temporary::make_in(&std::env::temp_dir())?;
     let name = server.map(|_| databases::new_name(data.is_some())).transpose()?;
     let wish = Wish {
         purpose: Purpose::Rehearse,
-        term: &folder,
+        term: &named,
         teachers: options.teachers,
         seed: options.seed,
         until: None,
@@ -84,8 +89,9 @@ pub async fn run(options: RehearseOptions) -> anyhow::Result<()> {
     };
     let holding = match &data {
         Some(data) => data.open(&wish)?,
-        None => wish.holding(),
+        None => wish.holding()?,
     };
+    let folder = holding.term(named)?;
     let county = County::generate(holding.seed, holding.teachers, &folder);
     let databases = match server.zip(holding.databases.as_deref()) {
         Some((server, name)) => Some(Databases::make(server, name).await?),
@@ -111,26 +117,64 @@ pub async fn run(options: RehearseOptions) -> anyhow::Result<()> {
     {
         databases.drop().await?;
     }
-    let Some(report) = played? else {
+    let Some(played) = played? else {
         let goes_on = data.is_some().then_some("；用同一命令继续 / interrupted; the same command goes on with it");
         anyhow::bail!("演练已中断{}", goes_on.unwrap_or(" / interrupted"));
     };
 
-    println!("{}", report.tables());
-    let json = serde_json::to_string_pretty(&report)? + "\n";
-    if let Some(path) = options.report {
-        std::fs::write(&path, &json).with_context(|| format!("writing {}", path.display()))?;
+    println!("{}", played.tables());
+    let json = serde_json::to_string_pretty(&played)? + "\n";
+    if let Some(report) = report {
+        report.write(&json)?;
     }
     if let Some(data) = data {
         data.keep_report(&json)?;
         data.mark_ready()?;
     }
     anyhow::ensure!(
-        report.surprises.is_empty(),
+        played.surprises.is_empty(),
         "the term did not go as it should: {} surprises",
-        report.surprises.len()
+        played.surprises.len()
     );
     Ok(())
+}
+
+/// The PostgreSQL server, if it is to be one.
+fn server(options: &RehearseOptions) -> anyhow::Result<Option<&str>> {
+    match options.engine {
+        EngineKind::Postgres => Ok(Some(options.database_url.as_deref().context("--database-url is missing")?)),
+        EngineKind::Sqlite => {
+            anyhow::ensure!(
+                options.database_url.is_none(),
+                "指定了 --database-url（或环境变量 SHIXUN_DATABASE_URL），而数据库引擎为 SQLite：请加上 --engine postgres，或去掉该 URL\n\
+                 --database-url (or SHIXUN_DATABASE_URL) is given, and the engine is SQLite: add --engine postgres, or leave the \
+                 URL out"
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// Where the report goes. What was there before stays until there is a new one.
+struct ReportFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl ReportFile {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = file.with_context(|| format!("--report: 无法写入 / cannot write {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    fn write(mut self, json: &str) -> anyhow::Result<()> {
+        // A pipe or a terminal has no length.
+        let regular = self.file.metadata().is_ok_and(|file| file.is_file());
+        let emptied = if regular { self.file.set_len(0) } else { Ok(()) };
+        let written = emptied.and_then(|()| self.file.write_all(json.as_bytes()));
+        written.with_context(|| format!("writing {}", self.path.display()))
+    }
 }
 
 /// The report; none if it was told to stop.

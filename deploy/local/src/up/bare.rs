@@ -3,7 +3,8 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use super::{Engine, Launch, System, secrets, setup};
+use super::{Engine, Launch, System, in_the_clear, secrets, setup};
+use crate::data_folder::DataFolder;
 
 /// Options of `shixun system`.
 #[derive(Debug, Clone, clap::Args)]
@@ -14,6 +15,9 @@ pub struct BareOptions {
     /// Where the gateway listens.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
+    /// Listen at an address that others reach, although everything, passwords too, is in the clear.
+    #[arg(long)]
+    pub plaintext: bool,
     /// Use the databases of this PostgreSQL server instead of files. With a password in it: by the variable.
     #[arg(long, env = "SHIXUN_DATABASE_URL", hide_env_values = true, value_parser = secrets::unseen_url)]
     pub database_url: Option<String>,
@@ -31,6 +35,8 @@ pub struct BareOptions {
 /// If the system cannot be started, or a service ends by itself.
 pub async fn run(options: BareOptions) -> anyhow::Result<()> {
     let stop = chassis::cli::until_signal()?;
+    in_the_clear(options.listen, options.plaintext)?;
+    let _held = DataFolder::of(&options.data).hold()?;
     let engine = options.database_url.map_or(Engine::Sqlite, |url| Engine::Postgres { url });
     let launch = Launch {
         data: options.data,

@@ -10,15 +10,13 @@ mod system;
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use anyhow::Context as _;
-
 pub use engine::Engine;
 pub use reach::Reach;
 pub use system::{Detours, Launch, SERVICES, System};
 
 use crate::{
     data_folder::{DataFolder, Purpose, Wish},
-    people::{County, TermFolder},
+    people::County,
     progress::Progress,
     rehearse,
 };
@@ -32,11 +30,14 @@ pub struct UpOptions {
     /// Where the gateway listens.
     #[arg(long, default_value = "127.0.0.1:7700")]
     pub listen: SocketAddr,
+    /// Listen at an address that others reach, although everything, passwords too, is in the clear.
+    #[arg(long)]
+    pub plaintext: bool,
     /// The term is played up to this instant, e.g. 2019-08-26T09:00:00+08:00. Default: 09:00 on the first day of the first
-    /// selection window.
+    /// selection window. What is in a folder already stays as it was played.
     #[arg(long)]
     pub at: Option<jiff::Timestamp>,
-    /// Folder of another term.
+    /// Folder of another term. Default: the term of the data folder, the sample in a new one.
     #[arg(long)]
     pub term: Option<PathBuf>,
     /// How many teachers the county has. Default: as many as in the folder, 12000 in a new one.
@@ -47,15 +48,18 @@ pub struct UpOptions {
     pub seed: Option<u64>,
 }
 
-/// The term folder of the options; the sample where none is named.
+/// In the clear nothing leaves the machine, unless it is asked for.
 ///
 /// # Errors
-/// A fault of its documents.
-pub fn folder(term: Option<&PathBuf>) -> anyhow::Result<TermFolder> {
-    match term {
-        Some(folder) => TermFolder::read(folder).with_context(|| format!("the term in {}", folder.display())),
-        None => TermFolder::sample(),
-    }
+/// If others reach the address, and it was not.
+fn in_the_clear(listen: SocketAddr, plaintext: bool) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        plaintext || listen.ip().is_loopback(),
+        "--listen {listen}：其他机器可访问此地址，而连接（包括密码）不加密：请改用 127.0.0.1，或加上 --plaintext\n\
+         --listen {listen}: other machines reach this address, and nothing is encrypted, passwords included: use 127.0.0.1, or \
+         add --plaintext"
+    );
+    Ok(())
 }
 
 /// Runs until SIGTERM or SIGINT. On a folder whose setting up was interrupted it goes on with that.
@@ -64,18 +68,21 @@ pub fn folder(term: Option<&PathBuf>) -> anyhow::Result<TermFolder> {
 /// If the folder holds something else, or the system cannot be started or set up.
 pub async fn run(options: UpOptions) -> anyhow::Result<()> {
     let stop = chassis::cli::until_signal()?;
-    let folder = folder(options.term.as_ref())?;
+    in_the_clear(options.listen, options.plaintext)?;
     let progress = Progress::visible();
     let data = DataFolder::of(&options.data);
+    let named = data.term(options.term.as_deref())?;
+    let _held = data.hold()?;
     let wish = Wish {
         purpose: Purpose::Up,
-        term: &folder,
+        term: &named,
         teachers: options.teachers,
         seed: options.seed,
         until: options.at,
         databases: None,
     };
     let holding = data.open(&wish)?;
+    let folder = holding.term(named)?;
     let county = County::generate(holding.seed, holding.teachers, &folder);
     let launch = Launch {
         data: options.data,
@@ -97,12 +104,32 @@ pub async fn run(options: UpOptions) -> anyhow::Result<()> {
         let Some(played) = played else { return system.stop().await };
         played?
     };
-    let to = options.at.map_or(now, |at| at.as_microsecond().max(now));
-    system.advance(to, true).await?;
+    system.advance(now, true).await?;
     data.mark_ready()?;
     banner::print(&system, &county, &folder).await?;
     tokio::select! {
         () = stop.cancelled() => system.stop().await,
         failed = system.failed() => failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_the_clear_nothing_leaves_the_machine_unasked() {
+        for (listen, plaintext, taken) in [
+            ("127.0.0.1:7700", false, true),
+            ("[::1]:7700", false, true),
+            ("0.0.0.0:7700", false, false),
+            ("[::]:7700", false, false),
+            ("192.0.2.7:7700", false, false),
+            ("0.0.0.0:7700", true, true),
+        ] {
+            let told = in_the_clear(listen.parse().unwrap(), plaintext);
+            assert_eq!(told.is_ok(), taken, "{listen} {plaintext}");
+            assert!(told.is_ok() || told.is_err_and(|refused| refused.to_string().contains("add --plaintext")));
+        }
     }
 }

@@ -186,7 +186,12 @@ async fn term(system: &Reach, officer: &Person, folder: &TermFolder) -> anyhow::
         follows_version: 0,
         request_id: format!("setup-{name}-calendar"),
     };
-    let calendar = client.put_calendar(request).await.context("putting the calendar")?.into_inner().calendar;
+    let calendar = client
+        .put_calendar(request)
+        .await
+        .context("改正后用同一命令继续 / mend it, and the same command goes on")?
+        .into_inner()
+        .calendar;
     let calendar = calendar.context("a calendar was put and not returned")?;
     wait_steps(officer, &name, proto::instant(&system.status("gateway").await?.now.unwrap_or_default())).await?;
     Ok(calendar)
