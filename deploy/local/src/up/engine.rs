@@ -1,9 +1,11 @@
 //! What the databases run on: files in the data folder, or databases of our own on a PostgreSQL server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use sqlx::{Connection as _, Row as _, postgres::PgConnection};
+
+use super::SERVICES;
 
 /// The engine of all five databases.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,15 @@ pub enum Engine {
 }
 
 impl Engine {
+    /// Whether a service has left a database here. What a server holds the services themselves look at.
+    #[must_use]
+    pub fn holds(&self, data: &Path) -> bool {
+        match self {
+            Self::Sqlite => SERVICES.iter().any(|service| file(data, service).exists()),
+            Self::Postgres { .. } => false,
+        }
+    }
+
     /// The URL of a service's database; on PostgreSQL it is made if it is not there.
     ///
     /// # Errors
@@ -26,11 +37,16 @@ impl Engine {
         match self {
             Self::Sqlite => {
                 std::fs::create_dir_all(data).with_context(|| format!("creating {}", data.display()))?;
-                Ok(format!("sqlite:{}", data.join(format!("{service}.db")).display()))
+                Ok(format!("sqlite:{}", file(data, service).display()))
             }
             Self::Postgres { url } => ensure(url, service).await,
         }
     }
+}
+
+/// The database of a service that is a file.
+fn file(data: &Path, service: &str) -> PathBuf {
+    data.join(format!("{service}.db"))
 }
 
 async fn ensure(url: &str, service: &str) -> anyhow::Result<String> {

@@ -6,6 +6,39 @@ use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chassis::Env;
 
+use super::SERVICES;
+
+/// File of the keys of identity numbers.
+const IDENTITY_NUMBERS: &str = "identity-numbers.toml";
+/// Whoever has a key to sign with: the services, and who starts them.
+pub(super) const KEYS_OF: [&str; SERVICES.len() + 1] = {
+    let [roster, catalog, enrollment, credit, gateway] = SERVICES;
+    [roster, catalog, enrollment, credit, gateway, "local"]
+};
+
+/// Whether the keys are there that belong to databases which are: others would open nothing of what was sealed, find no
+/// duplicate of what was there, and not be those that the changes are signed with.
+///
+/// # Errors
+/// Names the files that are missing.
+pub(super) fn all_there(folder: &Path) -> anyhow::Result<()> {
+    let files = KEYS_OF.iter().flat_map(|service| [format!("{service}.key"), format!("{service}.pub")]);
+    let missing: Vec<String> = files
+        .chain([IDENTITY_NUMBERS.to_owned()])
+        .map(|file| folder.join(file))
+        .filter(|path| !path.exists())
+        .map(|path| path.display().to_string())
+        .collect();
+    let list = missing.join(", ");
+    anyhow::ensure!(
+        missing.is_empty(),
+        "数据库仍在，而密钥缺失：{list}。请从备份恢复这些文件；若无备份，请用 --data 指定其他文件夹\n\
+         the databases are there and their keys are missing: {list}. Restore these files from the backup; without one name \
+         another folder with --data"
+    );
+    Ok(())
+}
+
 /// Takes a password from the environment, and not among the arguments, which whoever lists processes reads.
 ///
 /// # Errors
@@ -37,7 +70,7 @@ pub fn unseen_url(url: &str) -> Result<String, String> {
 /// # Errors
 /// If the folder cannot be read or written.
 pub fn identity_numbers(folder: &Path) -> anyhow::Result<toml::Table> {
-    let path = folder.join("identity-numbers.toml");
+    let path = folder.join(IDENTITY_NUMBERS);
     if !path.exists() {
         let env = Env::system();
         let key = |bytes: [u8; 32]| STANDARD.encode(bytes);

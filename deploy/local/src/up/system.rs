@@ -111,7 +111,10 @@ impl System {
     /// If a port is taken, a database cannot be opened, or a service refuses its configuration.
     pub async fn start(launch: Launch) -> anyhow::Result<Self> {
         let keys = launch.data.join("keys");
-        for service in SERVICES.into_iter().chain(["local"]) {
+        if launch.engine.holds(&launch.data) {
+            secrets::all_there(&keys)?;
+        }
+        for service in secrets::KEYS_OF {
             ensure_key(&keys, service)?;
         }
         let identity = Identity::load("local", &keys.join("local.key"), &keys, Env::system())?;
@@ -174,7 +177,7 @@ impl System {
         document.insert("peers".to_owned(), peers.into());
         let mut server = toml::Table::new();
         if service == "gateway" {
-            // Whoever chose an address that others reach has said so.
+            // `in_the_clear` has asked whoever chose an address that others reach.
             server.insert("plaintext".to_owned(), true.into());
         } else {
             server.insert("drain_seconds".to_owned(), SERVICES_DRAIN.into());
@@ -194,11 +197,18 @@ impl System {
         Ok(document)
     }
 
-    async fn wait_ready(&self) -> anyhow::Result<()> {
+    async fn wait_ready(&mut self) -> anyhow::Result<()> {
         for service in SERVICES {
             let mut tries = 0_u32;
             while let Err(error) = self.reach.status_once(service).await {
-                if self.parts.get(service).is_some_and(|part| part.task.is_finished()) || tries > 600 {
+                if let Some((ended, _)) = self.parts.iter().find(|(_, part)| part.task.is_finished()) {
+                    // Its own error says why; that nobody answers does not.
+                    let ended = *ended;
+                    let part = self.parts.remove(ended).context("it was there")?;
+                    part.task.await?.with_context(|| format!("{ended} did not start"))?;
+                    anyhow::bail!("{ended} ended");
+                }
+                if tries > 600 {
                     return Err(error.context(format!("{service} did not start")));
                 }
                 tries += 1;
