@@ -4,6 +4,7 @@
 mod child;
 mod feed;
 mod kill;
+mod refused;
 mod resume;
 mod secrets;
 mod seeds;

@@ -13,8 +13,10 @@ use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage as _, prost_types::FileDescriptorProto};
 use proto::{
     catalog::v1::ListProjectsResponse,
+    credit::v1::GetStatementResponse,
     enrollment::v1::SubmitSelectionResponse,
     gateway::v1::{GetTodayResponse, LoginResponse},
+    roster::v1::SetPasswordResponse,
 };
 use tonic::{Request, Status, transport::Channel};
 use tonic_prost::ProstCodec;
@@ -106,9 +108,40 @@ fn printed<'a>(banner: &'a str, method: &str) -> anyhow::Result<(&'a str, &'a st
 }
 
 fn start(data: &Path, output: &Path) -> anyhow::Result<Process> {
+    start_with(&["--teachers", "120"], data, output)
+}
+
+fn start_with(options: &[&str], data: &Path, output: &Path) -> anyhow::Result<Process> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shixun"));
-    command.args(["up", "--teachers", "120", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    command.args(["up", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(options);
     Process::start_into(command, File::create(output)?)
+}
+
+/// Why it does not start.
+async fn refused(options: &[&str], data: &Path) -> anyhow::Result<String> {
+    let mut arguments = vec!["up", "--listen", "127.0.0.1:0", "--data", data.to_str().context("a path")?];
+    arguments.extend(options);
+    said(&arguments).await
+}
+
+/// What a command that is refused says.
+pub async fn said(arguments: &[&str]) -> anyhow::Result<String> {
+    let folder = tempfile::tempdir()?;
+    let errors = folder.path().join("errors");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shixun"));
+    command.args(arguments).env("SHIXUN_OPERATOR_PASSWORD", "p-the-operators-password");
+    command.stderr(File::create(&errors)?);
+    let mut process = Process::start_into(command, File::create(folder.path().join("output"))?)?;
+    let status = process.ended(Duration::from_secs(20)).await?;
+    let said = fs::read_to_string(&errors)?;
+    anyhow::ensure!(status.code() == Some(1), "{status}: {said}");
+    Ok(said)
+}
+
+async fn end(mut process: Process) -> anyhow::Result<()> {
+    process.terminate()?;
+    assert_eq!(process.ended(Duration::from_secs(10)).await?.code(), Some(0));
+    Ok(())
 }
 
 /// The banner, once it is whole.
@@ -175,6 +208,104 @@ async fn a_new_user_comes_and_comes_back() -> anyhow::Result<()> {
     assert_eq!(again, submitted);
     process.terminate()?;
     assert_eq!(process.ended(Duration::from_secs(10)).await?.code(), Some(0));
+    Ok(())
+}
+
+/// A window for a school that there is not.
+const NOWHERE: &str = r#"
+[[window]]
+id = "selection-1-flood"
+phase = "SELECTION"
+round = 1
+first_day = 2019-09-03
+last_day = 2019-09-06
+owners = ["BUREAU_OFFICER"]
+organizations = ["organizations/nowhere"]
+"#;
+
+/// A term of one's own, before anything can be selected: each of the three calls is answered; and the folder knows its term.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_term_of_ones_own_before_its_selection() -> anyhow::Result<()> {
+    chassis::install_crypto();
+    let folder = tempfile::tempdir()?;
+    let (data, output, term) =
+        (folder.path().join("data"), folder.path().join("output"), folder.path().join("own-term"));
+    copy_sample(&term)?;
+    let at = ["--at", "2019-06-20T01:00:00Z"];
+    let options = [&["--term", term.to_str().context("a path")?, "--teachers", "18"], at.as_slice()].concat();
+    // What the system alone can tell is told by it; mended, the same command goes on.
+    let calendar = fs::read_to_string(term.join("calendar.toml"))?;
+    fs::write(term.join("calendar.toml"), format!("{calendar}{NOWHERE}"))?;
+    let told = refused(&options, &data).await?;
+    assert!(
+        told.contains("window.selection-1-flood.organizations: ") && told.contains("organizations/nowhere"),
+        "{told}"
+    );
+    copy_sample(&term)?;
+    let mut process = start_with(&options, &data, &output)?;
+    let first = banner(&mut process, &output).await?;
+    let mut stock = log_in(&first).await?;
+    assert_eq!(first.lines().filter(|line| line.contains("  grpcurl ")).count(), 3, "{first}");
+    assert!(!first.contains('…'), "{first}");
+    let (json, method) = printed(&first, "CalendarService/GetToday")?;
+    stock.call::<GetTodayResponse>(json, method).await?;
+    let (json, method) = printed(&first, "LedgerService/GetStatement")?;
+    stock.call::<GetStatementResponse>(json, method).await?;
+
+    // Whoever comes meanwhile is told why not, and leaves the way to what runs as it is.
+    let addresses = fs::read_to_string(data.join("addresses.toml"))?;
+    assert!(refused(&[], &data).await?.contains("is in use by another process"));
+    assert_eq!(fs::read_to_string(data.join("addresses.toml"))?, addresses);
+
+    // A password of one's own.
+    let password = first.split_once("password of all: ").and_then(|(_, rest)| rest.split(')').next()).context("it")?;
+    let json = format!(r#"{{"login":"operator","password":"{password}"}}"#);
+    let session = stock.call::<LoginResponse>(&json, "shixun.gateway.v1.SessionService/Login").await?.session;
+    let session = session.context("a session")?;
+    stock.token = Some(session.access_token);
+    let json = format!(
+        r#"{{"name":"{}","old_password":"{password}","new_password":"of-my-own-1","request_id":"1"}}"#,
+        session.account
+    );
+    stock.call::<SetPasswordResponse>(&json, "shixun.roster.v1.AccountService/SetPassword").await?;
+    end(process).await?;
+
+    // Nobody would play what lies between.
+    for other in ["2019-09-12T00:00:00Z", "2019-06-18T00:00:00Z"] {
+        assert!(refused(&["--at", other], &data).await?.contains("leave --at out"));
+    }
+    let keys = data.join("keys");
+    fs::rename(&keys, folder.path().join("kept"))?;
+    let missing = refused(&[], &data).await?;
+    assert!(missing.contains("identity-numbers.toml") && missing.contains("gateway.key"), "{missing}");
+    assert!(!keys.exists(), "keys were made");
+    fs::rename(folder.path().join("kept"), &keys)?;
+    // Another's, under the same names: what was sealed would not be opened.
+    let numbers = keys.join("identity-numbers.toml");
+    let own = fs::read_to_string(&numbers)?;
+    let mut table: toml::Table = own.parse()?;
+    table["keys"]["1"] = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".into();
+    fs::write(&numbers, table.to_string())?;
+    let other = refused(&[], &data).await?;
+    assert!(other.contains("roster did not start") && other.contains("identity.keys.1"), "{other}");
+    fs::write(&numbers, own)?;
+
+    let mut process = start_with(&at, &data, &output)?;
+    let second = banner(&mut process, &output).await?;
+    let line = second.lines().find(|line| line.contains("  operator")).context("the operator's line")?;
+    assert!(line.contains("password changed"), "{second}");
+    assert!(second.contains("roster-update"), "{second}");
+    log_in(&second).await?;
+    end(process).await
+}
+
+/// The documents of the sample term, as a folder of somebody's own.
+pub fn copy_sample(to: &Path) -> anyhow::Result<()> {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("terms/2019-autumn");
+    fs::create_dir_all(to)?;
+    for document in ["calendar.toml", "policy.toml", "roster.toml", "projects.toml"] {
+        fs::write(to.join(document), fs::read_to_string(sample.join(document))?)?;
+    }
     Ok(())
 }
 
