@@ -85,10 +85,10 @@ fn decoded(type_name: &str, encoded: &[u8]) -> Option<DynamicMessage> {
 pub fn fields(type_name: &str, encoded: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     // The character is a zero byte of the encoding, and most messages have none at all.
-    if encoded.contains(&0) {
-        if let Some(message) = decoded(type_name, encoded) {
-            in_message(&mut found, "", &message);
-        }
+    if encoded.contains(&0)
+        && let Some(message) = decoded(type_name, encoded)
+    {
+        in_message(&mut found, "", &message);
     }
     found
 }
