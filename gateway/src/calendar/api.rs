@@ -23,7 +23,9 @@ use proto::{
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt as _;
 
-use super::{Contact, ContactBook, Fault, check, moved_edges, parse, scope, today, validate};
+use super::{
+    Contact, ContactBook, Fault, check, contacts, moved_edges, policy::Reminder, scope, survey, today, validate,
+};
 use crate::{
     sequencer::{Gated, calendar_steps, plan, record},
     store::{
@@ -207,26 +209,40 @@ async fn get_today(api: &CalendarApi, call: Call<GetTodayRequest>) -> Result<Get
     Ok(GetTodayResponse { now: Some(proto::timestamp(db.at())), windows, contacts: contacts.collect() })
 }
 
-/// A calendar that has been read and is whole: its windows.
-fn read(term: &Term, document: &str) -> Result<Vec<Window>, Vec<Fault>> {
-    let calendar = parse(document)?;
-    let mut faults = validate(&calendar);
-    if calendar.zone_name != term.zone {
+/// What a calendar's document gives.
+struct Reading {
+    /// Those that could be read.
+    windows: Vec<Window>,
+    /// The organisations of its contacts, by their places in the document.
+    contacts: Vec<String>,
+    /// Every fault that the gateway can see.
+    faults: Vec<Fault>,
+}
+
+fn read(term: &Term, document: &str) -> Reading {
+    let (calendar, mut faults) = survey(document);
+    faults.extend(validate(&calendar));
+    if calendar.zone_name != term.zone && !faults.iter().any(|fault| fault.field == "zone") {
         let en = format!("must be the term's zone, {}", term.zone);
         faults.push(Fault::new("zone", format!("须与学期时区 {} 一致", term.zone), en));
     }
-    match calendar.windows() {
-        Ok(windows) if faults.is_empty() => Ok(windows),
-        Ok(_) => Err(faults),
-        Err(more) => Err(faults.into_iter().chain(more).collect()),
-    }
+    let mut windows = calendar.windows().unwrap_or_else(|more| {
+        faults.extend(more);
+        Vec::new()
+    });
+    // What stands twice was told: services are asked about the rest.
+    let mut seen = BTreeSet::new();
+    windows.retain(|window| seen.insert(window.id.clone()));
+    let contacts = contacts(document).into_iter().map(|contact| contact.organization).collect();
+    Reading { windows, contacts, faults }
 }
 
-/// The faults that the services find in their sections of a policy. Asked before any transaction.
-async fn policy_faults(api: &CalendarApi, gates: &Gates) -> Result<Vec<Fault>, Failure> {
+/// The faults that the services find: in their sections of a policy, and by their data in what it and the calendar name. Asked
+/// before any transaction.
+async fn policy_faults(api: &CalendarApi, gates: &Gates, contacts: &[String]) -> Result<Vec<Fault>, Failure> {
     let mut faults: Vec<Fault> = Vec::new();
     for (service, peer) in &api.peers {
-        let request = PutGatesRequest { gates: Some(gates.clone()), validate_only: true };
+        let request = PutGatesRequest { gates: Some(gates.clone()), validate_only: true, contacts: contacts.to_vec() };
         match GateServiceClient::new(peer.clone()).put_gates(within(PATIENCE, request)).await {
             Ok(_) => {}
             Err(status) if status.code() == Code::InvalidArgument => {
@@ -242,31 +258,8 @@ async fn policy_faults(api: &CalendarApi, gates: &Gates) -> Result<Vec<Fault>, F
             Err(_) => return Err(Failure::away(service)),
         }
     }
-    if let Err(fault) = reminders(&gates.policy) {
-        faults.push(fault);
-    }
+    faults.extend(Reminder::read(&gates.policy).err().unwrap_or_default());
     Ok(faults)
-}
-
-/// The gateway's own section of a policy: `[reminder] days_before_close`.
-///
-/// # Errors
-/// Its fault.
-pub fn reminders(policy: &str) -> Result<BTreeSet<i64>, Fault> {
-    let wrong = || {
-        let en = "must be a list of at most 10 days from 1 to 60";
-        Fault::new("policy.reminder.days_before_close", "须为至多 10 个 1–60 的天数", en)
-    };
-    let table: toml::Table = policy.parse().map_err(|_| wrong())?;
-    let Some(days) = table.get("reminder").and_then(|section| section.get("days_before_close")) else {
-        return Ok([1].into());
-    };
-    let days: Vec<i64> = days.clone().try_into().map_err(|_| wrong())?;
-    if days.len() <= 10 && days.iter().all(|days| (1..=60).contains(days)) {
-        Ok(days.into_iter().collect())
-    } else {
-        Err(wrong())
-    }
 }
 
 async fn validate_calendar(
@@ -278,12 +271,12 @@ async fn validate_calendar(
     let term = terms::find(&mut db, &message.parent).await?.ok_or_else(|| Failure::not_found(&message.parent))?;
     let in_force = terms::calendar_of(&mut db, &term.name, 0).await?;
     let policy = or_in_force(message.policy, in_force.as_ref());
-    let (windows, mut faults) = match read(&term, &message.document) {
-        Ok(windows) => (windows, Vec::new()),
-        Err(faults) => (Vec::new(), faults),
-    };
+    let Reading { mut windows, contacts, mut faults } = read(&term, &message.document);
     let gates = gates_of(&term, windows.clone(), &policy, 0);
-    faults.extend(policy_faults(api, &gates).await?);
+    if !faults.is_empty() {
+        windows.clear();
+    }
+    faults.extend(policy_faults(api, &gates, &contacts).await?);
     if faults.is_empty() {
         let begun = begun_edges(&mut db, in_force.as_ref()).await?;
         let running = in_force.as_ref().map(wire_calendar).transpose()?.unwrap_or_default().windows;
@@ -339,17 +332,15 @@ async fn put_calendar(api: &CalendarApi, call: Call<PutCalendarRequest>) -> Resu
     let policy = or_in_force(message.policy.clone(), in_force.as_ref());
     let changed = in_force.as_ref().is_none_or(|calendar| calendar.policy != policy);
     let policy_version = term.policy_version + i64::from(changed);
-    let windows = read(&term, &message.document);
-    let gates = gates_of(&term, windows.clone().unwrap_or_default(), &policy, policy_version);
+    let Reading { windows, contacts, mut faults } = read(&term, &message.document);
+    let gates = gates_of(&term, windows, &policy, policy_version);
     // The services are asked now: no call is made inside the transaction below.
-    let mut faults = windows.err().unwrap_or_default();
-    faults.extend(policy_faults(api, &gates).await?);
+    faults.extend(policy_faults(api, &gates, &contacts).await?);
     if message.reason.is_empty() {
         faults.push(Fault::new("reason", "必填", "required"));
     }
     check(faults)?;
-
-    let days = reminders(&policy).map_err(|fault| Failure::internal(fault.en))?;
+    let reminder = Reminder::read(&policy).map_err(|_| Failure::internal("the policy was found whole"))?;
 
     let mut tx = api.db.begin(&call, Scope::AnyTerm).await?;
     let calendar = Calendar {
@@ -369,7 +360,7 @@ async fn put_calendar(api: &CalendarApi, call: Call<PutCalendarRequest>) -> Resu
         return Err(failure.with("current", term.calendar_version));
     }
     // What has not begun moves first; then nothing can begin any more that the check below would not see.
-    let planned = plan(&gates, &days, &Gated::by_contract());
+    let planned = plan(&gates, &reminder.days_before_close, &Gated::by_contract());
     let mut changed = steps::adopt(&mut tx, &term.name, &planned).await?;
     let begun = begun_edges(&mut tx, in_force.as_ref()).await?;
     let running = in_force.as_ref().map(wire_calendar).transpose()?.unwrap_or_default().windows;

@@ -23,6 +23,8 @@ pub struct Calendar {
     pub zone_name: String,
     /// In the order of the document.
     pub days: Vec<Day>,
+    /// Phase and round of the ordinary windows that are there, but could not be read: they are not missing.
+    pub half_read: Vec<(Phase, i32)>,
 }
 
 /// A window in days.
@@ -59,42 +61,54 @@ impl Day {
 /// # Errors
 /// Every fault of form at once.
 pub fn parse(document: &str) -> Result<Calendar, Vec<Fault>> {
-    let table: toml::Table = document.parse().map_err(|error: toml::de::Error| {
-        vec![Fault::new(
-            "document",
-            format!("不是 TOML：{}", error.message()),
-            format!("is no TOML: {}", error.message()),
-        )]
-    })?;
+    let (calendar, faults) = survey(document);
+    if faults.is_empty() { Ok(calendar) } else { Err(faults) }
+}
+
+/// What of a document can be read, and every fault of form.
+#[must_use]
+pub fn survey(document: &str) -> (Calendar, Vec<Fault>) {
     let mut faults = Vec::new();
+    let table = document.parse::<toml::Table>().unwrap_or_else(|error| {
+        let (zh, en) = (format!("不是 TOML：{}", error.message()), format!("is no TOML: {}", error.message()));
+        faults.push(Fault::new("document", zh, en));
+        toml::Table::new()
+    });
+    let mut calendar =
+        Calendar { zone: TimeZone::UTC, zone_name: String::new(), days: Vec::new(), half_read: Vec::new() };
+    if !faults.is_empty() {
+        return (calendar, faults);
+    }
     for key in table.keys().filter(|key| !["zone", "window", "contact"].contains(&key.as_str())) {
         let en = "unknown; there are zone, [[window]] and [[contact]]";
         faults.push(Fault::new(key, "未知的键；可用 zone、[[window]] 与 [[contact]]", en));
     }
     contact::read(&table, &mut faults);
-    let zone_name = table.get("zone").and_then(toml::Value::as_str).unwrap_or_default().to_owned();
-    let zone = TimeZone::get(&zone_name).ok();
-    if zone.is_none() {
-        faults.push(Fault::new("zone", "须为 IANA 时区，如 Asia/Shanghai", "must be an IANA zone, e.g. Asia/Shanghai"));
+    calendar.zone_name = table.get("zone").and_then(toml::Value::as_str).unwrap_or_default().to_owned();
+    match TimeZone::get(&calendar.zone_name) {
+        Ok(zone) => calendar.zone = zone,
+        Err(_) => {
+            let en = "must be an IANA zone, e.g. Asia/Shanghai";
+            faults.push(Fault::new("zone", "须为 IANA 时区，如 Asia/Shanghai", en));
+        }
     }
     let entries = table.get("window").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
     if entries.is_empty() || entries.len() > MOST_WINDOWS {
         let en = format!("there must be 1 to {MOST_WINDOWS} [[window]]");
         faults.push(Fault::new("window", format!("须有 1–{MOST_WINDOWS} 个 [[window]]"), en));
     }
-    let mut days = Vec::new();
     for (index, entry) in entries.iter().take(MOST_WINDOWS).enumerate() {
         match entry.as_table() {
-            Some(table) => days.extend(Entry { index, table, faults: &mut faults }.day()),
+            Some(table) => match (Entry { index, table, faults: &mut faults }).day() {
+                Ok(day) => calendar.days.push(day),
+                Err(half_read) => calendar.half_read.extend(half_read),
+            },
             None => {
                 faults.push(Fault::new(format!("window[{index}]"), "须为 [[window]] 表", "must be a [[window]] table"))
             }
         }
     }
-    match zone {
-        Some(zone) if faults.is_empty() => Ok(Calendar { zone, zone_name, days }),
-        _ => Err(faults),
-    }
+    (calendar, faults)
 }
 
 /// One `[[window]]` while it is read: every fault of it is noted, so that all are told at once.
@@ -109,7 +123,9 @@ impl Entry<'_> {
         self.faults.push(Fault::new(format!("window[{}].{key}", self.index), zh, en));
     }
 
-    fn day(mut self) -> Option<Day> {
+    /// # Errors
+    /// Of a window with faults, the phase and round where it is an ordinary one that names its phase.
+    fn day(mut self) -> Result<Day, Option<(Phase, i32)>> {
         let before = self.faults.len();
         let unknown: Vec<_> = self.table.keys().filter(|key| !KEYS.contains(&key.as_str())).cloned().collect();
         for key in unknown {
@@ -122,19 +138,12 @@ impl Entry<'_> {
         let (id, phase, round) = (self.id(), self.phase(), self.round());
         let (first, last) = (self.date("first_day"), self.date("last_day"));
         let (owners, organizations) = (self.owners(), self.organizations());
-        if self.faults.len() > before {
-            return None;
-        }
-        Some(Day {
-            index: self.index,
-            id: id?,
-            phase: phase?,
-            round,
-            first: first?,
-            last: last?,
-            owners,
-            organizations,
-        })
+        let (true, Some(id), Some(phase), Some(first), Some(last)) =
+            (self.faults.len() == before, id, phase, first, last)
+        else {
+            return Err(phase.filter(|_| !self.table.contains_key("organizations")).map(|phase| (phase, round)));
+        };
+        Ok(Day { index: self.index, id, phase, round, first, last, owners, organizations })
     }
 
     fn text(&mut self, key: &str) -> Option<String> {
@@ -291,9 +300,16 @@ impl Calendar {
         self.days.iter().find(|day| day.phase == phase && day.round == round && !day.is_supplementary())
     }
 
+    /// Whether there is an ordinary window of a phase and round, readable or not.
+    #[must_use]
+    pub fn has(&self, phase: Phase, round: i32) -> bool {
+        self.ordinary(phase, round).is_some() || self.half_read.contains(&(phase, round))
+    }
+
     /// The rounds that it has, from 1.
     #[must_use]
     pub fn rounds(&self) -> i32 {
-        self.days.iter().map(|day| day.round).max().unwrap_or_default()
+        let half_read = self.half_read.iter().map(|(_, round)| *round);
+        self.days.iter().map(|day| day.round).chain(half_read).max().unwrap_or_default()
     }
 }

@@ -6,6 +6,7 @@ mod contact;
 mod contact_book;
 mod document;
 mod fault;
+mod policy;
 pub mod scope;
 #[cfg(test)]
 mod tests;
@@ -15,11 +16,12 @@ mod validate;
 use proto::common::v1::{Window, precondition::Condition};
 
 pub use amend::moved_edges;
-pub use api::{CalendarApi, reminders};
+pub use api::CalendarApi;
 pub use contact::{Contact, contacts};
 pub use contact_book::ContactBook;
-pub use document::{Calendar, Day, parse};
+pub use document::{Calendar, Day, parse, survey};
 pub use fault::{Fault, check};
+pub use policy::Reminder;
 pub use validate::validate;
 
 /// An edge of a window.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use proto::common::v1::{Phase, Window};
 
-use super::{Calendar, Edge, Fault, contacts, edges, mark, marked, moved_edges, parse, validate, waits_for};
+use super::{Calendar, Edge, Fault, contacts, edges, mark, marked, moved_edges, parse, survey, validate, waits_for};
 
 const SAMPLE: &str = include_str!("../../../deploy/local/terms/2019-autumn/calendar.toml");
 
@@ -16,10 +16,9 @@ fn at(instant: &str) -> i64 {
 
 /// Every fault of a document, as `read` of the API collects them.
 fn faults(document: &str) -> Vec<Fault> {
-    match parse(document) {
-        Ok(calendar) => validate(&calendar),
-        Err(faults) => faults,
-    }
+    let (calendar, mut faults) = survey(document);
+    faults.extend(validate(&calendar));
+    faults
 }
 
 fn fields(document: &str) -> Vec<String> {
@@ -122,6 +121,30 @@ fn what_comes_in_a_supplementary_window_is_decided_on_after_it() {
     for (document, expected) in table {
         assert_eq!(fields(&document), expected, "{document}");
     }
+}
+
+#[test]
+fn a_fault_of_form_hides_none_of_order_presence_and_extent() {
+    // An unknown phase; beside it a window that comes too early, one that is not there, and one outside the term.
+    let document = with("browsing", "\"BROWSING\"", "\"LOITERING\"")
+        .replace("phase = \"TRAINING\"", "phase = \"TRAINNING\"")
+        .replace("first_day = 2019-09-14", "first_day = 2019-09-12")
+        .replace("last_day = 2020-01-15", "last_day = \"soon\"");
+    let told: Vec<_> = faults(&document).into_iter().map(|fault| format!("{}: {}", fault.field, fault.en)).collect();
+    for expected in [
+        "window[4].phase: LOITERING is no phase of a calendar",
+        "window[13].phase: TRAINNING is no phase of a calendar",
+        "window[14].last_day: required: a day, e.g. 2019-08-26",
+        "window: TRAINING is missing",
+        "window[10].first_day: SELECTION 2 must not open before PROVIDER_CONFIRMATION 1 closes",
+    ] {
+        assert!(told.iter().any(|one| one.starts_with(expected) || one == expected), "{expected} is not in {told:#?}");
+    }
+    // What is there and cannot be read is not missing, and nothing is measured by it.
+    let dateless = with("training", "first_day = 2019-09-23", "first_day = \"soon\"");
+    assert_eq!(fields(&dateless), ["window[13].first_day"]);
+    let dateless = with("school-review-1", "last_day", "last_dai");
+    assert_eq!(fields(&dateless), ["window[6].last_dai", "window[6].last_day"]);
 }
 
 #[test]

@@ -13,10 +13,14 @@ const IN_ROUNDS: [Phase; 3] = [Phase::Selection, Phase::SchoolReview, Phase::Pro
 const NEEDED: [Phase; 5] =
     [Phase::RosterUpdate, Phase::Declaration, Phase::ProjectReview, Phase::Publication, Phase::Training];
 
-/// Every fault of the calendar.
+/// Every fault of the calendar as far as it could be read: of what could not, that was told.
 #[must_use]
 pub fn validate(calendar: &Calendar) -> Vec<Fault> {
     let mut faults = Vec::new();
+    if calendar.days.is_empty() && calendar.half_read.is_empty() {
+        // That every window is missing would say it once more, for each.
+        return faults;
+    }
     each_by_itself(calendar, &mut faults);
     presence(calendar, &mut faults);
     order(calendar, &mut faults);
@@ -50,6 +54,7 @@ fn each_by_itself(calendar: &Calendar, faults: &mut Vec<Fault>) {
         }
         if day.is_supplementary() {
             match calendar.ordinary(day.phase, day.round) {
+                None if calendar.has(day.phase, day.round) => {}
                 None => {
                     let en = "a supplementary window needs an ordinary one of its phase and round";
                     faults.push(Fault::new(at("organizations"), "补办窗口须有同阶段同轮次的普通窗口", en));
@@ -90,7 +95,8 @@ fn followed(calendar: &Calendar, day: &Day, faults: &mut Vec<Fault>) {
         };
         other.phase == next && round && other.last >= day.last && (!other.is_supplementary() || named)
     };
-    if !calendar.days.iter().any(|other| follows(&other)) {
+    let half_read = calendar.half_read.iter().any(|(phase, _)| *phase == next);
+    if !half_read && !calendar.days.iter().any(|other| follows(&other)) {
         let what = name(next, day.round);
         let en = format!("no {what} for these organisations closes on or after this day: add a supplementary one");
         let zh = format!("这些机构没有在该日或之后结束的 {what}，请一并增设补办窗口");
@@ -100,7 +106,7 @@ fn followed(calendar: &Calendar, day: &Day, faults: &mut Vec<Fault>) {
 
 fn presence(calendar: &Calendar, faults: &mut Vec<Fault>) {
     let mut need = |phase: Phase, round: i32| {
-        if calendar.ordinary(phase, round).is_none() {
+        if !calendar.has(phase, round) {
             let what = name(phase, round);
             faults.push(Fault::new("window", format!("缺少 {what}"), format!("{what} is missing")));
         }
@@ -115,7 +121,7 @@ fn presence(calendar: &Calendar, faults: &mut Vec<Fault>) {
         }
     }
     let (request, decision) = (Phase::ExpansionRequest, Phase::ExpansionDecision);
-    if calendar.ordinary(request, 0).is_some() != calendar.ordinary(decision, 0).is_some() {
+    if calendar.has(request, 0) != calendar.has(decision, 0) {
         let en = "EXPANSION_REQUEST and EXPANSION_DECISION come together";
         faults.push(Fault::new("window", "扩容的申请与审批须同时设置", en));
     }
@@ -123,6 +129,10 @@ fn presence(calendar: &Calendar, faults: &mut Vec<Fault>) {
 
 /// A term begins with the roster and the declaration, and ends with the training and its results: nothing lies outside.
 fn extent(calendar: &Calendar, faults: &mut Vec<Fault>) {
+    let ends = [Phase::RosterUpdate, Phase::Declaration, Phase::Training, Phase::Results];
+    if ends.iter().any(|end| calendar.half_read.contains(&(*end, 0))) {
+        return;
+    }
     let first = [Phase::RosterUpdate, Phase::Declaration].into_iter().filter_map(|phase| calendar.ordinary(phase, 0));
     let last = [Phase::Training, Phase::Results].into_iter().filter_map(|phase| calendar.ordinary(phase, 0));
     let (Some(first), Some(last)) = (first.map(|day| day.first).min(), last.map(|day| day.last).max()) else { return };

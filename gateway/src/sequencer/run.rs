@@ -236,7 +236,8 @@ impl Sequencer {
     async fn page(&self, step: &mut Step) -> Result<bool, Status> {
         match step.planned.task.clone() {
             Task::PutGates { service } => {
-                let request = PutGatesRequest { gates: Some(self.gates(&step.term).await?), validate_only: false };
+                let gates = Some(self.gates(&step.term).await?);
+                let request = PutGatesRequest { gates, ..PutGatesRequest::default() };
                 GateServiceClient::new(self.peer(&service)?).put_gates(within(PATIENCE, request)).await?;
                 Ok(false)
             }

@@ -56,15 +56,16 @@ async fn a_version_is_taken_once_and_follows_the_one_it_was_made_from() -> anyho
 
         // The calendar's faults, and what each service finds in its section of the policy, all at once.
         let faulty = with("first_day = 2019-09-13", "first_day = \"soon\"").replace("\"BROWSING\"", "\"LOITERING\"");
-        let policy = "[catalog]\nlimit = -1\n[enrollment]\nlimit = -1\n[reminder]\ndays_before_close = [0]\n";
+        let policy = "[review]\nlimit = -1\n[selection]\nlimit = -1\n[selektion]\nlimit = -1\n[reminder]\ndays_before_close = [0]\n";
         let put = PutCalendarRequest { policy: policy.to_owned(), reason: String::new(), ..version(1, &faulty) };
         let refused = gateway.put(put).await?.unwrap_err();
         assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "REASON_CALENDAR_INVALID"));
         let expected = [
             "window[4].phase",
             "window[9].first_day",
-            "policy.catalog.limit",
-            "policy.enrollment.limit",
+            "policy.review.limit",
+            "policy.selection.limit",
+            "policy.selektion",
             "policy.reminder.days_before_close",
         ];
         assert_eq!(fields(&refused), [&expected[..], &["reason"]].concat());
@@ -336,8 +337,13 @@ async fn a_document_can_be_checked_before_it_is_put() -> anyhow::Result<()> {
         let request = gateway.call(&[Role::BureauOfficer], ValidateCalendarRequest { parent, document, policy })?;
         Ok(gateway.calendars()?.validate_calendar(request).await?.into_inner())
     };
-    let whole = validate(CALENDAR, "").await?;
+    let whole = validate(CALENDAR, "[selection]").await?;
     assert_eq!((whole.faults.len(), whole.windows.len()), (0, 15));
+    // A policy that says nothing is a wrong file: so is none, as long as none is in force.
+    for empty in ["", "# to be decided"] {
+        let faults = validate(CALENDAR, empty).await?.faults;
+        assert_eq!(faults.iter().map(|fault| fault.field.as_str()).collect::<Vec<_>>(), ["policy"]);
+    }
     // A fault of the policy and one of the calendar are told together.
     let elsewhere = CALENDAR.replace("Asia/Shanghai", "Asia/Tokyo");
     let faults = validate(&elsewhere, "[reminder]\ndays_before_close = [0]").await?.faults;

@@ -34,7 +34,7 @@ fn gates(policy: &str) -> PutGatesRequest {
         policy_version: 1,
         policy: policy.into(),
     };
-    PutGatesRequest { gates: Some(gates), validate_only: false }
+    PutGatesRequest { gates: Some(gates), ..PutGatesRequest::default() }
 }
 
 #[tokio::test]

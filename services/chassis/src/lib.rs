@@ -44,7 +44,7 @@ pub use env::Env;
 pub use failure::{Failure, Faults, Metadata};
 pub use page::Page;
 pub use policy::{Policy, PolicyFault};
-pub use server::{Due, Guard, Host, Program, StepOutcome, Steps, WindowCheck, serve};
+pub use server::{CalendarCheck, Due, Guard, Host, Program, StepOutcome, Steps, serve};
 pub use tokio_util::sync::CancellationToken;
 
 /// Installs the one crypto provider of the house: first thing in `main`.

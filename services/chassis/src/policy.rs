@@ -1,5 +1,10 @@
 //! The term's policy, as one service reads it: each service parses and checks its own sections of the document.
 
+mod section;
+
+pub(crate) use section::nearest;
+pub use section::{Section, section, unread};
+
 /// A fault of a policy document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyFault {
@@ -54,7 +59,7 @@ impl Default for Retention {
 impl Retention {
     /// Reads and checks the section, noting what is wrong with it.
     pub fn read(document: &toml::Table, faults: &mut Vec<PolicyFault>) -> Self {
-        let read: Self = section(document, "retention", faults);
+        let read: Self = section(document, Section::Retention, faults);
         let years = [
             ("departed_years", read.departed_years),
             ("retired_years", read.retired_years),
@@ -82,20 +87,4 @@ impl Policy for Retention {
         let read = Self::read(document, &mut faults);
         if faults.is_empty() { Ok(read) } else { Err(faults) }
     }
-}
-
-/// Reads one section with serde, noting what is wrong with it. An absent section is its default.
-pub fn section<T: serde::de::DeserializeOwned + Default>(
-    document: &toml::Table,
-    name: &str,
-    faults: &mut Vec<PolicyFault>,
-) -> T {
-    let Some(value) = document.get(name) else {
-        return T::default();
-    };
-    value.clone().try_into().unwrap_or_else(|error: toml::de::Error| {
-        let message = error.message().to_owned();
-        faults.push(PolicyFault { key: name.to_owned(), zh: format!("无法读取：{message}"), en: message });
-        T::default()
-    })
 }

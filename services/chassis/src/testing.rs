@@ -158,7 +158,7 @@ pub fn term_gates(gates: Gates, settled: &[&str]) -> Result<Arc<TermGates>, Fail
 /// `GateService` over a database, without a server before it.
 #[must_use]
 pub fn gate_service(db: &Db) -> impl GateService + Clone + use<> {
-    GateApi { db: db.clone(), policy: None, windows: None }
+    GateApi { db: db.clone(), policy: None, calendar: None }
 }
 
 /// `ChangeService` over a database, without a server before it.

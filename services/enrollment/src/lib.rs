@@ -81,10 +81,7 @@ impl Program for Enrollment {
 
 impl Policy for domain::Policy {
     fn parse(document: &toml::Table) -> Result<Self, Vec<PolicyFault>> {
-        Self::read(document).map_err(|faults| {
-            let fault = |fault: domain::policy::Fault| PolicyFault { key: fault.key, zh: fault.zh, en: fault.en };
-            faults.into_iter().map(fault).collect()
-        })
+        Self::read(document)
     }
 }
 

@@ -50,7 +50,7 @@ impl chassis::Program for Roster {
         if let Some(bootstrap) = &config.bootstrap {
             bootstrap::run(&service, bootstrap).await?;
         }
-        host.windows(api::NamedInWindows { db: host.db() });
+        host.calendar(api::NamedInCalendar { db: host.db() });
         let coming = service.clone();
         host.add(OrganizationServiceServer::new(service.clone()));
         host.add(TeacherServiceServer::new(service.clone()));

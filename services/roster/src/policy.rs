@@ -1,6 +1,6 @@
 //! The roster's sections of a term's policy: `[codes]`, and `[retention]`, which it checks for all.
 
-use chassis::policy::{PolicyFault, Retention, section};
+use chassis::policy::{PolicyFault, Retention, Section, section};
 
 use crate::domain::codes::Codes;
 
@@ -16,7 +16,7 @@ pub struct Policy {
 impl chassis::policy::Policy for Policy {
     fn parse(document: &toml::Table) -> Result<Self, Vec<PolicyFault>> {
         let mut faults = Vec::new();
-        let codes: Codes = section(document, "codes", &mut faults);
+        let codes: Codes = section(document, Section::Codes, &mut faults);
         let (empty, wrong) = codes.faults();
         faults.extend(empty.into_iter().map(|key| PolicyFault {
             key: key.to_owned(),
@@ -56,14 +56,14 @@ mod tests {
             parse("[codes]\ntiers = []\nposts = ['A b']"),
             Err(vec!["codes.tiers".into(), "codes.posts".into()])
         );
-        assert_eq!(parse("[codes]\ncolours = []"), Err(vec!["codes".to_owned()]));
+        assert_eq!(parse("[codes]\ncolours = []"), Err(vec!["codes.colours".to_owned()]));
     }
 
     #[test]
     fn how_long_persons_are_kept_has_bounds() {
         let faults = parse("[retention]\nretired_years = 0\nreply_days = 40000");
         assert_eq!(faults, Err(vec!["retention.retired_years".into(), "retention.reply_days".into()]));
-        assert_eq!(parse("[retention]\nmonths = 3"), Err(vec!["retention".to_owned()]));
+        assert_eq!(parse("[retention]\nmonths = 3"), Err(vec!["retention.months".to_owned()]));
         assert_eq!(parse("[retention]\ninbox_days = 1").map(|policy| policy.retention.inbox_days), Ok(1));
     }
 }

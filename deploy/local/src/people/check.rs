@@ -7,30 +7,12 @@ use toml::{Table, Value};
 
 /// The calendar, as the gateway will read it.
 pub fn calendar(document: &str, faults: &mut Vec<String>) -> Option<Calendar> {
-    let (read, found) = match calendar::parse(document) {
-        Ok(calendar) => {
-            let found = calendar::validate(&calendar);
-            (Some(calendar), found)
-        }
-        Err(mut found) => {
-            found.extend(beside_the_zone(document, &found));
-            (None, found)
-        }
-    };
-    let out_of_range = read.as_ref().and_then(|calendar| calendar.windows().err()).unwrap_or_default();
-    let found = found.into_iter().chain(out_of_range);
-    faults.extend(found.map(|Fault { field, zh, en }| format!("calendar.toml: {field}: {zh} / {en}")));
-    read
-}
-
-/// A zone that is none hides nothing of the windows.
-fn beside_the_zone(document: &str, found: &[Fault]) -> Vec<Fault> {
-    let mut table: Table = match document.parse() {
-        Ok(table) if found.iter().all(|fault| fault.field == "zone") => table,
-        _ => return Vec::new(),
-    };
-    table.insert("zone".to_owned(), "UTC".into());
-    calendar::parse(&table.to_string()).map(|calendar| calendar::validate(&calendar)).unwrap_or_default()
+    let (read, mut found) = calendar::survey(document);
+    found.extend(calendar::validate(&read));
+    found.extend(read.windows().err().unwrap_or_default());
+    let whole = found.is_empty();
+    faults.extend(found.into_iter().map(|Fault { field, zh, en }| format!("calendar.toml: {field}: {zh} / {en}")));
+    whole.then_some(read)
 }
 
 /// The policy, as the services will read their sections of it.
@@ -46,9 +28,10 @@ pub fn policy(document: &str, faults: &mut Vec<String>) {
         read::<enrollment::domain::Policy>,
         read::<credit::domain::policy::Policy>,
     ] {
-        found.extend(service(&table).into_iter().flat_map(|fault| key_by_key(&table, fault, service)));
+        found.extend(service(&table));
     }
-    found.extend(calendar::reminders(document).err().map(|Fault { field, zh, en }| PolicyFault {
+    let own = calendar::Reminder::read(document).err().unwrap_or_default();
+    found.extend(own.into_iter().map(|Fault { field, zh, en }| PolicyFault {
         key: field.trim_start_matches("policy.").to_owned(),
         zh,
         en,
@@ -64,19 +47,6 @@ pub fn policy(document: &str, faults: &mut Vec<String>) {
 
 fn read<P: Policy>(document: &Table) -> Vec<PolicyFault> {
     P::parse(document).err().unwrap_or_default()
-}
-
-/// Of a section that cannot be read, each key that cannot.
-fn key_by_key(document: &Table, fault: PolicyFault, service: fn(&Table) -> Vec<PolicyFault>) -> Vec<PolicyFault> {
-    let section = document.get(&fault.key).and_then(Value::as_table);
-    let alone = |(key, value): (&String, &Value)| {
-        let only = Table::from_iter([(key.clone(), value.clone())]);
-        let only = Table::from_iter([(fault.key.clone(), Value::from(only))]);
-        let unread = service(&only).into_iter().find(|other| other.key == fault.key)?;
-        Some(PolicyFault { key: format!("{}.{key}", fault.key), ..unread })
-    };
-    let keys: Vec<_> = section.into_iter().flatten().filter_map(alone).collect();
-    if keys.is_empty() { vec![fault] } else { keys }
 }
 
 /// A document of settings; `like` is the sample's, of which every part may be left in place while another is tried.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use chassis::{PolicyFault, policy::section};
+use chassis::{
+    PolicyFault,
+    policy::{Section, section},
+};
 use serde::Deserialize;
 
 /// The catalog's share of the policy. A section or key that is absent has its default.
@@ -74,9 +77,9 @@ impl chassis::Policy for Policy {
     fn parse(document: &toml::Table) -> Result<Self, Vec<PolicyFault>> {
         let mut faults = Vec::new();
         let policy = Self {
-            review: section(document, "review", &mut faults),
-            expansion: section(document, "expansion", &mut faults),
-            codes: section(document, "codes", &mut faults),
+            review: section(document, Section::Review, &mut faults),
+            expansion: section(document, Section::Expansion, &mut faults),
+            codes: section(document, Section::Codes, &mut faults),
         };
         let weights = &policy.review.rubric;
         let sum = weights.values().fold(0_i64, |sum, weight| sum.saturating_add(*weight));
@@ -137,6 +140,6 @@ mod tests {
     fn every_fault_at_once() {
         let faults = read("[review]\nmin_mean = 101\nrubric = { content = 99 }\n[expansion]\nmax_percent = -1");
         assert_eq!(faults, Err(vec!["review.rubric".into(), "review.min_mean".into(), "expansion.max_percent".into()]));
-        assert_eq!(read("[review]\nminimum = 3"), Err(vec!["review".into()]));
+        assert_eq!(read("[review]\nminimum = 3"), Err(vec!["review.minimum".into()]));
     }
 }

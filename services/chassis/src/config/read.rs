@@ -13,9 +13,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::schema::{BETWEEN, PREFIX, schema, section};
-
-/// How like two keys are that are the same but for a slip (Jaro–Winkler, 0 to 1).
-const ALIKE: f64 = 0.8;
+use crate::policy::nearest;
 
 /// Reads the configuration of a program.
 ///
@@ -102,9 +100,8 @@ fn take_strangers(tree: &mut Dict, schema: &serde_json::Value, above: &str) -> V
 }
 
 fn remedy(key: &str, above: &str, known: &[&str]) -> String {
-    let alike = known.iter().map(|known| (strsim::jaro_winkler(key, known), known));
-    match alike.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((likeness, nearest)) if likeness >= ALIKE => format!("did you mean {above}{nearest}?"),
-        _ => format!("there are {}", known.join(", ")),
+    match nearest(key, known.iter().copied()) {
+        Some(nearest) => format!("did you mean {above}{nearest}?"),
+        None => format!("there are {}", known.join(", ")),
     }
 }

@@ -8,8 +8,8 @@ use std::{
 
 use prost::Message as _;
 use proto::common::v1::{
-    ClockSkew, GetStatusRequest, GetStatusResponse, MirrorPosition, PutGatesRequest, PutGatesResponse, Reason,
-    SettleWindowRequest, SettleWindowResponse, TermStatus, WaitMirrorRequest, WaitMirrorResponse, Window,
+    ClockSkew, Gates, GetStatusRequest, GetStatusResponse, MirrorPosition, PutGatesRequest, PutGatesResponse, Reason,
+    SettleWindowRequest, SettleWindowResponse, TermStatus, WaitMirrorRequest, WaitMirrorResponse,
     gate_service_server::GateService,
 };
 use tonic::{Request, Response, Status};
@@ -26,21 +26,21 @@ use crate::{
 /// How a service checks its sections of a policy.
 pub type PolicyCheck = fn(&toml::Table) -> Vec<PolicyFault>;
 
-/// How a service that knows organisations checks those which windows name.
+/// How a service checks what a calendar and its policy name by the data that it has.
 #[tonic::async_trait]
-pub trait WindowCheck: Send + Sync + 'static {
-    /// Every fault of the windows; their keys begin with "window.".
+pub trait CalendarCheck: Send + Sync + 'static {
+    /// Every fault; the keys begin with "window.", "contact[" or "policy.".
     ///
     /// # Errors
     /// Those of the database.
-    async fn faults(&self, windows: &[Window]) -> Result<Vec<PolicyFault>, Failure>;
+    async fn faults(&self, calendar: &PutGatesRequest) -> Result<Vec<PolicyFault>, Failure>;
 }
 
 #[derive(Clone)]
 pub(crate) struct GateApi {
     pub db: Db,
     pub policy: Option<PolicyCheck>,
-    pub windows: Option<Arc<dyn WindowCheck>>,
+    pub calendar: Option<Arc<dyn CalendarCheck>>,
 }
 
 #[tonic::async_trait]
@@ -65,7 +65,7 @@ impl GateService for GateApi {
     }
 }
 
-fn check(api: &GateApi, gates: &proto::common::v1::Gates) -> Result<(), Failure> {
+fn faults_of(api: &GateApi, gates: &Gates) -> Faults {
     let mut faults = Faults::new();
     faults.required("gates.term", &gates.term);
     if jiff::tz::TimeZone::get(&gates.zone).is_err() {
@@ -88,20 +88,21 @@ fn check(api: &GateApi, gates: &proto::common::v1::Gates) -> Result<(), Failure>
         }
         Err(error) => faults.add("policy", format!("不是 TOML：{}", error.message()), error.message()),
     }
-    faults.check()
+    faults
 }
 
 async fn put(api: &GateApi, call: Call<PutGatesRequest>) -> Result<PutGatesResponse, Failure> {
-    let mut gates = call.message.gates.unwrap_or_default();
-    check(api, &gates)?;
-    if call.message.validate_only {
-        let mut faults = Faults::new();
-        if let Some(check) = &api.windows {
-            for fault in check.faults(&gates.windows).await? {
-                faults.add(fault.key, fault.zh, fault.en);
-            }
+    let mut faults = faults_of(api, call.message.gates.as_ref().unwrap_or(&Gates::default()));
+    if call.message.validate_only
+        && let Some(check) = &api.calendar
+    {
+        for fault in check.faults(&call.message).await? {
+            faults.add(fault.key, fault.zh, fault.en);
         }
-        faults.check()?;
+    }
+    faults.check()?;
+    let mut gates = call.message.gates.unwrap_or_default();
+    if call.message.validate_only {
         return Ok(PutGatesResponse { version: gates.version });
     }
     // The order of windows is part of what is compared below.

@@ -20,7 +20,7 @@ use super::{
     Guard,
     clock_api::ClockApi,
     due::{Carrier, Due},
-    gate_api::{GateApi, PolicyCheck, WindowCheck},
+    gate_api::{CalendarCheck, GateApi, PolicyCheck},
     health, observe, skew,
     step_api::{StepApi, Steps},
 };
@@ -63,7 +63,7 @@ pub struct Host {
     routes: RoutesBuilder,
     served: Vec<&'static str>,
     policy: Option<PolicyCheck>,
-    windows: Option<Arc<dyn WindowCheck>>,
+    calendar: Option<Arc<dyn CalendarCheck>>,
     guard: Option<Arc<dyn Guard>>,
     due: Option<Carrier>,
     fallback: Option<axum::Router>,
@@ -112,7 +112,7 @@ impl Host {
             routes: Routes::builder(),
             served: Vec::new(),
             policy: None,
-            windows: None,
+            calendar: None,
             guard: None,
             due: None,
             fallback: None,
@@ -203,9 +203,9 @@ impl Host {
         self.policy = Some(|document| P::parse(document).err().unwrap_or_default());
     }
 
-    /// Has the organisations that windows name checked before a calendar is taken.
-    pub fn windows(&mut self, check: impl WindowCheck) {
-        self.windows = Some(Arc::new(check));
+    /// Has what a calendar and its policy name checked before they are taken.
+    pub fn calendar(&mut self, check: impl CalendarCheck) {
+        self.calendar = Some(Arc::new(check));
     }
 
     /// Has every call pass a guard first.
@@ -263,7 +263,7 @@ impl Host {
     }
 
     pub(super) async fn finish(mut self) -> anyhow::Result<Parts> {
-        let gates = GateApi { db: self.db.clone(), policy: self.policy, windows: self.windows.clone() };
+        let gates = GateApi { db: self.db.clone(), policy: self.policy, calendar: self.calendar.clone() };
         self.add(GateServiceServer::new(gates));
         let watch = ChangeApi { db: self.db.clone(), shutdown: self.shutdown.clone() };
         self.add(ChangeServiceServer::new(watch));

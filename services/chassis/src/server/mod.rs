@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
 
 pub use due::Due;
-pub use gate_api::WindowCheck;
+pub use gate_api::CalendarCheck;
 pub use guard::Guard;
 pub use host::Host;
 use host::Parts;

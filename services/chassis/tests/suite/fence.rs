@@ -28,7 +28,7 @@ use tonic::{Code, Status};
 use crate::fixture::{AT, HOUR, TERM, change, count_up, counted, databases, gates, reason, teacher, window, withdraw};
 
 async fn put(db: &Db, gates: Gates) -> Result<i64, Status> {
-    let message = PutGatesRequest { gates: Some(gates), validate_only: false };
+    let message = PutGatesRequest { gates: Some(gates), ..PutGatesRequest::default() };
     let call = call("/shixun.common.v1.GateService/PutGates", &testing::service("gateway"), AT, message)?;
     Ok(gate_service(db).put_gates(request(call)).await?.into_inner().version)
 }

@@ -1,8 +1,11 @@
 //! The sections of the term's policy that credit reads: `[cycle]`, `[requirements]`, and `[match].dimensions`.
 
-use chassis::{Policy as Read, PolicyFault, policy::section};
+use chassis::{
+    Policy as Read, PolicyFault,
+    policy::{Section, section},
+};
 use proto::Credit;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::matching::Dimension;
 
@@ -121,7 +124,7 @@ struct MatchSection {
     dimensions: Vec<Dimension>,
     /// Enrollment's business; named here so that a misspelt key is found.
     #[serde(rename = "consequence")]
-    _consequence: Option<String>,
+    _consequence: Option<IgnoredAny>,
 }
 
 impl Default for MatchSection {
@@ -153,9 +156,9 @@ fn from_sections(cycle: &CycleSection, requirements: RequirementsSection, matchi
 impl Read for Policy {
     fn parse(document: &toml::Table) -> Result<Self, Vec<PolicyFault>> {
         let mut faults = Vec::new();
-        let cycle: CycleSection = section(document, "cycle", &mut faults);
-        let requirements: RequirementsSection = section(document, "requirements", &mut faults);
-        let matching: MatchSection = section(document, "match", &mut faults);
+        let cycle: CycleSection = section(document, Section::Cycle, &mut faults);
+        let requirements: RequirementsSection = section(document, Section::Requirements, &mut faults);
+        let matching: MatchSection = section(document, Section::Match, &mut faults);
         let mut within = |key: &str, value: i64, lowest: i64, highest: i64| {
             if !(lowest..=highest).contains(&value) {
                 faults.push(PolicyFault {
@@ -182,6 +185,16 @@ impl Read for Policy {
         }
         within("requirements.restricted_elective_percent", requirements.restricted_elective_percent, 0, 100);
         within("requirements.match_percent", requirements.match_percent, 0, 100);
+        let employments = document.get("codes").and_then(|codes| codes.get("employments")?.as_array());
+        for (index, code) in requirements.full_time.iter().enumerate() {
+            if employments.is_some_and(|known| !known.iter().any(|known| known.as_str() == Some(code))) {
+                faults.push(PolicyFault {
+                    key: format!("requirements.full_time[{index}]"),
+                    zh: format!("“{code}”不在 codes.employments 中"),
+                    en: format!("{code:?} is not in codes.employments"),
+                });
+            }
+        }
         if faults.is_empty() { Ok(from_sections(&cycle, requirements, matching)) } else { Err(faults) }
     }
 }
@@ -213,14 +226,23 @@ mod tests {
     }
 
     #[test]
+    fn who_counts_in_rates_is_of_the_codes() {
+        let policy = |full_time: &str| {
+            parse(&format!("[codes]\nemployments = ['permanent']\n[requirements]\nfull_time = ['{full_time}']"))
+        };
+        assert_eq!(policy("permanent").map(|policy| policy.full_time), Ok(vec!["permanent".to_owned()]));
+        assert_eq!(policy("contract"), Err(vec!["requirements.full_time[0]".to_owned()]));
+    }
+
+    #[test]
     fn every_fault_is_told_at_once() {
         let faults = parse("[cycle]\nyears = 0\n[requirements]\nmatch_percent = 101\nyear_each = -1\n[match]\nfoo = 1");
         assert_eq!(
             faults,
-            Err(["match", "cycle.years", "requirements.year_each", "requirements.match_percent"]
+            Err(["match.foo", "cycle.years", "requirements.year_each", "requirements.match_percent"]
                 .map(str::to_owned)
                 .to_vec())
         );
-        assert_eq!(parse("[match]\ndimensions = ['height']"), Err(vec!["match".to_owned()]));
+        assert_eq!(parse("[match]\ndimensions = ['height']"), Err(vec!["match.dimensions[0]".to_owned()]));
     }
 }

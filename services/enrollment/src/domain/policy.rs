@@ -2,20 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use chassis::{
+    PolicyFault,
+    policy::{Section, section},
+};
 use serde::Deserialize;
 
 use super::{allocation::Allocation, audience::Dimension, structure::Structure};
-
-/// Something wrong with the policy, with its remedy in both languages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// "section.key"
-    pub key: String,
-    /// The remedy in Chinese.
-    pub zh: String,
-    /// The remedy in English.
-    pub en: String,
-}
 
 /// Enrollment's share of the policy. A section or key that is absent has its default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -159,17 +152,17 @@ impl Policy {
     ///
     /// # Errors
     /// Every fault at once.
-    pub fn read(document: &toml::Table) -> Result<Self, Vec<Fault>> {
+    pub fn read(document: &toml::Table) -> Result<Self, Vec<PolicyFault>> {
         let mut faults = Vec::new();
         let policy = Self {
-            selection: section(document, "selection", &mut faults),
-            round2: section(document, "round2", &mut faults),
-            allocation: section(document, "allocation", &mut faults),
-            class: section(document, "class", &mut faults),
-            matching: section(document, "match", &mut faults),
-            structure: section(document, "structure", &mut faults),
-            attendance: section(document, "attendance", &mut faults),
-            notice: section(document, "notice", &mut faults),
+            selection: section(document, Section::Selection, &mut faults),
+            round2: section(document, Section::Round2, &mut faults),
+            allocation: section(document, Section::Allocation, &mut faults),
+            class: section(document, Section::Class, &mut faults),
+            matching: section(document, Section::Match, &mut faults),
+            structure: section(document, Section::Structure, &mut faults),
+            attendance: section(document, Section::Attendance, &mut faults),
+            notice: section(document, Section::Notice, &mut faults),
         };
         for (key, value, low, high) in [
             ("selection.max_per_round", policy.selection.max_per_round, 1, 100),
@@ -183,7 +176,7 @@ impl Policy {
         ] {
             if value < low || value > high {
                 let (zh, en) = (format!("须在 {low} 与 {high} 之间"), format!("must be between {low} and {high}"));
-                faults.push(Fault { key: key.to_owned(), zh, en });
+                faults.push(PolicyFault { key: key.to_owned(), zh, en });
             }
         }
         for round in policy.allocation.rounds.keys() {
@@ -191,7 +184,7 @@ impl Policy {
                 continue;
             }
             let (zh, en) = ("轮次须为 1、2、…".to_owned(), "a round is 1, 2, …".to_owned());
-            faults.push(Fault { key: format!("allocation.rounds.{round}"), zh, en });
+            faults.push(PolicyFault { key: format!("allocation.rounds.{round}"), zh, en });
         }
         share_faults(document, &policy.structure, &mut faults);
         if faults.is_empty() { Ok(policy) } else { Err(faults) }
@@ -199,11 +192,11 @@ impl Policy {
 }
 
 /// A line of the table whose codes nobody has would never be heard of; nor would a share that is none.
-fn share_faults(document: &toml::Table, structure: &Structure, faults: &mut Vec<Fault>) {
+fn share_faults(document: &toml::Table, structure: &Structure, faults: &mut Vec<PolicyFault>) {
     let codes = |list: &str| document.get("codes")?.get(list)?.as_array().cloned();
     for (index, share) in structure.shares.iter().enumerate() {
         let mut fault = |key: &str, zh: String, en: String| {
-            faults.push(Fault { key: format!("structure.shares[{index}].{key}"), zh, en });
+            faults.push(PolicyFault { key: format!("structure.shares[{index}].{key}"), zh, en });
         };
         for (key, given) in [
             ("tiers", &share.tiers),
@@ -224,21 +217,12 @@ fn share_faults(document: &toml::Table, structure: &Structure, faults: &mut Vec<
     }
 }
 
-fn section<T: Default + for<'de> Deserialize<'de>>(document: &toml::Table, name: &str, faults: &mut Vec<Fault>) -> T {
-    let Some(value) = document.get(name) else { return T::default() };
-    value.clone().try_into().unwrap_or_else(|error: toml::de::Error| {
-        let message = error.message().to_owned();
-        faults.push(Fault { key: name.to_owned(), zh: format!("无法读取：{message}"), en: message });
-        T::default()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::structure::Kind;
 
-    fn read(text: &str) -> Result<Policy, Vec<Fault>> {
+    fn read(text: &str) -> Result<Policy, Vec<PolicyFault>> {
         Policy::read(&text.parse().expect("TOML"))
     }
 
@@ -270,7 +254,16 @@ mod tests {
         assert_eq!(keys, ["tiers", "percent", "deviation"].map(|key| format!("structure.shares[0].{key}")));
         let unknown =
             read(&format!("{table}kind = \"weekend\"\npercent = 1\ndeviation = 1")).expect_err("no such kind");
-        assert_eq!(unknown[0].key, "structure");
+        assert_eq!(unknown[0].key, "structure.shares[0].kind");
+    }
+
+    #[test]
+    fn two_keys_of_one_section_tell_their_faults_apart() {
+        let faults = read("[selection]\nmax_per_round = \"x\"\nmax_intensive_per_round = \"y\"").expect_err("faults");
+        let told: Vec<_> =
+            faults.iter().map(|fault| (fault.key.as_str(), fault.zh.as_str(), fault.en.as_str())).collect();
+        let whole = |key| (key, "须为整数", "must be a whole number");
+        assert_eq!(told, [whole("selection.max_intensive_per_round"), whole("selection.max_per_round")]);
     }
 
     #[test]
@@ -280,6 +273,6 @@ mod tests {
         )
         .expect_err("faults");
         let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();
-        assert_eq!(keys, ["round2", "selection.max_per_round", "attendance.min_percent", "allocation.rounds.x"]);
+        assert_eq!(keys, ["round2.may", "selection.max_per_round", "attendance.min_percent", "allocation.rounds.x"]);
     }
 }

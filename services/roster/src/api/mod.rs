@@ -6,6 +6,7 @@ mod coming;
 mod erasure;
 pub(crate) mod facts;
 mod import;
+mod named;
 mod organizations;
 mod person;
 mod roster_file;
@@ -13,7 +14,6 @@ mod sessions;
 mod status_events;
 mod steps;
 mod teachers;
-mod windows;
 mod wire;
 
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use chassis::{Failure, Faults, db::Db, gates::TermGates};
 use jiff::{civil::Date, tz::TimeZone};
 
 pub use coming::Coming;
+pub use named::NamedInCalendar;
 pub use steps::RosterSteps;
-pub use windows::NamedInWindows;
 
 use crate::{
     Passwords, Vault,

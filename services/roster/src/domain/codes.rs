@@ -1,5 +1,7 @@
 //! The lists of codes: the fixed ones of the national standards, and the deployment's own (policy section `[codes]`).
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use super::field::Field;
@@ -102,22 +104,37 @@ impl Codes {
         }
     }
 
+    /// The deployment's lists: the field that each is of, its policy key, its codes.
+    fn lists(&self) -> [(Field, &'static str, &[String]); 7] {
+        [
+            (Field::Stages, "codes.stages", &self.stages),
+            (Field::Subjects, "codes.subjects", &self.subjects),
+            (Field::Tier, "codes.tiers", &self.tiers),
+            (Field::Category, "codes.categories", &self.categories),
+            (Field::Employment, "codes.employments", &self.employments),
+            (Field::Post, "codes.posts", &self.posts),
+            (Field::Title, "codes.titles", &self.titles),
+        ]
+    }
+
+    /// The codes in use that are in no list: with the policy key of the list.
+    #[must_use]
+    pub fn unlisted(&self, in_use: BTreeSet<(Field, String)>) -> Vec<(&'static str, String)> {
+        let lists = self.lists();
+        let key = |field| lists.iter().find_map(|(of, key, _)| (*of == field).then_some(*key));
+        let unlisted = in_use.into_iter().filter(|(field, code)| !self.allows(*field, code));
+        unlisted.filter_map(|(field, code)| Some((key(field)?, code))).collect()
+    }
+
     /// The policy keys whose list is empty (`codes.titles` may be), and those with what is no code: key and code.
     #[must_use]
     pub fn faults(&self) -> (Vec<&'static str>, Vec<(&'static str, &str)>) {
-        let lists = [
-            ("codes.stages", &self.stages),
-            ("codes.subjects", &self.subjects),
-            ("codes.tiers", &self.tiers),
-            ("codes.categories", &self.categories),
-            ("codes.employments", &self.employments),
-            ("codes.posts", &self.posts),
-            ("codes.titles", &self.titles),
-        ];
-        let empty = lists.iter().filter(|(key, list)| list.is_empty() && *key != "codes.titles").map(|(key, _)| *key);
+        let lists = self.lists();
+        let empty =
+            lists.iter().filter(|(field, _, list)| list.is_empty() && *field != Field::Title).map(|(_, key, _)| *key);
         let wrong = lists
             .iter()
-            .flat_map(|(key, list)| list.iter().filter(|code| !is_code(code)).map(|code| (*key, code.as_str())));
+            .flat_map(|(_, key, list)| list.iter().filter(|code| !is_code(code)).map(|code| (*key, code.as_str())));
         (empty.collect(), wrong.collect())
     }
 }

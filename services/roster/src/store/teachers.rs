@@ -1,6 +1,6 @@
 //! Teachers and their leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
@@ -171,6 +171,32 @@ pub async fn at_or_under(db: &mut impl Queries, path: &[String]) -> Result<Vec<T
         )
         .await?;
     with_leaves(db, &rows).await
+}
+
+/// The codes that teachers in service have, of fields whose lists are the deployment's.
+///
+/// # Errors
+/// Those of the database.
+pub async fn codes_in_use(db: &mut impl Queries) -> Result<BTreeSet<(Field, String)>, Failure> {
+    let rows = db
+        .all(
+            "SELECT 'stages' AS field, stages AS codes FROM teacher WHERE standing = 'STATUS_ACTIVE'
+             UNION SELECT 'subjects', subjects FROM teacher WHERE standing = 'STATUS_ACTIVE'
+             UNION SELECT 'tier', tier FROM teacher WHERE standing = 'STATUS_ACTIVE'
+             UNION SELECT 'category', category FROM teacher WHERE standing = 'STATUS_ACTIVE'
+             UNION SELECT 'employment', employment FROM teacher WHERE standing = 'STATUS_ACTIVE'
+             UNION SELECT 'post', post FROM teacher WHERE standing = 'STATUS_ACTIVE'
+             UNION SELECT 'title', title FROM teacher WHERE standing = 'STATUS_ACTIVE'",
+            args![],
+        )
+        .await?;
+    let mut in_use = BTreeSet::new();
+    for row in rows {
+        let (field, codes) = (row.get::<String>("field")?, row.get::<String>("codes")?);
+        let field = Field::of(&field).ok_or_else(|| Failure::internal("a column that is no field"))?;
+        in_use.extend(codes.split(';').filter(|code| !code.is_empty()).map(|code| (field, code.to_owned())));
+    }
+    Ok(in_use)
 }
 
 /// Whom the rows of a file may mean: by name, by school and number, by identity.

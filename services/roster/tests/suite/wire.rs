@@ -144,7 +144,7 @@ async fn an_empty_system_is_set_up_by_its_operator() {
     };
     let (zone, windows) = ("Asia/Shanghai".into(), vec![window]);
     let gates = Gates { term: TERM.into(), version: 1, zone, windows, policy_version: 1, policy: String::new() };
-    let mut request = Request::new(PutGatesRequest { gates: Some(gates), validate_only: false });
+    let mut request = Request::new(PutGatesRequest { gates: Some(gates), ..PutGatesRequest::default() });
     request.set_timeout(Duration::from_secs(10));
     reply(GateServiceClient::new(gateway.own()).put_gates(request).await);
 
@@ -154,6 +154,19 @@ async fn an_empty_system_is_set_up_by_its_operator() {
     assert_eq!(reason(outcome.clone()), Reason::ImportFaults);
     assert_eq!(fields(outcome).len(), 40, "what an error lists fits in a header");
     assert_eq!(reply(teachers.import_teachers(send(&rows, "a")).await).created, 30);
+    // What a calendar and its policy name is held against the roster: all of it at once.
+    let gates = Gates {
+        term: TERM.into(),
+        version: 2,
+        zone: "Asia/Shanghai".into(),
+        policy: "[codes]\nstages = ['junior']\n[retention]\ninbox_days = 0".into(),
+        ..Gates::default()
+    };
+    let contacts = vec![COUNTY.into(), "organizations/nope".into()];
+    let mut request = Request::new(PutGatesRequest { gates: Some(gates), validate_only: true, contacts });
+    request.set_timeout(Duration::from_secs(10));
+    let refused = GateServiceClient::new(gateway.own()).put_gates(request).await.map(drop);
+    assert_eq!(fields(refused), ["policy.retention.inbox_days", "contact[1].organization", "policy.codes.stages"]);
     let me = gateway.login("school-a-T00001").await.unwrap();
     assert!(me.teacher.starts_with("teachers/"));
     stop.cancel();

@@ -61,7 +61,7 @@ impl Stage {
             policy: self.folder.policy.clone(),
         };
         for service in up::SERVICES {
-            let request = PutGatesRequest { gates: Some(gates.clone()), validate_only: false };
+            let request = PutGatesRequest { gates: Some(gates.clone()), ..PutGatesRequest::default() };
             let mut client = GateServiceClient::new(self.world.peer("gateway", service)?);
             client.put_gates(within(std::time::Duration::from_secs(10), request)).await?;
         }

@@ -75,7 +75,7 @@ async fn put_window(world: &World, phase: Phase, version: i64) -> anyhow::Result
         policy: String::new(),
     };
     for service in shixun::up::SERVICES {
-        let request = PutGatesRequest { gates: Some(gates.clone()), validate_only: false };
+        let request = PutGatesRequest { gates: Some(gates.clone()), ..PutGatesRequest::default() };
         let mut client = GateServiceClient::new(world.peer("gateway", service)?);
         client.put_gates(within(std::time::Duration::from_secs(10), request)).await?;
     }

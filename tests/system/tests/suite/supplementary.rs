@@ -201,6 +201,9 @@ async fn after_a_typhoon(engine: &str) -> anyhow::Result<()> {
             "{organization} {first}"
         );
     }
+    let contact =
+        "[[contact]]\norganization = \"organizations/none\"\noffice = \"师训科\"\ntelephone = \"000-00000000\"";
+    assert_eq!(stage.faults(format!("{}\n{contact}\n", stage.calendar)).await?, ["contact[1].organization"]);
     stage.put(stage.with("prolonged", prolonged, "2019-09-09", "2019-09-11")).await?;
     stage.move_to("2019-09-10T00:00:00+08:00").await?;
     assert_eq!(stage.stand(prolonged).await?, (*prolonged_count, 0), "its review goes on");
