@@ -39,8 +39,10 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct SessionConfig {
     /// Access tokens.
+    #[schemars(range(min = 1, max = 31536000))]
     pub access_seconds: i64,
     /// Refresh tokens.
+    #[schemars(range(min = 1, max = 31536000))]
     pub refresh_seconds: i64,
 }
 

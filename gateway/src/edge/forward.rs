@@ -51,11 +51,14 @@ const BEHIND: [&str; 4] = ["roster", "catalog", "enrollment", "credit"];
 pub struct EdgeConfig {
     /// Connections to each service that carry streams alone. A connection has as many streams as its server allows
     /// (`server.max_concurrent_streams`): watchers must not take the place of calls.
+    #[schemars(range(min = 1, max = 1000000))]
     pub stream_connections: usize,
     /// Calls under way to each service, streams apart; one more is refused at once. More than its replicas' connections carry
     /// would only wait here unseen.
+    #[schemars(range(min = 1, max = 1000000))]
     pub calls: usize,
     /// Streams under way to each service, likewise.
+    #[schemars(range(min = 1, max = 1000000))]
     pub streams: usize,
 }
 

@@ -37,8 +37,12 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date, and end.
     Migrate,
-    /// Read and check the configuration, and end.
-    CheckConfig,
+    /// Read and check the configuration, try its files and addresses, and end.
+    CheckConfig {
+        /// Try no file and no address: of a configuration that is meant for another machine.
+        #[arg(long)]
+        form_only: bool,
+    },
     /// Print what the configuration may hold (JSON Schema, each key with its environment variable), and end.
     Schema,
     /// Check that no change was altered, removed or cut, and end.
@@ -105,13 +109,12 @@ fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
         }
         _ => {}
     }
-    let config: P::Config = config::read(arguments.config.as_deref()).context("configuration")?;
-    for peer in P::PEERS {
-        let known = config.as_ref().peers.contains_key(*peer);
-        anyhow::ensure!(known, "configuration: peers.{peer} is missing");
-    }
+    let config: P::Config = config::read_of::<P>(arguments.config.as_deref()).context("configuration")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        if matches!(arguments.command, Command::Serve | Command::CheckConfig { form_only: false }) {
+            config::try_out::<P>(config.as_ref()).await.context("configuration")?;
+        }
         // The exporters need the runtime.
         let mut exported = config.as_ref().telemetry.clone();
         if !matches!(arguments.command, Command::Serve) {
@@ -154,7 +157,7 @@ fn execute<P: Program>(arguments: &Arguments) -> anyhow::Result<()> {
                 println!("{}: {}", P::NAME, file.display());
                 Ok(())
             }
-            Command::CheckConfig => {
+            Command::CheckConfig { .. } => {
                 println!("{}: the configuration is in order", P::NAME);
                 Ok(())
             }

@@ -1,7 +1,10 @@
 //! Configuration of a process: a TOML file, overridden by environment variables `SHIXUN_…` (`__` between levels).
 
+mod faults;
+mod format;
 mod read;
 mod schema;
+mod trial;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
@@ -11,8 +14,9 @@ use serde_json::{Map, json};
 
 use crate::contract;
 
-pub use read::read;
+pub use read::{read, read_of};
 pub use schema::{Key, keys, schema_of};
+pub use trial::try_out;
 
 /// What every service is configured with.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -20,6 +24,7 @@ pub use schema::{Key, keys, schema_of};
 pub struct Config {
     /// Where `serve` listens, e.g. "0.0.0.0:7701".
     #[serde(default = "default_listen")]
+    #[schemars(extend("format" = "host:port"))]
     pub listen: String,
     /// The service's own database.
     pub database: DatabaseConfig,
@@ -47,15 +52,18 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct DatabaseConfig {
     /// "sqlite:/data/roster.db" or "postgres://…".
+    #[schemars(extend("format" = "database URL"))]
     pub url: String,
     /// Bring the schema up to date when serving begins. Otherwise `migrate` must have run.
     #[serde(default = "yes")]
     pub migrate: bool,
     /// Connections to PostgreSQL.
     #[serde(default = "default_connections")]
+    #[schemars(range(min = 1, max = 1000))]
     pub connections: u32,
     /// Reading connections to SQLite.
     #[serde(default = "default_readers")]
+    #[schemars(range(min = 1, max = 1000))]
     pub readers: u32,
     /// Wait for the disk at each commit. Only tests that do not test durability turn it off.
     #[serde(default = "yes")]
@@ -93,6 +101,7 @@ pub struct KeysConfig {
     pub trusted: PathBuf,
     /// Seconds between two looks at the key and the folder.
     #[serde(default = "default_reload_seconds")]
+    #[schemars(range(min = 1))]
     pub reload_seconds: u64,
 }
 
@@ -108,6 +117,7 @@ pub struct TlsConfig {
     pub authorities: PathBuf,
     /// Seconds between two looks at the files.
     #[serde(default = "default_reload_seconds")]
+    #[schemars(range(min = 1))]
     pub reload_seconds: u64,
 }
 
@@ -129,17 +139,22 @@ pub struct ServerConfig {
     /// Seconds that calls in flight get after SIGTERM.
     pub drain_seconds: u64,
     /// Seconds after which a connection is closed in good order, so that load spreads over new replicas.
+    #[schemars(range(min = 1))]
     pub max_connection_age_seconds: u64,
     /// Largest message, in bytes.
+    #[schemars(range(min = 65536, max = 1073741824))]
     pub max_message_bytes: usize,
     /// Connections at a time; one more is closed at once.
+    #[schemars(range(min = 1))]
     pub max_connections: usize,
     /// Calls that one connection may have in flight.
+    #[schemars(range(min = 1))]
     pub max_concurrent_streams: u32,
     /// Take and make calls beyond this machine also without `tls`: for a network that nobody else is on.
     pub plaintext: bool,
     /// Where health alone is served, in the clear, e.g. "0.0.0.0:7709": orchestrators' probes speak no TLS. Absent: with the
     /// calls only.
+    #[schemars(extend("format" = "host:port"))]
     pub probes: Option<String>,
     /// Milliseconds by which a neighbour's clock may differ from this service's before that is told.
     pub clock_tolerance_ms: u32,
@@ -165,8 +180,10 @@ impl Default for ServerConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetryConfig {
     /// OTLP over gRPC, e.g. "http://collector:4317"; absent: quiet.
+    #[schemars(extend("format" = "URL"))]
     pub otlp_endpoint: Option<String>,
     /// Where `serve` shows its metrics to Prometheus (`GET /metrics`), e.g. "0.0.0.0:9464"; absent: nowhere.
+    #[schemars(extend("format" = "host:port"))]
     pub prometheus: Option<String>,
 }
 
@@ -194,6 +211,7 @@ const fn default_readers() -> u32 {
 fn peers(_: &mut SchemaGenerator) -> Schema {
     let about = json!({
         "type": "string",
+        "format": "peer",
         "description": "Where it is: \"http://host:7701\" (with `tls` \"https://…\"), several replicas separated by commas, or \
                         \"dns:///host:7701\" for all that the name has, looked up every five seconds.",
     });

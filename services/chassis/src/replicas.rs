@@ -28,7 +28,7 @@ use tower::{Service, ServiceExt as _};
 
 use crate::{contract, tls::Tls};
 use place::{CLEAR, Place, SEALED, Way, follow};
-pub(crate) use place::{endpoint, stay_here};
+pub(crate) use place::{are_addresses, endpoint, may_be_called, stay_here};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 

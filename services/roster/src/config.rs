@@ -34,6 +34,7 @@ impl AsRef<chassis::Config> for Config {
 /// 32 bytes, in base64: `openssl rand -base64 32`. Never shown.
 #[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(extend("format" = "32 bytes in base64"))]
 pub struct Key(pub [u8; 32]);
 
 impl TryFrom<String> for Key {
@@ -180,6 +181,7 @@ impl fmt::Debug for Bootstrap {
 /// An IANA zone by name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("format" = "IANA zone"))]
 pub struct Zone(pub TimeZone);
 
 impl TryFrom<String> for Zone {

@@ -85,3 +85,81 @@ fn a_service_prints_its_schema() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// A service's command on this machine, with nothing in its environment but these variables.
+fn run(service: &str, command: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<(bool, String)> {
+    let folder = tempfile::tempdir()?;
+    let program = folder.path().join(service);
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_shixun"), &program)?;
+    let ran = Command::new(&program).args(command).env_clear().envs(variables.iter().copied()).output()?;
+    Ok((ran.status.success(), String::from_utf8_lossy(&ran.stderr).into_owned()))
+}
+
+/// What `serve` would stumble over one by one, or not survive, `check-config` tells at once; and `serve` refuses the same.
+#[test]
+fn check_config_and_serve_refuse_the_same_and_tell_all_of_it() -> anyhow::Result<()> {
+    let faulty = [
+        ("SHIXUN_LISTEN", "foo"),
+        ("SHIXUN_DATABASE__URL", "mysql://u:74656667@db/x"),
+        ("SHIXUN_DATABASE__READERS", "0"),
+        ("SHIXUN_DATABASE__CONNECTIONS", "0"),
+        ("SHIXUN_SERVER__MAX_CONNECTIONS", "0"),
+        ("SHIXUN_SERVER__MAX_MESSAGE_BYTES", "0"),
+        ("SHIXUN_IDENTITY__INDEX_KEY", "74656667"),
+        ("SHIXUN_ZONE", "Asia/Nowhere"),
+    ];
+    let missing = ["keys.own", "keys.trusted", "identity.current", "identity.keys.ID"];
+    for command in [&["check-config"][..], &["check-config", "--form-only"], &["serve"]] {
+        let (succeeded, told) = run("roster", command, &faulty)?;
+        assert!(!succeeded, "{command:?}: {told}");
+        for (variable, _) in faulty {
+            assert!(told.contains(&format!("({variable}): must be ")), "{command:?} is silent on {variable}: {told}");
+        }
+        for key in missing {
+            assert!(told.contains(&format!("missing key {key} (")), "{command:?} is silent on {key}: {told}");
+        }
+        assert!(!told.contains("74656667") && !told.contains(".rs:") && !told.contains("panicked"), "{told}");
+    }
+    // The addresses of peers, beside what else is missing.
+    let (_, told) = run("catalog", &["check-config"], &[])?;
+    assert!(told.contains("missing key peers.roster (SHIXUN_PEERS__ROSTER)"), "{told}");
+    assert!(told.contains("missing key database.url (SHIXUN_DATABASE__URL)"), "{told}");
+    Ok(())
+}
+
+/// Files that are not there, and addresses that lead nowhere or into the open, are found before anything is begun.
+#[test]
+fn files_and_addresses_are_tried() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (database, key, certificate) = (format!("sqlite:{}", place("a.db")), place("none.key"), place("none.crt"));
+    let sound = [
+        ("SHIXUN_DATABASE__URL", database.as_str()),
+        ("SHIXUN_KEYS__OWN", key.as_str()),
+        ("SHIXUN_KEYS__TRUSTED", key.as_str()),
+        ("SHIXUN_PEERS__ROSTER", "http://192.0.2.1:7701"),
+        ("SHIXUN_LISTEN", "0.0.0.0:0"),
+    ];
+    for command in [&["check-config"][..], &["serve"]] {
+        let (succeeded, told) = run("catalog", command, &sound)?;
+        assert!(!succeeded && !folder.path().join("a.db").exists(), "{command:?}: {told}");
+        for expected in ["keys.own: ", "keys.trusted: ", "listen: 0.0.0.0:0 is open", "peers.roster: http://192.0.2.1"]
+        {
+            assert!(told.contains(expected), "{command:?} is silent on {expected}: {told}");
+        }
+    }
+    let sealed = [
+        ("SHIXUN_TLS__CERTIFICATE", certificate.as_str()),
+        ("SHIXUN_TLS__KEY", &key),
+        ("SHIXUN_TLS__AUTHORITIES", &key),
+    ];
+    let (_, told) = run("catalog", &["check-config"], &[&sound[..], &sealed].concat())?;
+    for expected in
+        ["tls.certificate: ", "tls.key: ", "tls.authorities: ", "peers.roster: http://192.0.2.1:7701 must begin"]
+    {
+        assert!(told.contains(expected), "{expected} is not in {told}");
+    }
+    let (succeeded, told) = run("catalog", &["check-config", "--form-only"], &sound)?;
+    assert!(succeeded, "{told}");
+    Ok(())
+}

@@ -103,10 +103,10 @@ fn each_binary_takes_the_configuration_that_it_is_given() -> anyhow::Result<()> 
     Ok(())
 }
 
-/// `NAME check-config`, in no other environment.
+/// `NAME check-config`, in no other environment. Files and addresses are those of the cluster.
 fn check(program: &Path, file: &Path, variables: &BTreeMap<String, String>) -> anyhow::Result<()> {
     let checked = Command::new(program)
-        .args(["check-config", "--config"])
+        .args(["check-config", "--form-only", "--config"])
         .arg(file)
         .env_clear()
         .envs(variables)

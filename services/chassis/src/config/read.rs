@@ -1,26 +1,41 @@
-//! Reading a configuration: a file, overridden by the environment; and no key in either that nobody reads.
+//! Reading a configuration: a file, overridden by the environment; and all that is wrong with it at once.
 
-use std::{fmt::Write as _, path::Path};
+use std::path::Path;
 
 use anyhow::Context as _;
 use figment::{
     Figment,
     error::{Actual, Kind},
-    providers::{Env, Format as _, Serialized, Toml},
-    value::{Dict, Value},
+    providers::{Env, Format as _, Toml},
 };
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
-use super::schema::{BETWEEN, PREFIX, schema, section};
-use crate::policy::nearest;
+use super::{
+    faults::faults,
+    schema::{BETWEEN, PREFIX, schema, schema_of},
+};
+use crate::server::Program;
 
-/// Reads the configuration of a program.
+/// Reads the configuration of a program, which must have the addresses of its peers.
 ///
 /// # Errors
-/// All unknown keys by their full names, each with its source and the nearest key that there is; and what is missing or
-/// malformed.
+/// As [`read`].
+pub fn read_of<P: Program>(file: Option<&Path>) -> anyhow::Result<P::Config> {
+    read_by(file, &schema_of::<P>())
+}
+
+/// Reads a configuration.
+///
+/// # Errors
+/// Every fault, a line each: unknown keys, each with its source and the nearest key that there is; what is not as it must be, and
+/// what is missing, each with its variable and what is expected. If there is none, the rules between keys that are broken.
 pub fn read<C: DeserializeOwned + JsonSchema>(file: Option<&Path>) -> anyhow::Result<C> {
+    read_by(file, &schema::<C>())
+}
+
+fn read_by<C: DeserializeOwned>(file: Option<&Path>, schema: &Value) -> anyhow::Result<C> {
     let mut figment = Figment::new();
     if let Some(file) = file {
         anyhow::ensure!(file.exists(), "{} does not exist", file.display());
@@ -28,18 +43,12 @@ pub fn read<C: DeserializeOwned + JsonSchema>(file: Option<&Path>) -> anyhow::Re
         figment = figment.merge(Toml::file(file));
     }
     figment = figment.merge(Env::prefixed(PREFIX).ignore(&["CONFIG"]).split(BETWEEN));
-    let mut tree: Dict = figment.extract().map_err(without_values)?;
-    let mut told = String::new();
-    for (path, remedy) in take_strangers(&mut tree, &schema::<C>(), "") {
-        let source = figment.find_metadata(&path).map(|source| format!(" ({})", source.name)).unwrap_or_default();
-        // Writing to a string cannot fail.
-        let _ = writeln!(told, "unknown key {path}{source}: {remedy}");
-    }
-    match Figment::from(Serialized::defaults(tree)).extract() {
-        Ok(config) if told.is_empty() => Ok(config),
-        Ok(_) => anyhow::bail!("{}", told.trim_end()),
-        Err(error) => anyhow::bail!("{told}{}", without_values(error)),
-    }
+    let tree: Map<String, Value> = figment.extract().map_err(without_values)?;
+    let source =
+        |path: &str| figment.find_metadata(path).map(|source| format!(" ({})", source.name)).unwrap_or_default();
+    let faults = faults(&tree, schema, &source);
+    anyhow::ensure!(faults.is_empty(), "{}", faults.join("\n"));
+    figment::value::Value::serialize(tree).map_err(without_values)?.deserialize().map_err(without_values)
 }
 
 /// A fault of the file's form is told by its place: its text may hold what is secret.
@@ -50,16 +59,16 @@ fn is_toml(file: &Path) -> anyhow::Result<()> {
     anyhow::bail!("{}, line {}: {}", file.display(), before.split('\n').count(), error.message())
 }
 
-/// The same faults, with the kinds of values in the place of the values: one of them may be a secret.
+/// The faults by their keys, with the kinds of values in the place of the values: one of them may be a secret.
 fn without_values(errors: figment::Error) -> anyhow::Error {
-    let told = errors.into_iter().map(|mut error| {
-        error.kind = match error.kind {
+    let told = errors.into_iter().map(|error| {
+        let kind = match error.kind {
             Kind::InvalidType(found, expected) => Kind::InvalidType(kind_of(&found), expected),
             Kind::InvalidValue(found, expected) => Kind::InvalidValue(kind_of(&found), expected),
             Kind::Unsupported(found) => Kind::Unsupported(kind_of(&found)),
             kind => kind,
         };
-        error.to_string()
+        if error.path.is_empty() { kind.to_string() } else { format!("{}: {kind}", error.path.join(".")) }
     });
     anyhow::anyhow!("{}", told.collect::<Vec<_>>().join("\n"))
 }
@@ -74,34 +83,4 @@ fn kind_of(found: &Actual) -> Actual {
         _ => "something else",
     };
     Actual::Other(kind.to_owned())
-}
-
-/// Takes out what the schema does not know. Returns each such key's path, and what was meant.
-fn take_strangers(tree: &mut Dict, schema: &serde_json::Value, above: &str) -> Vec<(String, String)> {
-    // What is no section is told by its own type.
-    let Some(section) = section(schema) else { return Vec::new() };
-    let mut strangers = Vec::new();
-    tree.retain(|key, value| {
-        let path = format!("{above}{key}");
-        match (section.property(key), value) {
-            (None, _) => {
-                let known: Vec<_> = section.properties().map(|(key, _)| key).collect();
-                strangers.push((path, remedy(key, above, &known)));
-                return false;
-            }
-            (Some(schema), Value::Dict(_, below)) => {
-                strangers.extend(take_strangers(below, schema, &format!("{path}.")));
-            }
-            (Some(_), _) => {}
-        }
-        true
-    });
-    strangers
-}
-
-fn remedy(key: &str, above: &str, known: &[&str]) -> String {
-    match nearest(key, known.iter().copied()) {
-        Some(nearest) => format!("did you mean {above}{nearest}?"),
-        None => format!("there are {}", known.join(", ")),
-    }
 }

@@ -4,6 +4,7 @@
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
+use super::format::wanted;
 use crate::server::Program;
 
 /// What the names of all variables begin with.
@@ -11,9 +12,9 @@ pub(super) const PREFIX: &str = "SHIXUN_";
 /// What stands between the levels of a variable's name.
 pub(super) const BETWEEN: &str = "__";
 /// Where a key's schema names its variable.
-const VARIABLE: &str = "x-environment";
+pub(super) const VARIABLE: &str = "x-environment";
 /// Stands for the key where any may be.
-const ANY: &str = "ID";
+pub(super) const ANY: &str = "ID";
 
 /// A key of a configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +41,9 @@ pub fn schema_of<P: Program>() -> Value {
         && !P::PEERS.is_empty()
     {
         peers.insert("required".to_owned(), P::PEERS.into());
+        if let Some(Value::Array(required)) = schema.get_mut("required") {
+            required.push("peers".into());
+        }
     }
     schema
 }
@@ -105,8 +109,8 @@ fn collect(schema: &Value, path: &str, required: bool, keys: &mut Vec<Key>) {
     }
 }
 
-/// In a word: "string", "integer", or the values that there are.
-fn kind(schema: &Value) -> String {
+/// In a word: "string (host:port)", "integer (from 1)", or the values that there are.
+pub(super) fn kind(schema: &Value) -> String {
     let words = |values: &Vec<Value>| {
         let words = values.iter().filter_map(Value::as_str).filter(|word| *word != "null");
         words.map(str::to_owned).collect::<Vec<_>>()
@@ -115,11 +119,20 @@ fn kind(schema: &Value) -> String {
         let values = either.iter().filter_map(|one| one.get("const")).map(Value::to_string);
         return values.collect::<Vec<_>>().join(" or ");
     }
-    match (schema.get("enum"), schema.get("type")) {
-        (Some(Value::Array(values)), _) => values.iter().map(Value::to_string).collect::<Vec<_>>().join(" or "),
+    let kind = match (schema.get("enum"), schema.get("type")) {
+        (Some(Value::Array(values)), _) => return values.iter().map(Value::to_string).collect::<Vec<_>>().join(" or "),
         (_, Some(Value::String(kind))) => kind.clone(),
         (_, Some(Value::Array(kinds))) => words(kinds).join(" or "),
-        _ => String::new(),
+        _ => return String::new(),
+    };
+    let number = |bound: &str| schema.get(bound).and_then(Value::as_i64).filter(|bound| *bound != 0);
+    let format = schema.get("format").and_then(Value::as_str).filter(|format| wanted(format, "").is_some());
+    match (format, number("minimum"), number("maximum")) {
+        (Some(format), ..) => format!("{kind} ({format})"),
+        (None, Some(least), Some(most)) => format!("{kind} ({least} to {most})"),
+        (None, Some(least), None) => format!("{kind} (from {least})"),
+        (None, None, Some(most)) => format!("{kind} (to {most})"),
+        (None, None, None) => kind,
     }
 }
 
@@ -148,11 +161,11 @@ impl<'a> Section<'a> {
     }
 
     /// What stands under names that are not known beforehand.
-    fn any(&self) -> Option<&'a Value> {
+    pub(super) fn any(&self) -> Option<&'a Value> {
         self.0.get("additionalProperties").filter(|any| any.is_object())
     }
 
-    fn requires(&self, key: &str) -> bool {
+    pub(super) fn requires(&self, key: &str) -> bool {
         let required = self.0.get("required").and_then(Value::as_array);
         required.is_some_and(|names| names.iter().any(|name| name == key))
     }

@@ -203,6 +203,13 @@ impl Reloaded for Inner {
     }
 }
 
+/// What will not do of a process's key and of the folder of those that it trusts, each by its key of the configuration.
+pub(crate) fn file_faults(key: &Path, trusted: &Path) -> Vec<String> {
+    let own = keys::Private::read(key).err().map(|error| format!("keys.own: {error:#}"));
+    let trusted = keys::trusted(trusted).err().map(|error| format!("keys.trusted: {error:#}"));
+    own.into_iter().chain(trusted).collect()
+}
+
 impl Identity {
     /// Reads the process's key and every `*.pub` of the trusted folder.
     ///

@@ -11,7 +11,7 @@ use tokio::{
 use tonic::transport::Endpoint;
 
 use super::{CONNECT, Known, Replica};
-use crate::tls::Material;
+use crate::{server::WITHOUT_TLS, tls::Material};
 
 /// What an address begins with whose name stands for several replicas.
 const BY_NAME: &str = "dns:///";
@@ -33,6 +33,19 @@ pub(crate) fn stay_here(addresses: &str) -> bool {
             host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
         })
     })
+}
+
+/// Whether a text is addresses of replicas, of whatever kind.
+pub(crate) fn are_addresses(text: &str) -> bool {
+    [CLEAR, SEALED].iter().any(|scheme| Place::read(text, scheme).is_ok())
+}
+
+/// # Errors
+/// If a neighbour at these addresses cannot be spoken to with TLS, or without it.
+pub(crate) fn may_be_called(addresses: &str, sealed: bool, plaintext: bool) -> anyhow::Result<()> {
+    Place::read(addresses, if sealed { SEALED } else { CLEAR })?;
+    anyhow::ensure!(sealed || plaintext || stay_here(addresses), "{addresses} is not on this machine: {WITHOUT_TLS}");
+    Ok(())
 }
 
 pub(crate) fn endpoint(address: &str) -> anyhow::Result<Endpoint> {

@@ -44,7 +44,7 @@ const STANDARD: [&str; 3] =
     ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
 /// What to do where calls would cross a network as they are.
-pub(super) const WITHOUT_TLS: &str =
+pub(crate) const WITHOUT_TLS: &str =
     "configure [tls], or, on a network that nobody else is on, server.plaintext = true";
 
 /// A server in the making.

@@ -32,6 +32,7 @@ pub use gate_api::CalendarCheck;
 pub use guard::Guard;
 pub use host::Host;
 use host::Parts;
+pub(crate) use host::WITHOUT_TLS;
 use severable::Severable;
 pub use step_api::{StepOutcome, Steps};
 
@@ -87,7 +88,7 @@ pub async fn serve<P: Program>(
     anyhow::ensure!(
         tls.is_some() || common.server.plaintext || here.ip().is_loopback(),
         "{here} is open to a network: {}",
-        host::WITHOUT_TLS
+        WITHOUT_TLS
     );
     let db = Db::open(P::NAME, &common.database, env.clone()).await?;
     if common.database.migrate {

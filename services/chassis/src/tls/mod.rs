@@ -39,6 +39,20 @@ impl std::fmt::Debug for Tls {
     }
 }
 
+/// What will not do of the files: each that cannot be read, or else why they do not go together.
+pub(crate) fn file_faults(service: &'static str, people: bool, config: &TlsConfig, now: i64) -> Vec<String> {
+    let files = [("certificate", &config.certificate), ("key", &config.key), ("authorities", &config.authorities)];
+    let unreadable = files.into_iter().filter_map(|(key, file)| {
+        let error = std::fs::File::open(file).err()?;
+        Some(format!("tls.{key}: {}: {error}", file.display()))
+    });
+    let mut faults: Vec<_> = unreadable.collect();
+    if faults.is_empty() {
+        faults.extend(Material::read(service, people, config, now).err().map(|error| format!("tls: {error:#}")));
+    }
+    faults
+}
+
 impl Tls {
     /// Reads the files of `service`.
     pub(crate) fn load(service: &'static str, people: bool, config: &TlsConfig, env: Env) -> anyhow::Result<Self> {

@@ -26,8 +26,10 @@ use crate::store::seats;
 #[serde(default, deny_unknown_fields)]
 pub struct SeatsConfig {
     /// Milliseconds between two looks at the seats: what moves in between is told once.
+    #[schemars(range(min = 1))]
     pub interval_ms: u64,
     /// Listeners at a time; one more is refused.
+    #[schemars(range(min = 1))]
     pub listeners: usize,
 }
 

@@ -34,8 +34,10 @@ pub(crate) use judge::{first_round_ends_on, open_selection_window};
 #[serde(default, deny_unknown_fields)]
 pub struct IntakeConfig {
     /// Submissions that may wait, and as many to projects seen full; one more is refused at once.
+    #[schemars(range(min = 1, max = 100000))]
     pub queue: usize,
     /// Most submissions of one transaction.
+    #[schemars(range(min = 1, max = 100000))]
     pub batch: usize,
 }
 
