@@ -91,6 +91,8 @@ fn refused(status: &Status, teacher: &str) -> Failure {
         (Some(reason @ (Reason::OutOfScope | Reason::NotFound | Reason::ExportNotOpened)), _) => {
             Failure::new(reason).with("resource", teacher)
         }
+        // It names the teacher as the caller did, and each tells of that by the same contract.
+        (Some(Reason::InvalidArgument), _) => Failure::not_found(teacher),
         (Some(reason @ (Reason::Overloaded | Reason::Unauthenticated)), _) => Failure::new(reason),
         (_, Code::Unavailable | Code::DeadlineExceeded) => Failure::new(Reason::Unavailable).with("service", "roster"),
         _ => Failure::internal(format!("the roster answered {:?}", status.code())),

@@ -26,6 +26,8 @@ const WAITING: usize = 1024;
 const TOGETHER: usize = 256;
 /// When a refused reader should try again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// When there may be room again on a full disk.
+const ROOM_AFTER: Duration = Duration::from_secs(10);
 /// What the names of resources begin with. Everything else of a request, such as words looked for, may tell of a person.
 const COLLECTIONS: [&str; 4] = ["teachers/", "accounts/", "organizations/", "terms/"];
 
@@ -37,7 +39,8 @@ struct Reading {
     roles: String,
     method: &'static str,
     about: String,
-    kept: oneshot::Sender<bool>,
+    /// Why it could not be kept; nothing: it is.
+    kept: oneshot::Sender<Result<(), Reason>>,
 }
 
 /// The way to the trail. Cheap to clone.
@@ -54,7 +57,7 @@ impl Trail {
     /// Returns once it is kept that the call read what it asks for.
     ///
     /// # Errors
-    /// `OVERLOADED` if too many wait; `UNAVAILABLE` if it could not be kept: then nothing may be handed out.
+    /// `OVERLOADED` if too many wait; `STORAGE_FULL` or `UNAVAILABLE` if it could not be kept: then nothing may be handed out.
     async fn keep(&self, admission: &Admission, about: String) -> Result<(), Failure> {
         let (kept, answered) = oneshot::channel();
         let Actor { account, roles, .. } = admission.actor.as_ref();
@@ -69,8 +72,12 @@ impl Trail {
             kept,
         };
         match self.0.try_send(reading) {
-            Ok(()) if answered.await.unwrap_or_default() => Ok(()),
-            Ok(()) | Err(TrySendError::Closed(_)) => Err(Failure::away("database")),
+            Ok(()) => match answered.await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(Reason::StorageFull)) => Err(Failure::new(Reason::StorageFull).retry_after(ROOM_AFTER)),
+                Ok(Err(_)) | Err(_) => Err(Failure::away("database")),
+            },
+            Err(TrySendError::Closed(_)) => Err(Failure::away("database")),
             Err(TrySendError::Full(_)) => Err(Failure::new(Reason::Overloaded).retry_after(RETRY_AFTER)),
         }
     }
@@ -126,9 +133,10 @@ async fn write(db: Db, mut readings: mpsc::Receiver<Reading>) {
         if let Err(failure) = &kept {
             tracing::warn!(service = db.service(), %failure, "readings could not be kept; they are refused");
         }
+        let outcome = kept.map_err(|failure| failure.reason().unwrap_or(Reason::Unavailable));
         for reading in some.drain(..) {
             // Who has gone away was handed nothing.
-            let _ = reading.kept.send(kept.is_ok());
+            let _ = reading.kept.send(outcome);
         }
     }
 }

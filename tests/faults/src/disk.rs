@@ -1,5 +1,5 @@
-//! A disk that fills: what cannot be stored is refused with that reason and not stored by halves, what is read goes on, and when
-//! there is room again everything goes on.
+//! A disk that fills: what cannot be stored is refused with that reason and not stored by halves. What is read goes on, but for what
+//! must be kept of it (who reads data of others). When there is room again everything goes on.
 
 use std::{
     fs::File,
@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use load::verify;
 use tokio::time::Instant;
-use tonic::Code;
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::{
@@ -91,6 +91,15 @@ impl Drop for Disk {
     }
 }
 
+/// What is wrong with a refusal on a full disk.
+fn not_as_full(refusal: &Status) -> Option<String> {
+    let reason = refusal.get_details_error_info().map(|info| info.reason);
+    let full = reason.as_deref() == Some("REASON_STORAGE_FULL");
+    let told = refusal.get_details_retry_info().and_then(|info| info.retry_delay).is_some();
+    let as_full = full && told && refusal.code() == Code::ResourceExhausted;
+    (!as_full).then(|| format!("refused with {reason:?}, {:?} {}", refusal.code(), refusal.message()))
+}
+
 /// Fills the disk under the stage's databases, and makes room again; what was not as it should be.
 ///
 /// # Errors
@@ -115,12 +124,7 @@ pub async fn play(stage: &mut Stage, disk: &Disk) -> anyhow::Result<Vec<String>>
         match people.submit(&errand, PATIENCE).await {
             Ok(name) => acknowledged.push(name),
             Err(refusal) => {
-                let reason = refusal.get_details_error_info().map(|info| info.reason);
-                let full = reason.as_deref() == Some("REASON_STORAGE_FULL");
-                let told = refusal.get_details_retry_info().and_then(|info| info.retry_delay).is_some();
-                if !full || !told || refusal.code() != Code::ResourceExhausted {
-                    faults.push(format!("refused with {reason:?}, {:?} {}", refusal.code(), refusal.message()));
-                }
+                faults.extend(not_as_full(&refusal));
                 owed.push(errand);
             }
         }
@@ -131,7 +135,11 @@ pub async fn play(stage: &mut Stage, disk: &Disk) -> anyhow::Result<Vec<String>>
     if owed.is_empty() {
         faults.push("the disk is full, and nothing was refused".to_owned());
     }
-    for act in [Act::Menu, Act::Review, Act::Statement, Act::Today] {
+    match people.act(Act::Review, &ready, PATIENCE).await.0.refusal {
+        Some(refusal) => faults.extend(not_as_full(&refusal)),
+        None => faults.push("a school reads of its teachers, and it is kept nowhere".to_owned()),
+    }
+    for act in [Act::Menu, Act::Statement, Act::Today] {
         if let Some(refusal) = people.act(act, &ready, PATIENCE).await.0.refusal {
             faults.push(format!("{act:?} on a full disk: {:?} {}", refusal.code(), refusal.message()));
         }

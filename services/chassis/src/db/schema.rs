@@ -159,11 +159,11 @@ impl Db {
     }
 
     async fn applied(&self, table: &str, sql: &'static str) -> anyhow::Result<BTreeMap<i64, Applied>> {
-        let mut reader = self.reader();
-        if reader.one(HAS_TABLE, args![table]).await?.is_none() {
-            return Ok(BTreeMap::new());
-        }
-        let rows = reader.all(sql, args![]).await?;
+        // On SQLite the connection that migrates: another one would keep in mind the tables as they were, and read rows by it.
+        let mut tx = self.begin_own(0, "schema").await?;
+        let known = tx.one(HAS_TABLE, args![table]).await?.is_some();
+        let rows = if known { tx.all(sql, args![]).await? } else { Vec::new() };
+        tx.abandon().await;
         let applied = rows.iter().map(|row| {
             let found = Applied { description: row.get("description")?, checksum: row.get("checksum")? };
             Ok((row.get("version")?, found))

@@ -213,10 +213,10 @@ async fn reopen(api: &Api, call: Call<ReopenReviewRequest>) -> Result<ReopenRevi
     if reason.trim().is_empty() {
         faults.add("reason", "重新审核须说明理由", "give the reason for reviewing it again");
     }
-    faults.check()?;
     let term = term_of(name);
     let names = BTreeSet::from([name.clone()]);
     let mut tx = api.db.begin(&call, Scope::Term(term)).await?;
+    faults.check()?;
     let (policy, policy_version) = (tx.policy::<Policy>()?, tx.gates()?.policy_version());
     let mut desk = store::load_named(&mut tx, term, &names, policy_version).await?;
     let reviewers = Reviewers::load(&mut tx, &desk, &names).await?;

@@ -32,11 +32,11 @@ use crate::county::{Header, Stage};
 
 const TEACHERS: usize = 40;
 /// Operations while a round's selection and review are open.
-const SELECTING: usize = 1300;
+const SELECTING: usize = 800;
 /// Operations while a round's confirmation is open.
-const CONFIRMING: usize = 600;
+const CONFIRMING: usize = 450;
 /// Operations on results and on the ledger.
-const ENTRIES: usize = 1200;
+const ENTRIES: usize = 800;
 /// Operations between two looks at the whole.
 const TOGETHER: usize = 50;
 /// The history that is always played. What a history must reach is asserted of this one alone: chance promises it of none.
