@@ -1,7 +1,12 @@
 //! Who read data of others and who changed what: kept before the answer leaves, and shown to whoever asks for an account or a person.
 
 use anyhow::Context as _;
-use chassis::audit::{Act, Wanted, acts};
+use chassis::{
+    Env,
+    audit::{Act, Wanted, acts},
+    config::DatabaseConfig,
+    db::Db,
+};
 use proto::{
     common::v1::Role,
     credit::v1::{GetStatementRequest, ledger_service_client::LedgerServiceClient},
@@ -95,41 +100,41 @@ async fn audited(engine: &str) -> anyhow::Result<()> {
         since: i64::MIN,
         until: i64::MAX,
     };
-    stage
-        .world
-        .verify_with(async |service, db| {
-            let mut by_officer = acts(db, &wanted(Some(&officer.account), Some(&name))).await?;
-            // The county was entered by the same officer.
-            let entered = |act: &Act| ["created", "role_granted"].contains(&act.what.as_str());
-            assert_eq!(by_officer.iter().any(entered), service == "roster");
-            by_officer.retain(|act| !entered(act));
-            let expected: &[_] = match service {
-                "roster" => &[
-                    ("read", "shixun.roster.v1.TeacherService/GetTeacher", format!("name={name}")),
-                    ("changed", "leave_granted", name.clone()),
-                ],
-                "credit" => &[("read", "shixun.credit.v1.LedgerService/GetStatement", format!("teacher={name}"))],
-                _ => &[],
-            };
-            let expected: Vec<_> = expected.iter().map(|(act, what, about)| (*act, *what, about.as_str())).collect();
-            assert_eq!(by_officer.iter().map(told).collect::<Vec<_>>(), expected, "{engine}: {service}");
-            for act in &by_officer {
-                assert_eq!(act.who, officer.account);
-                assert!(act.roles.contains(&format!("ROLE_BUREAU_OFFICER {BUREAU}")), "{act:?}");
-            }
-            let by_himself = acts(db, &wanted(Some(&himself.account), None)).await?;
-            assert_eq!(by_himself, [], "{engine}: {service}");
-            let mut read = acts(db, &wanted(Some(&officer.account), Some(BUREAU))).await?;
-            read.retain(|act| act.act == "read");
-            let listed =
-                [("read", "shixun.roster.v1.TeacherService/ListTeachers", "organization=organizations/county")];
-            let listed = if service == "roster" { &listed[..] } else { &[] };
-            assert_eq!(read.iter().map(told).collect::<Vec<_>>(), listed, "{engine}: {service}");
-            let before = Wanted { until: 0, ..wanted(None, None) };
-            assert_eq!(acts(db, &before).await?, [], "{engine}: {service}");
-            Ok(())
-        })
-        .await
+    let databases = stage.world.system.databases().await?;
+    stage.world.system.stop().await?;
+    for (service, url) in databases {
+        let db = &Db::open(service, &DatabaseConfig::at(url), Env::system()).await?;
+        let mut by_officer = acts(db, &wanted(Some(&officer.account), Some(&name))).await?;
+        // The county was entered by the same officer.
+        let entered = |act: &Act| ["created", "role_granted"].contains(&act.what.as_str());
+        assert_eq!(by_officer.iter().any(entered), service == "roster");
+        by_officer.retain(|act| !entered(act));
+        let expected: &[_] = match service {
+            "roster" => &[
+                ("read", "shixun.roster.v1.TeacherService/GetTeacher", format!("name={name}")),
+                ("changed", "leave_granted", name.clone()),
+            ],
+            "credit" => &[("read", "shixun.credit.v1.LedgerService/GetStatement", format!("teacher={name}"))],
+            _ => &[],
+        };
+        let expected: Vec<_> = expected.iter().map(|(act, what, about)| (*act, *what, about.as_str())).collect();
+        assert_eq!(by_officer.iter().map(told).collect::<Vec<_>>(), expected, "{engine}: {service}");
+        for act in &by_officer {
+            assert_eq!(act.who, officer.account);
+            assert!(act.roles.contains(&format!("ROLE_BUREAU_OFFICER {BUREAU}")), "{act:?}");
+        }
+        let by_himself = acts(db, &wanted(Some(&himself.account), None)).await?;
+        assert_eq!(by_himself, [], "{engine}: {service}");
+        let mut read = acts(db, &wanted(Some(&officer.account), Some(BUREAU))).await?;
+        read.retain(|act| act.act == "read");
+        let listed = [("read", "shixun.roster.v1.TeacherService/ListTeachers", "organization=organizations/county")];
+        let listed = if service == "roster" { &listed[..] } else { &[] };
+        assert_eq!(read.iter().map(told).collect::<Vec<_>>(), listed, "{engine}: {service}");
+        let before = Wanted { until: 0, ..wanted(None, None) };
+        assert_eq!(acts(db, &before).await?, [], "{engine}: {service}");
+        db.close().await;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
