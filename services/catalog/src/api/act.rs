@@ -87,24 +87,11 @@ pub fn policy(tx: &Tx) -> Result<std::sync::Arc<Policy>, Failure> {
 /// A reason that must be given.
 pub fn reason(given: &str) -> Result<&str, Failure> {
     let mut faults = Faults::new();
-    reason_faults(&mut faults, given);
     if given.trim().is_empty() {
         faults.add("reason", "请说明理由", "give the reason");
     }
     faults.check()?;
     Ok(given)
-}
-
-/// A reason that may be given.
-pub fn optional_reason(given: &str) -> Result<&str, Failure> {
-    let mut faults = Faults::new();
-    reason_faults(&mut faults, given);
-    faults.check()?;
-    Ok(given)
-}
-
-fn reason_faults(faults: &mut Faults, given: &str) {
-    text_at_most(faults, "reason", given, 1_000);
 }
 
 /// Notes a text that is too long; `limit` in characters.

@@ -90,7 +90,7 @@ async fn ask(service: &Service, call: Call<RequestExpansionRequest>) -> Result<R
 async fn decide(service: &Service, call: Call<DecideExpansionRequest>) -> Result<DecideExpansionResponse, Failure> {
     let (name, granted) = (&call.message.name, call.message.places_granted);
     let mut tx = service.db.begin(&call, Scope::of_name(name)).await?;
-    let reason = act::optional_reason(&call.message.reason)?;
+    let reason = call.message.reason.as_str();
     let parent = name.split_once("/expansions/").map_or(name.as_str(), |(project, _)| project);
     let (mut project, held) = act::of_bureau(&mut tx, parent).await?;
     let asked = store::expansion::find(&mut tx, name).await?.ok_or_else(|| Failure::not_found(name))?;

@@ -3,7 +3,6 @@
 //! `Db::begin` is the only door to a writing transaction; `Db::read` the door to reading on a caller's behalf.
 
 mod backup;
-pub(crate) mod demoted;
 mod doors;
 mod lock;
 mod meters;
@@ -44,7 +43,6 @@ pub use scope::Scope;
 pub use tx::Tx;
 pub use value::{Row, Sql, Value};
 
-use demoted::Demoted;
 use renewal::Renewal;
 
 use crate::{config::DatabaseConfig, env::Env, failure::Failure, gates::TermGates, pulse::Pulse};
@@ -74,10 +72,8 @@ pub(crate) struct Inner {
     pub mirrored: watch::Sender<u64>,
     /// Whether PostgreSQL answers; an embedded database always does.
     pub pulse: Option<Pulse>,
-    /// Whether PostgreSQL still writes.
-    demoted: Demoted,
-    /// Which of PostgreSQL's connections are too old.
-    renewal: Arc<Renewal>,
+    /// Which of PostgreSQL's connections are no longer good.
+    renewal: Renewal,
     /// Neighbours whose clocks differ from ours by more than is tolerated: by how many microseconds they are ahead.
     pub skews: Mutex<BTreeMap<&'static str, i64>>,
     /// Sources whose feeds do not hold what this process's mirrors took from them.
@@ -124,14 +120,13 @@ impl Db {
     /// # Errors
     /// If the URL is of neither engine, the file is held by another process, or the server cannot be reached.
     pub async fn open(service: &'static str, config: &DatabaseConfig, env: Env) -> anyhow::Result<Self> {
-        let demoted = Demoted::default();
-        let renewal = Arc::<Renewal>::default();
+        let renewal = Renewal::default();
         let (pool, pulse, lock) = if config.url.starts_with("sqlite:") {
             let path = config.url.trim_start_matches("sqlite:").trim_start_matches("//");
             let lock = lock::FileLock::take(Path::new(path))?;
             (open_sqlite(config).await?, None, Some(lock))
         } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
-            let (pool, pulse) = open_postgres(service, config, &demoted, &renewal).await?;
+            let (pool, pulse) = open_postgres(service, config, &renewal).await?;
             (pool, Some(pulse), None)
         } else {
             anyhow::bail!("database.url must begin with sqlite: or postgres:");
@@ -144,7 +139,6 @@ impl Db {
             head: watch::Sender::new(0),
             mirrored: watch::Sender::new(0),
             pulse,
-            demoted,
             renewal,
             skews: Mutex::default(),
             halted: Mutex::default(),
@@ -185,15 +179,9 @@ impl Db {
     ) -> Result<T, Failure> {
         let outcome = match &self.0.pulse {
             None => asked.await,
-            Some(pulse) => {
-                let done = pulse.during(asked).await.ok_or_else(|| Failure::away("database"))?;
-                self.0.demoted.look(&done);
-                done
-            }
+            Some(pulse) => pulse.during(asked).await.ok_or_else(|| Failure::away("database"))?,
         };
-        if outcome.as_ref().is_err_and(renewal::is_overtaken) {
-            self.0.renewal.renew();
-        }
+        self.0.renewal.look(&outcome);
         Ok(outcome?)
     }
 
@@ -256,16 +244,14 @@ async fn open_sqlite(config: &DatabaseConfig) -> anyhow::Result<Pool> {
 async fn open_postgres(
     service: &'static str,
     config: &DatabaseConfig,
-    demoted: &Demoted,
-    renewal: &Arc<Renewal>,
+    renewal: &Renewal,
 ) -> anyhow::Result<(Pool, Pulse)> {
     let options = PgConnectOptions::from_str(&config.url)
         .context("database.url")?
         .application_name(&format!("shixun-{service}"))
         .statement_cache_capacity(500);
     let pool = |connections| {
-        let demoted = demoted.clone();
-        let renewal = Arc::clone(renewal);
+        let renewal = renewal.clone();
         PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(30))
@@ -273,7 +259,7 @@ async fn open_postgres(
             // statement.
             .test_before_acquire(false)
             .before_acquire(move |connection, last| {
-                let is_kept = renewal.keeps(last.age) && !demoted.met(last.age);
+                let is_kept = renewal.keeps(last.age);
                 Box::pin(async move {
                     if is_kept && last.idle_for > RESTED {
                         // One that a network has forgotten about never answers; another one is opened in its place.

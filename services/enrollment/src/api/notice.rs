@@ -53,9 +53,6 @@ async fn issue(api: &Api, call: Call<IssueNoticeRequest>) -> Result<IssueNoticeR
     let mut faults = Faults::new();
     faults.required("class", class);
     faults.required("text", text.trim());
-    if text.chars().count() > 4000 {
-        faults.add("text", "最多 4000 字", "at most 4000 characters");
-    }
     let term = term_of(class);
     let mut tx = api.db.begin(&call, Scope::Term(term)).await?;
     faults.check()?;

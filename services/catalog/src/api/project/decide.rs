@@ -42,7 +42,7 @@ pub async fn give_back(service: &Service, call: Call<ReturnProjectRequest>) -> R
 pub async fn approve(service: &Service, call: Call<ApproveProjectRequest>) -> Result<ApproveProjectResponse, Failure> {
     let name = &call.message.name;
     let mut tx = service.db.begin(&call, Scope::of_name(name)).await?;
-    let reason = act::optional_reason(&call.message.reason)?;
+    let reason = call.message.reason.as_str();
     let (mut project, held) = act::of_bureau(&mut tx, name).await?;
     act::step(&mut project, Event::Approve)?;
     if reason.trim().is_empty() {

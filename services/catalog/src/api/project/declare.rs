@@ -155,7 +155,7 @@ pub async fn withdraw(
 ) -> Result<WithdrawProjectResponse, Failure> {
     let name = &call.message.name;
     let mut tx = service.db.begin(&call, Scope::of_name(name)).await?;
-    let reason = act::optional_reason(&call.message.reason)?;
+    let reason = call.message.reason.as_str();
     let (mut project, held) = act::of_provider(&mut tx, name).await?;
     act::step(&mut project, Event::Withdraw)?;
     act::decide(&mut tx, &mut project, Event::Withdraw.verb(), Some(&held), reason).await?;
