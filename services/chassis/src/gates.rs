@@ -368,17 +368,32 @@ pub(crate) fn newest_policy(gates: &[Arc<TermGates>]) -> Option<&Arc<TermGates>>
     gates.iter().max_by_key(|gates| latest_opening(gates))
 }
 
-/// Positions of the mirrors, if any window asks for one.
+/// Positions of the mirrors, as far as any window asks for one. A mirror never goes back: what it was seen to have reached is
+/// not asked for again.
 pub(crate) async fn mirror_positions(
     queries: &mut impl Queries,
+    db: &Db,
     gates: &[Arc<TermGates>],
 ) -> Result<BTreeMap<String, i64>, Failure> {
-    let asked = gates
-        .iter()
-        .flat_map(|gates| gates.windows())
-        .flat_map(|window| &window.preconditions)
-        .any(|precondition| matches!(precondition.condition, Some(Condition::Mirrored(_))));
-    if asked { all_positions(queries).await } else { Ok(BTreeMap::new()) }
+    let asked = || {
+        let windows = gates.iter().flat_map(|gates| gates.windows());
+        windows.flat_map(|window| &window.preconditions).filter_map(|precondition| match &precondition.condition {
+            Some(Condition::Mirrored(mirror)) => Some(mirror),
+            _ => None,
+        })
+    };
+    let seen = || db.inner().positions.lock().unwrap_or_else(PoisonError::into_inner);
+    {
+        let seen = seen();
+        if asked().all(|mirror| seen.get(&mirror.source).is_some_and(|reached| *reached >= mirror.position)) {
+            return Ok(seen.clone());
+        }
+    }
+    let found = all_positions(queries).await?;
+    for (source, reached) in &found {
+        seen().entry(source.clone()).and_modify(|seen| *seen = (*seen).max(*reached)).or_insert(*reached);
+    }
+    Ok(found)
 }
 
 /// How far each source is mirrored: whole batches only.

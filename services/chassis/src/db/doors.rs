@@ -145,7 +145,7 @@ impl Db {
         let mut reader = self.reader();
         reader.gates = gates::load_for_reading(&mut reader, self, scope).await?;
         let gates = reader.gates.clone();
-        reader.positions = gates::mirror_positions(&mut reader, &gates).await?;
+        reader.positions = gates::mirror_positions(&mut reader, self, &gates).await?;
         reader.scoped = scope != Scope::AnyTerm;
         Ok(reader)
     }

@@ -35,7 +35,7 @@ use tokio::sync::watch;
 pub use backup::backup;
 pub use queries::{Queries, Reader};
 pub use record::Record;
-pub use request::{Claim, Claimed, forget, purge, recall};
+pub use request::{Claim, Claimed, forget, purge, recall, tell_apart};
 pub(crate) use rows::Column;
 pub use rows::{Cell, Rows};
 pub use schema::Migrations;
@@ -66,6 +66,8 @@ pub(crate) struct Inner {
     pub env: Env,
     /// Gates as last seen; the fence's revision tells whether they still hold.
     pub gates: RwLock<BTreeMap<String, Arc<TermGates>>>,
+    /// How far each mirror of this process was seen to have come.
+    pub positions: Mutex<BTreeMap<String, i64>>,
     /// The newest feed position committed by this process: wakes watchers.
     pub head: watch::Sender<i64>,
     /// Rises when a mirror of this process has moved.
@@ -136,6 +138,7 @@ impl Db {
             service,
             env,
             gates: RwLock::default(),
+            positions: Mutex::default(),
             head: watch::Sender::new(0),
             mirrored: watch::Sender::new(0),
             pulse,

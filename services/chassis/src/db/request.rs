@@ -158,8 +158,8 @@ impl Tx {
     }
 }
 
-/// Tells the requests of a batch apart, in the order given. Nothing is claimed yet: the ids are taken with the replies, and
-/// whoever took one meanwhile makes that a conflict.
+/// Tells the requests of a batch apart, in the order given, and finds those that were answered before. Nothing is claimed yet:
+/// the ids are taken with the replies, and whoever took one meanwhile makes that a conflict.
 ///
 /// # Errors
 /// Those of the database.
@@ -176,21 +176,37 @@ pub async fn recall(queries: &mut impl Queries, claims: &[&Claim]) -> Result<Vec
         let key: Key = (row.get("caller")?, row.get("method")?, row.get("request_id")?);
         old.insert(key, (row.get::<String>("body_digest")?, row.get::<Option<Vec<u8>>>("reply")?));
     }
-    let mut first: BTreeMap<(&str, &str, &str), (usize, &str)> = BTreeMap::new();
-    let mut recalled = Vec::with_capacity(claims.len());
-    for (index, claim) in claims.iter().enumerate() {
-        let answered = if old.is_empty() { None } else { old.get(&owned_key(claim)) };
-        let (twin, digest) = *first.entry(key(claim)).or_insert((index, &claim.body_digest));
-        recalled.push(match answered {
-            Some((digest, Some(reply))) if *digest == claim.body_digest => Claimed::Replay(reply.clone()),
-            Some((_, None)) => Claimed::Erased,
-            Some(_) => Claimed::Reused,
-            None if twin == index => Claimed::Fresh,
-            None if digest == claim.body_digest => Claimed::Twin(twin),
-            None => Claimed::Reused,
-        });
+    let mut recalled = tell_apart(claims);
+    if !old.is_empty() {
+        for (claim, recalled) in claims.iter().zip(&mut recalled) {
+            match old.get(&owned_key(claim)) {
+                Some((digest, Some(reply))) if *digest == claim.body_digest => {
+                    *recalled = Claimed::Replay(reply.clone());
+                }
+                Some((_, None)) => *recalled = Claimed::Erased,
+                Some(_) => *recalled = Claimed::Reused,
+                None => {}
+            }
+        }
     }
     Ok(recalled)
+}
+
+/// Tells the requests of a batch apart by themselves, without looking for those that were answered before: for whoever expects
+/// that hardly one was. The conflict tells if it was carried out again.
+#[must_use]
+pub fn tell_apart(claims: &[&Claim]) -> Vec<Claimed> {
+    let mut first: BTreeMap<(&str, &str, &str), (usize, &str)> = BTreeMap::new();
+    let mut apart = Vec::with_capacity(claims.len());
+    for (index, claim) in claims.iter().enumerate() {
+        let (twin, digest) = *first.entry(key(claim)).or_insert((index, &claim.body_digest));
+        apart.push(match (twin == index, digest == claim.body_digest) {
+            (true, _) => Claimed::Fresh,
+            (false, true) => Claimed::Twin(twin),
+            (false, false) => Claimed::Reused,
+        });
+    }
+    apart
 }
 
 /// Forgets what was answered to requests by or about these persons ("teachers/…", "accounts/…"): that they were carried out

@@ -120,7 +120,7 @@ impl Tx {
         let gates = self.gates.clone();
         // Once a transaction: who comes a moment later than a mirror's next step is asked to come again.
         if self.positions.is_none() {
-            self.positions = Some(gates::mirror_positions(self, &gates).await?);
+            self.positions = Some(gates::mirror_positions(self, &self.db.clone(), &gates).await?);
         }
         gates::admit(admission, &gates, self.positions())
     }

@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status};
 use super::{Api, project_of, scope, term_of};
 use crate::{
     domain::{Class, Policy},
-    store::{catalog, desk as store, notices, selections},
+    store::{catalog, desk as store, notices, seats, selections},
 };
 
 #[tonic::async_trait]
@@ -58,7 +58,7 @@ async fn issue(api: &Api, call: Call<IssueNoticeRequest>) -> Result<IssueNoticeR
     faults.check()?;
     let project = project_of(class).to_owned();
     // The participants of the class stand under the project's lock.
-    catalog::lock(&mut tx, &BTreeSet::from([project.clone()])).await?;
+    seats::lock(&mut tx, &BTreeSet::from([project.clone()])).await?;
     let project = catalog::project(&mut tx, &project).await?.ok_or_else(|| Failure::not_found(class))?;
     let held = tx.actor().held_over(&[Role::ProviderStaff], std::slice::from_ref(&project.provider)).cloned();
     let held = held.ok_or_else(|| Failure::out_of_scope(class))?;

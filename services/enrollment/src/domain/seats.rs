@@ -109,6 +109,12 @@ impl Book {
         Self { project: project.name.clone(), capacity: project.capacity(), held, granted, classes, lines: Vec::new() }
     }
 
+    /// The same for whoever only holds places: it tells nothing of its classes, so that none is given in them.
+    #[must_use]
+    pub fn to_hold(project: &Project, held: i32, granted: i32) -> Self {
+        Self { project: project.name.clone(), capacity: project.capacity(), held, granted, ..Self::default() }
+    }
+
     /// Places in all.
     #[must_use]
     pub const fn capacity(&self) -> i32 {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
-    db::{Claim, Claimed, Db, Record, Tx, recall},
+    db::{Claim, Claimed, Db, Record, Tx, recall, tell_apart},
     gates::Admitted,
 };
 use prost::Message as _;
@@ -32,7 +32,7 @@ use crate::{
         catalog, desk as store, notifications,
         notifications::Message,
         roster::{self, Roster},
-        rounds, selections, wire,
+        rounds, seats, selections, wire,
     },
 };
 
@@ -42,9 +42,20 @@ struct Fresh<'a> {
     message: &'a SubmitSelectionRequest,
     job: &'a Job,
     admitted: Admitted,
-    claim: Claim,
     teacher: String,
 }
+
+/// Which requests are looked for among those that were answered before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recalled {
+    /// Those that would be refused: hardly one of the others was, and a conflict tells it.
+    Refused,
+    /// All.
+    All,
+}
+
+/// What is refused unless it was answered before.
+type Refused<'a> = Vec<(usize, &'a Claim, Failure)>;
 
 /// A submission that was accepted.
 struct Taken {
@@ -55,15 +66,20 @@ struct Taken {
 }
 
 /// Carries the submissions out; a verdict for each, in their order. `None`: it repeats another one of the same batch.
-pub(super) async fn run(db: &Db, term: &str, jobs: &[Job], full: &Full) -> Result<Vec<Option<Answer>>, Failure> {
+///
+/// # Errors
+/// Those of the database; a conflict if one of them was answered before.
+pub(super) async fn run(
+    db: &Db,
+    term: &str,
+    jobs: &[Job],
+    full: &Full,
+    recalled: Recalled,
+) -> Result<Vec<Option<Answer>>, Failure> {
     let mut verdicts: Vec<Option<Answer>> = jobs.iter().map(|_| None).collect();
     let mut tx = db.batch(term).await?;
-    let (fresh, Roster { teachers, cycle_ends, position: roster_position }) =
-        recognise(&mut tx, jobs, &mut verdicts).await?;
-    if fresh.is_empty() {
-        tx.abandon().await;
-        return Ok(verdicts);
-    }
+    let (fresh, mut refused, Roster { teachers, cycle_ends, position: roster_position }) =
+        recognise(&mut tx, jobs, recalled, &mut verdicts).await?;
 
     let gates = tx.gates()?;
     let policy = tx.policy::<Policy>()?;
@@ -85,22 +101,27 @@ pub(super) async fn run(db: &Db, term: &str, jobs: &[Job], full: &Full) -> Resul
     desk.policy_version = gates.policy_version();
     let mut taken = BTreeMap::new();
     for fresh in &fresh {
-        let claim = &fresh.claim;
+        let claim = &fresh.job.claim;
         tx.seed_ids(&format!("{}\n{}\n{}", claim.caller, claim.method, claim.request_id));
         let name = tx.id(&format!("{term}/selections"));
         match decide(&bench, &mut desk, fresh, teachers.get(&fresh.teacher), &name) {
             Ok(done) => {
                 taken.insert(fresh.index, done);
             }
-            Err(failure) => set(&mut verdicts, fresh.index, Err(failure)),
+            Err(failure) => refused.push((fresh.index, claim, failure)),
         }
     }
+    refuse(&mut tx, refused, &mut verdicts).await?;
 
     let now = Instant::now();
     for (project, book) in &desk.books {
         full.see(project, book.free(), now);
     }
-    store::write(&mut tx, term, &desk).await?;
+    if taken.is_empty() {
+        tx.abandon().await;
+        return Ok(verdicts);
+    }
+    store::add(&mut tx, term, &desk).await?;
     for fresh in fresh {
         let Some(done) = taken.get_mut(&fresh.index) else { continue };
         let Some(selection) = desk.selections.get(&done.name) else { continue };
@@ -109,7 +130,7 @@ pub(super) async fn run(db: &Db, term: &str, jobs: &[Job], full: &Full) -> Resul
         let warnings = std::mem::take(&mut done.warnings).into_iter().map(wire::ground).collect();
         let told = pb::Selection { warnings, ..wire::selection(selection) };
         let reply = SubmitSelectionResponse { selection: Some(told) };
-        tx.reply(fresh.claim, &reply);
+        tx.reply(fresh.job.claim.clone(), &reply);
         set(&mut verdicts, fresh.index, Ok(reply));
     }
     let messages = taken.values().filter_map(|done| told(done, desk.selections.get(&done.name)?)).collect();
@@ -124,52 +145,69 @@ fn set(verdicts: &mut [Option<Answer>], index: usize, verdict: Answer) {
     }
 }
 
-/// Admits and recalls each by itself: the fresh ones are left to be judged. A replay is answered whatever has closed since.
+/// Admits each by itself, and tells those that repeat another: the fresh ones are left to be judged.
 ///
 /// Requests are recalled under the locks of their teachers: what another process is answering at this moment is waited for.
 async fn recognise<'a>(
     tx: &mut Tx,
     jobs: &'a [Job],
+    recalled: Recalled,
     verdicts: &mut [Option<Answer>],
-) -> Result<(Vec<Fresh<'a>>, Roster), Failure> {
-    let mut waiting: Vec<(usize, &'a Job, Claim, Result<Admitted, Failure>)> = Vec::new();
+) -> Result<(Vec<Fresh<'a>>, Refused<'a>, Roster), Failure> {
+    let mut waiting: Vec<(usize, &'a Job, Result<Admitted, Failure>)> = Vec::with_capacity(jobs.len());
     for (index, job) in jobs.iter().enumerate() {
-        let admission = &job.admission;
-        if admission.expired() {
+        if job.admission.expired() {
             set(verdicts, index, Err(Failure::new(Reason::DeadlineExceeded)));
-            continue;
-        }
-        match Claim::of(&admission.actor, &admission.method.path, &job.message) {
-            Ok(claim) => waiting.push((index, job, claim, tx.admit(admission).await)),
-            Err(failure) => set(verdicts, index, Err(failure)),
+        } else {
+            waiting.push((index, job, tx.admit(&job.admission).await));
         }
     }
-    let admitted = waiting.iter().filter_map(|(_, job, _, admitted)| Some(teacher(job, admitted.as_ref().ok()?)));
+    let admitted = waiting.iter().filter_map(|(_, job, admitted)| Some(teacher(job, admitted.as_ref().ok()?)));
     let teachers: BTreeSet<String> = admitted.cloned().collect();
     let roster = roster::lock_and_read(tx, &teachers).await?;
-    let claims: Vec<&Claim> = waiting.iter().map(|(_, _, claim, _)| claim).collect();
-    let recalled = recall(tx, &claims).await?;
-    let mut fresh = Vec::with_capacity(waiting.len());
-    for ((index, job, claim, admitted), recalled) in waiting.into_iter().zip(recalled) {
-        match recalled {
-            Claimed::Fresh => match admitted {
-                Ok(admitted) => {
-                    let teacher = teacher(job, &admitted).clone();
-                    fresh.push(Fresh { index, message: &job.message, job, admitted, claim, teacher });
-                }
-                Err(failure) => set(verdicts, index, Err(failure)),
-            },
-            Claimed::Replay(reply) => {
-                let reply = SubmitSelectionResponse::decode(reply.as_slice()).map_err(Failure::internal);
-                set(verdicts, index, reply);
+    let claims: Vec<&Claim> = waiting.iter().map(|(_, job, _)| &job.claim).collect();
+    let claimed = match recalled {
+        Recalled::Refused => tell_apart(&claims),
+        Recalled::All => recall(tx, &claims).await?,
+    };
+    let (mut fresh, mut refused) = (Vec::with_capacity(waiting.len()), Vec::new());
+    for ((index, job, admitted), claimed) in waiting.into_iter().zip(claimed) {
+        match (claimed, admitted) {
+            (Claimed::Fresh, Ok(admitted)) => {
+                let teacher = teacher(job, &admitted).clone();
+                fresh.push(Fresh { index, message: &job.message, job, admitted, teacher });
             }
-            // It finds the other one's reply when it is run again.
-            Claimed::Twin(_) => {}
-            Claimed::Erased => set(verdicts, index, Err(Failure::new(Reason::ReplyErased))),
-            Claimed::Reused => set(verdicts, index, Err(Failure::new(Reason::RequestIdReused))),
+            (Claimed::Fresh, Err(failure)) => refused.push((index, &job.claim, failure)),
+            // His own may be the one that was answered.
+            (Claimed::Reused, _) => refused.push((index, &job.claim, Failure::new(Reason::RequestIdReused))),
+            (claimed, _) => {
+                if let Some(verdict) = answered(claimed) {
+                    set(verdicts, index, verdict);
+                }
+            }
         }
     }
-    Ok((fresh, roster))
+    Ok((fresh, refused, roster))
+}
+
+/// Answers those who would be refused: a replay is answered as before, whatever has closed or changed since.
+async fn refuse(tx: &mut Tx, refused: Refused<'_>, verdicts: &mut [Option<Answer>]) -> Result<(), Failure> {
+    let claims: Vec<&Claim> = refused.iter().map(|(_, claim, _)| *claim).collect();
+    let claimed = recall(tx, &claims).await?;
+    for ((index, _, failure), claimed) in refused.into_iter().zip(claimed) {
+        set(verdicts, index, answered(claimed).unwrap_or(Err(failure)));
+    }
+    Ok(())
+}
+
+/// The answer to what is not fresh; `None` if it is, or if it finds another one's reply when it is run again.
+fn answered(claimed: Claimed) -> Option<Answer> {
+    match claimed {
+        Claimed::Fresh | Claimed::Twin(_) => None,
+        Claimed::Replay(reply) => Some(SubmitSelectionResponse::decode(reply.as_slice()).map_err(Failure::internal)),
+        Claimed::Erased => Some(Err(Failure::new(Reason::ReplyErased))),
+        Claimed::Reused => Some(Err(Failure::new(Reason::RequestIdReused))),
+    }
 }
 
 /// For whom a submission is: the teacher named, else the caller himself.
@@ -202,8 +240,8 @@ async fn lay(
         .filter(|fresh| held_at_once(fresh.job, &fresh.admitted, teachers, &projects, policy))
         .map(|fresh| fresh.message.project.clone())
         .collect();
-    catalog::lock(tx, &first_come).await?;
-    let books = store::books(tx, &first_come, &projects).await?;
+    let sums = seats::lock(tx, &first_come).await?;
+    let books = store::books_to_hold(&sums, &projects);
     Ok(Desk::new(selections, projects, books, 0))
 }
 

@@ -9,7 +9,11 @@ mod refusals;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chassis::{Admission, Call, Failure, db::Db, telemetry::shared};
+use chassis::{
+    Admission, Call, Failure,
+    db::{Claim, Db},
+    telemetry::shared,
+};
 use proto::{
     common::v1::Reason,
     enrollment::v1::{SubmitSelectionRequest, SubmitSelectionResponse},
@@ -25,7 +29,7 @@ use tokio::{
 };
 use tracing::{Instrument as _, Span};
 
-use self::{full::Full, meters::Meters};
+use self::{batch::Recalled, full::Full, meters::Meters};
 
 pub(crate) use judge::{first_round_ends_on, open_selection_window};
 
@@ -57,6 +61,7 @@ const RUNS: usize = 3;
 #[derive(Debug)]
 struct Job {
     admission: Admission,
+    claim: Claim,
     message: SubmitSelectionRequest,
     answer: oneshot::Sender<Answer>,
     queued: Instant,
@@ -98,6 +103,7 @@ impl Intake {
     pub async fn submit(&self, call: Call<SubmitSelectionRequest>) -> Answer {
         let (answer, answered) = oneshot::channel();
         let job = Job {
+            claim: Claim::of(call.actor(), &call.admission.method.path, &call.message)?,
             admission: call.admission,
             message: call.message,
             answer,
@@ -169,10 +175,12 @@ async fn write(db: Db, mut waiting: mpsc::Receiver<Job>, limit: usize, full: Ful
 /// Carries a run of submissions of one term out and answers them. Returns those that repeat another of the same run: they
 /// find its reply in the next one.
 async fn take(db: &Db, term: &str, jobs: Vec<Job>, full: &Full) -> Vec<Job> {
-    let mut outcome = batch::run(db, term, &jobs, full).await;
+    let mut outcome = batch::run(db, term, &jobs, full, Recalled::Refused).await;
     for _ in 1..RUNS {
         match &outcome {
-            Err(failure) if failure.is_conflict() => outcome = batch::run(db, term, &jobs, full).await,
+            Err(failure) if failure.is_conflict() => {
+                outcome = batch::run(db, term, &jobs, full, Recalled::All).await;
+            }
             _ => break,
         }
     }
@@ -192,7 +200,7 @@ async fn take(db: &Db, term: &str, jobs: Vec<Job>, full: &Full) -> Vec<Job> {
             // `answer`.
             tracing::debug!(%failure, size = jobs.len(), "a batch failed; running its submissions one by one");
             for job in jobs {
-                let verdicts = batch::run(db, term, std::slice::from_ref(&job), full).await;
+                let verdicts = batch::run(db, term, std::slice::from_ref(&job), full, Recalled::All).await;
                 let alone = || Err(Failure::internal("a submission without a verdict"));
                 job.answer(verdicts.and_then(|mut verdicts| verdicts.pop().flatten().unwrap_or_else(alone)));
             }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     domain::{Desk, Policy},
-    store::{catalog, desk as store, roster, rounds, selections},
+    store::{catalog, desk as store, roster, rounds, seats, selections},
 };
 
 /// A submission that could be refused.
@@ -29,7 +29,6 @@ struct Asked<'a> {
     index: usize,
     job: &'a Job,
     admitted: Admitted,
-    claim: Claim,
 }
 
 /// The refusals of these submissions, in their order. `None`: it is for the batch.
@@ -44,14 +43,11 @@ pub(super) async fn run(db: &Db, term: &str, jobs: &[Job], full: &Full) -> Resul
             continue;
         }
         // Who may not at all may have been answered before.
-        let (Ok(claim), Ok(admitted)) =
-            (Claim::of(&admission.actor, &admission.method.path, &job.message), reader.admit(admission))
-        else {
-            continue;
-        };
-        asked.push(Asked { index, job, admitted, claim });
+        if let Ok(admitted) = reader.admit(admission) {
+            asked.push(Asked { index, job, admitted });
+        }
     }
-    let claims: Vec<&Claim> = asked.iter().map(|asked| &asked.claim).collect();
+    let claims: Vec<&Claim> = asked.iter().map(|asked| &asked.job.claim).collect();
     let mut recalled = recall(&mut reader, &claims).await?.into_iter();
     asked.retain(|_| recalled.next() == Some(Claimed::Fresh));
 
@@ -70,7 +66,7 @@ pub(super) async fn run(db: &Db, term: &str, jobs: &[Job], full: &Full) -> Resul
         .filter(|Asked { job, admitted, .. }| held_at_once(job, admitted, &teachers, &projects, &policy))
         .map(|asked| asked.job.message.project.clone())
         .collect();
-    let books = store::books(&mut reader, &first_come, &projects).await?;
+    let books = store::books_to_hold(&seats::sums(&mut reader, &first_come).await?, &projects);
     let now = Instant::now();
     for (project, book) in &books {
         full.see(project, book.free(), now);

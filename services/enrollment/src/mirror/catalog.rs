@@ -42,7 +42,7 @@ impl chassis::Mirror for CatalogMirror {
         let concerned = selections::of_project(tx, &project.name, "").await?;
         let live: Vec<_> = concerned.iter().filter(|selection| selection.state.is_live()).collect();
         if live.is_empty() {
-            catalog::lock(tx, &names).await?;
+            seats::lock(tx, &names).await?;
             seats::raise(tx, &project).await?;
             return seats::lower(tx, &project).await;
         }

@@ -52,14 +52,6 @@ pub async fn share(tx: &mut Tx, names: &BTreeSet<String>) -> Result<Projects, Fa
     rows.iter().map(|row| read(row).map(|project| (project.name.clone(), project))).collect()
 }
 
-/// Locks the seats of projects: their counts stand until the transaction ends.
-pub async fn lock(tx: &mut Tx, names: &BTreeSet<String>) -> Result<(), Failure> {
-    if !names.is_empty() {
-        tx.all(dialect::LOCK_PROJECTS, args![Rows::texts(names)]).await?;
-    }
-    Ok(())
-}
-
 /// Takes a project's facts.
 pub async fn put(tx: &mut Tx, wire: &ProjectFacts, project: &Project) -> Result<(), Failure> {
     // On the menu now or before: its seats are everyone's to see.

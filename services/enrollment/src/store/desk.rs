@@ -29,7 +29,7 @@ pub async fn load(
         locked.extend(selections::waiting_teachers(tx, projects).await?);
     }
     roster::lock(tx, &locked).await?;
-    catalog::lock(tx, projects).await?;
+    seats::lock(tx, projects).await?;
     let selections = selections::of_teachers(tx, term, &locked).await?;
     let mut wanted = projects.clone();
     wanted.extend(selections.iter().map(|selection| selection.project.clone()));
@@ -74,6 +74,15 @@ pub async fn books(
         projects.get(name).map(|project| (name.clone(), Book::open(project, *held, granted)))
     };
     Ok(counts.iter().filter_map(open).collect())
+}
+
+/// The books of projects in which places are only held.
+#[must_use]
+pub fn books_to_hold(sums: &seats::Sums, projects: &Projects) -> BTreeMap<String, Book> {
+    let open = |(name, (held, granted)): (&String, &(i32, i32))| {
+        Some((name.clone(), Book::to_hold(projects.get(name)?, *held, *granted)))
+    };
+    sums.iter().filter_map(open).collect()
 }
 
 /// As `load`, for the selections of these names: their teachers, and the books of their projects.
@@ -123,6 +132,12 @@ pub async fn write(tx: &mut Tx, term: &str, desk: &Desk) -> Result<(), Failure> 
         touched.into_iter().partition(|selection| selection.state.is_live());
     selections::write(tx, term, ended).await?;
     selections::write(tx, term, live).await?;
+    seats::write(tx, &desk.books).await
+}
+
+/// Writes selections that are all new, and seats.
+pub async fn add(tx: &mut Tx, term: &str, desk: &Desk) -> Result<(), Failure> {
+    selections::add(tx, term, desk.touched()).await?;
     seats::write(tx, &desk.books).await
 }
 

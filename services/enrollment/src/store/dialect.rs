@@ -12,6 +12,14 @@ macro_rules! read_teachers {
     };
 }
 
+/// What a project's places add up to.
+macro_rules! read_seats {
+    () => {
+        "SELECT project, held, granted FROM seat_count WHERE "
+    };
+}
+pub(super) use read_seats;
+
 /// Locks teachers, in the order of their names. $1: names.
 pub const LOCK_TEACHERS: Sql = Sql {
     sqlite: NOTHING,
@@ -30,8 +38,8 @@ pub const SHARE_PROJECTS: Sql = Sql {
     postgres: keyed!("SELECT facts FROM project WHERE ", "name", "$1", " ORDER BY name FOR SHARE").postgres,
 };
 
-/// Locks the seat rows of projects, in the order of their names. $1: names.
-pub const LOCK_PROJECTS: Sql = Sql {
-    sqlite: NOTHING,
-    postgres: keyed!("SELECT project FROM seat_count WHERE ", "project", "$1", " ORDER BY project FOR UPDATE").postgres,
+/// Locks the seat rows of projects, in the order of their names, and reads them. $1: names.
+pub const LOCK_SEATS: Sql = Sql {
+    sqlite: keyed!(read_seats!(), "project", "$1", "").sqlite,
+    postgres: keyed!(read_seats!(), "project", "$1", " ORDER BY project FOR UPDATE").postgres,
 };

@@ -8,8 +8,29 @@ use chassis::{
 };
 use proto::enrollment::v1::Seats;
 
-use super::{count, narrow};
+use super::{count, dialect, narrow};
 use crate::domain::{Project, seats::Book};
+
+/// Places held and places granted, by project.
+pub type Sums = BTreeMap<String, (i32, i32)>;
+
+fn read_sums(rows: &[Row]) -> Result<Sums, Failure> {
+    rows.iter().map(|row| Ok((row.get("project")?, (narrow(row, "held")?, narrow(row, "granted")?)))).collect()
+}
+
+/// What the places of projects add up to, none of them locked.
+pub async fn sums(db: &mut impl Queries, projects: &BTreeSet<String>) -> Result<Sums, Failure> {
+    let sql = keyed!(dialect::read_seats!(), "project", "$1", "");
+    read_sums(&db.all(sql, args![Rows::texts(projects)]).await?)
+}
+
+/// Locks the seats of projects: what they add up to stands until the transaction ends.
+pub async fn lock(tx: &mut Tx, projects: &BTreeSet<String>) -> Result<Sums, Failure> {
+    if projects.is_empty() {
+        return Ok(Sums::new());
+    }
+    read_sums(&tx.all(dialect::LOCK_SEATS, args![Rows::texts(projects)]).await?)
+}
 
 /// The counts of projects: held, and granted by class.
 pub async fn counts(

@@ -373,12 +373,8 @@ pub async fn approved_by_project(db: &mut impl Queries, term: &str) -> Result<BT
     rows.iter().map(|row| Ok((row.get("project")?, narrow(row, "number")?))).collect()
 }
 
-/// Writes selections as they are, new ones too.
-pub async fn write<'a>(
-    tx: &mut Tx,
-    term: &str,
-    selections: impl IntoIterator<Item = &'a Selection>,
-) -> Result<(), Failure> {
+/// The rows of selections, in the order of [`insert_selections`]'s columns.
+fn rows<'a>(term: &str, selections: impl IntoIterator<Item = &'a Selection>) -> Rows {
     let mut rows = Rows::new();
     for selection in selections {
         rows.push(row![
@@ -408,14 +404,42 @@ pub async fn write<'a>(
             selection.entry.as_str()
         ]);
     }
-    let insert = insert!(
-        "selection",
-        [
-            name TEXT, term TEXT, teacher TEXT, project TEXT, class TEXT, round BIGINT, preference BIGINT, state TEXT,
-            seat TEXT, school TEXT, submitted_at BIGINT, submitted_by TEXT, reason TEXT, reason_text TEXT,
-            matched BOOLEAN, approved BOOLEAN, waiting_position BIGINT, roster_position BIGINT, policy_version BIGINT,
-            revision BIGINT, sessions_attended BIGINT, passed BIGINT, coefficient_percent BIGINT, entry TEXT
-        ],
+    rows
+}
+
+macro_rules! insert_selections {
+    ($tail:expr) => {
+        insert!(
+            "selection",
+            [
+                name TEXT, term TEXT, teacher TEXT, project TEXT, class TEXT, round BIGINT, preference BIGINT,
+                state TEXT, seat TEXT, school TEXT, submitted_at BIGINT, submitted_by TEXT, reason TEXT,
+                reason_text TEXT, matched BOOLEAN, approved BOOLEAN, waiting_position BIGINT, roster_position BIGINT,
+                policy_version BIGINT, revision BIGINT, sessions_attended BIGINT, passed BIGINT,
+                coefficient_percent BIGINT, entry TEXT
+            ],
+            $tail
+        )
+    };
+}
+
+/// Writes selections that are all new: nothing is looked for, so that a rush pays for the row alone.
+pub async fn add<'a>(
+    tx: &mut Tx,
+    term: &str,
+    selections: impl IntoIterator<Item = &'a Selection>,
+) -> Result<(), Failure> {
+    tx.insert(insert_selections!(""), rows(term, selections)).await?;
+    Ok(())
+}
+
+/// Writes selections as they are, new ones too.
+pub async fn write<'a>(
+    tx: &mut Tx,
+    term: &str,
+    selections: impl IntoIterator<Item = &'a Selection>,
+) -> Result<(), Failure> {
+    let insert = insert_selections!(
         "ON CONFLICT (name) DO UPDATE SET class = excluded.class, preference = excluded.preference,
             state = excluded.state, seat = excluded.seat, school = excluded.school, reason = excluded.reason,
             reason_text = excluded.reason_text, matched = excluded.matched, approved = excluded.approved,
@@ -424,6 +448,6 @@ pub async fn write<'a>(
             sessions_attended = excluded.sessions_attended, passed = excluded.passed,
             coefficient_percent = excluded.coefficient_percent, entry = excluded.entry"
     );
-    tx.insert(insert, rows).await?;
+    tx.insert(insert, rows(term, selections)).await?;
     Ok(())
 }
