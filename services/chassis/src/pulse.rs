@@ -140,6 +140,12 @@ impl Pulse {
         }
     }
 
+    /// Comes when it answers, at once if it does.
+    pub(crate) async fn back(&self) {
+        // Whoever waits for this has the sender.
+        let _ = self.0.away.subscribe().wait_for(|away| !*away).await;
+    }
+
     fn look(&self) {
         if self.0.looking.swap(true, Ordering::AcqRel) {
             return;
@@ -240,9 +246,8 @@ mod tests {
         // Nothing is begun that would not be answered.
         assert_eq!(pulse.during(async { unreachable!("it is away") }).await, None::<()>);
         switch.send_replace(true);
-        while pulse.is_away() {
-            tokio::task::yield_now().await;
-        }
+        pulse.back().await;
+        assert!(!pulse.is_away());
         assert_eq!(pulse.during(async { 3 }).await, Some(3));
     }
 

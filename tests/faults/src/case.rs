@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     people::{Errand, Met, NO_HOPE, PATIENCE, People, Ready, look},
+    probes,
     stage::Stage,
     table::{AT_ONCE, Act, Cost, Fault, GOES_ON, Meets, NOTICED, RECOVERED, Target},
 };
@@ -32,6 +33,7 @@ pub async fn play(stage: &mut Stage, cost: &Cost, fault: Fault) -> anyhow::Resul
     let (soon, later) = (if silent { NOTICED } else { AT_ONCE }, AT_ONCE);
 
     stage.strike(cost.target, fault)?;
+    let struck = Instant::now();
     let mut faults = Vec::new();
     let mut watching = first.watching.take().context("nobody watches")?;
     let hopeless = cost.of(fault, Act::Menu) == Meets::Nobody;
@@ -46,6 +48,7 @@ pub async fn play(stage: &mut Stage, cost: &Cost, fault: Fault) -> anyhow::Resul
         faults.extend(wrong);
         acknowledged.extend(names);
     }
+    faults.extend(probes::during(stage, cost, fault, struck).await?);
 
     stage.heal(cost.target, fault)?;
     let began = Instant::now();
@@ -57,6 +60,7 @@ pub async fn play(stage: &mut Stage, cost: &Cost, fault: Fault) -> anyhow::Resul
         insist(|| people.withdraw(&owed.withdraw, PATIENCE), began).await.context("withdrawing at last")?;
     }
     goes_on(stage, &people, &mut acknowledged, began).await?;
+    probes::after(stage, began).await?;
     stage.world.reach()?.catch_up().await.context("catching up")?;
     acknowledged.sort();
     acknowledged.dedup();

@@ -7,6 +7,7 @@ pub mod door;
 pub mod edges;
 pub mod failover;
 pub mod people;
+mod probes;
 pub mod skew;
 pub mod stage;
 pub mod table;

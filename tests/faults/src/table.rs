@@ -150,7 +150,19 @@ impl Cost {
         let lost = self.lost.iter().find(|(lost, _)| *lost == act && fault != Fault::Slowed);
         lost.map_or(Meets::GoesOn, |(_, meets)| *meets)
     }
+
+    /// Who is not ready while the fault lasts: whose own database it is, but for the gateway, which passes calls on without.
+    #[must_use]
+    pub fn dropped(&self) -> Option<&'static str> {
+        match self.target {
+            Target::Database(service) if service != GATEWAY => Some(service),
+            Target::Database(_) | Target::Service(_) => None,
+        }
+    }
 }
+
+/// The service that passes calls on.
+const GATEWAY: &str = "gateway";
 
 use Meets::{Away, Nobody};
 
@@ -253,7 +265,9 @@ pub fn page() -> String {
             Act::ALL.into_iter().filter(|act| cost.of(Fault::Stopped, *act) == Meets::GoesOn).map(Act::word).collect();
         let goes_on = if goes_on.is_empty() { "nothing".to_owned() } else { goes_on.join(", ") };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "| {} | {} | {goes_on} | {} |", cost.target.name(), lost.join("; "), cost.note);
+        let dropped = cost.dropped().unwrap_or("nobody");
+        let (name, lost) = (cost.target.name(), lost.join("; "));
+        let _ = writeln!(text, "| {name} | {lost} | {goes_on} | {dropped} | {} |", cost.note);
     }
     let _ = write!(
         text,
@@ -265,7 +279,7 @@ pub fn page() -> String {
          | answered, where it goes on: the callers' deadline | {GOES_ON:?} |\n\
          | everything goes on, after the fault has ended | {RECOVERED:?} |\n\
          | the first write, after the death of the primary's machine | {FAILOVER:?} |\n\
-         {NOTICE}\n\
+         {}\n\
          ## The primary dies\n\n\
          Asserted with PostgreSQL as three nodes under Patroni and etcd, `synchronous_mode` with `synchronous_mode_strict`, and a door before\n\
          them that leads new connections to whichever node Patroni calls the primary, as a load balancer or an operator's `-rw` Service does.\n\
@@ -279,7 +293,8 @@ pub fn page() -> String {
          What it takes is Patroni's `ttl`, after which a silent primary is none any more ({TTL} s in the test; by default it is 30), and the\n\
          moment until the other standby follows the new primary (`wal_retrieve_retry_interval`, {RETRIEVE_RETRY} in the test; by default\n\
          5 s): for so long what is written is on one disk, and waits.\n\
-         {TAIL}"
+         {TAIL}",
+        NOTICE.replace("{NOTICED:?}", &format!("{NOTICED:?}"))
     );
     text
 }
@@ -296,17 +311,22 @@ goes on. Every refusal names what is away, in the person's words, and says when 
 deadline. After each fault: what was refused is repeated under its request id and goes well, every selection that was acknowledged is
 there once, all mirrors have caught up, and the changes verify.
 
-| away | not there meanwhile | goes on | besides |
-| --- | --- | --- | --- |
+| away | not there meanwhile | goes on | not ready | besides |
+| --- | --- | --- | --- | --- |
 ";
 
 const NOTICE: &str = "
 ## How it is noticed
 
-A frozen program refuses nothing. So while somebody waits for a service, the gateway asks it (by gRPC's health service), and while
-somebody waits for PostgreSQL, each service asks that (on a connection of its own): once a second, and if there is no answer within
-three seconds, nor any other from it, it counts as away: four seconds after it froze, on a machine that has time. Whoever waits is told, whoever comes is refused at once, and it is asked
-again until it answers (`shixun.dependency.away`, alert `DependencyAway`).
+A frozen program refuses nothing. So while somebody waits for a service, the gateway asks it (by gRPC's health service), and each
+service asks its PostgreSQL (on a connection of its own; the gateway while somebody waits for it): once a second, and if there is no
+answer within three seconds, nor any other from it, it counts as away: four seconds after it froze, on a machine that has time. Whoever
+waits is told, whoever comes is refused at once, and it is asked again until it answers (`shixun.dependency.away`, alert `DependencyAway`).
+
+Meanwhile that service's health says NOT_SERVING to who asks for `readiness`, from within {NOTICED:?} of the blow until its database answers
+again, so that a replica whose way to it is cut gets no calls where others' is whole. If all of them are, callers keep the addresses that
+they had, and their refusals. Nobody else's readiness moves, the gateway's not even for its own database, and nobody's `liveness`: both
+are asked of every service during each fault.
 ";
 
 const TAIL: &str = "

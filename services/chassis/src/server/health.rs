@@ -2,8 +2,8 @@
 //!
 //! "liveness" says that the process answers: nothing else, so that no neighbour's fault has anybody restarted. "readiness" says
 //! that what it would answer is sound: after the first look at the gates, and once each mirror has come to where its source
-//! stood. It then stays, whatever becomes of the neighbours, until the process ends. The empty name and those of the gRPC
-//! services say that calls are taken.
+//! stood. It then stays, whatever becomes of the neighbours, but for as long as the service's own database does not answer this
+//! process: another replica's way to it may be whole. The empty name and those of the gRPC services say that calls are taken.
 
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::{
     db::{Db, Scope},
     gates,
     peer::{Peer, within},
+    pulse::Pulse,
 };
 
 /// Asks whether the process answers.
@@ -41,21 +42,32 @@ pub(super) async fn begin(health: &HealthReporter, served: &[&'static str]) {
     }
 }
 
-/// Keeps the health of a server that serves `served` and mirrors `sources`, until it ends.
+/// Keeps the health of a server that serves `served` and mirrors `sources`, until it ends. `needed` is what it can serve nobody
+/// without.
 pub(super) async fn report(
     health: HealthReporter,
     served: Vec<&'static str>,
     db: Db,
     sources: Vec<(&'static str, Peer)>,
+    needed: Option<Pulse>,
     ending: CancellationToken,
 ) {
-    tokio::select! {
-        () = ready(&db, &sources) => {
-            tracing::debug!(service = db.service(), "ready");
+    let keep = async {
+        ready(&db, &sources).await;
+        tracing::debug!(service = db.service(), "ready");
+        health.set_service_status(READINESS, Serving).await;
+        let Some(needed) = needed else { return };
+        // It is asked also while nobody waits: who is not given calls would have nobody who does.
+        let _waits = needed.wait();
+        loop {
+            needed.gone().await;
+            health.set_service_status(READINESS, NotServing).await;
+            needed.back().await;
             health.set_service_status(READINESS, Serving).await;
         }
-        () = ending.cancelled() => {}
-    }
+    };
+    // Whether it was ready or not: it ends.
+    let _ = ending.run_until_cancelled(keep).await;
     ending.cancelled().await;
     for service in served.iter().chain([&"", &READINESS]) {
         health.set_service_status(*service, NotServing).await;

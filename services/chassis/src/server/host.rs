@@ -278,7 +278,10 @@ impl Host {
         self.routes.add_service(health_service.clone());
         health::begin(&reporter, &self.served).await;
         let sources = std::mem::take(&mut self.sources);
-        self.spawn(health::report(reporter, self.served.clone(), self.db.clone(), sources, self.shutdown.clone()));
+        // Who passes calls on does so without a database, too.
+        let needed = if self.fallback.is_some() { None } else { self.db.inner().pulse.clone() };
+        let (served, db, ending) = (self.served.clone(), self.db.clone(), self.shutdown.clone());
+        self.spawn(health::report(reporter, served, db, sources, needed, ending));
         self.observe(observe::gates);
         let others = self.needed.iter().filter(|neighbour| **neighbour != self.name);
         let others = others.map(|neighbour| Ok((*neighbour, self.peer(neighbour)?))).collect::<anyhow::Result<_>>()?;
