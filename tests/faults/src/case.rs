@@ -88,6 +88,18 @@ pub(crate) async fn goes_on(
     }
 }
 
+/// Everyone does everything at once while nothing is lost; what was not so. Adds what was selected.
+pub(crate) async fn all_acts(
+    stage: &mut Stage,
+    people: &People,
+    acknowledged: &mut Vec<String>,
+) -> anyhow::Result<Vec<String>> {
+    let ready = ready(stage, people, acknowledged, false).await?;
+    let (wrong, names) = wave(people, &NOTHING, Fault::Stopped, &ready, GOES_ON).await;
+    acknowledged.extend(names);
+    Ok(wrong)
+}
+
 /// Everyone does everything at once; what was not as it is written, and the names of what was selected.
 async fn wave(
     people: &People,
@@ -112,7 +124,7 @@ async fn wave(
 }
 
 /// A selection to be submitted, and one to be withdrawn, which is submitted first.
-async fn ready(
+pub(crate) async fn ready(
     stage: &mut Stage,
     people: &People,
     acknowledged: &mut Vec<String>,

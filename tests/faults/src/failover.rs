@@ -1,9 +1,15 @@
-//! The machine of the primary dies in the rush. PostgreSQL is three nodes under Patroni, as an operator runs it where no Kubernetes
+//! The machine of the primary dies in the rush, or falls silent. PostgreSQL is three nodes under Patroni, as an operator runs it where no Kubernetes
 //! does; before it stands a door that leads to whichever node Patroni calls the primary, as a load balancer is, or the `-rw` Service
 //! of an operator's cluster. (A URL with several hosts would do without, but `sqlx` knows one.) Only new connections are led
 //! elsewhere: what becomes of the old ones is the services' own affair.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use cluster::{Part, Patroni};
@@ -32,11 +38,22 @@ const PROJECTS: usize = 2;
 /// Projects with places for five of six that everyone wants.
 const WANTED: usize = 5;
 /// Callers at once.
-const CALLERS: usize = 32;
+pub(crate) const CALLERS: usize = 32;
+/// How tables begin that a primary is asked to make which is none any more.
+const SPLIT: &str = "split_brain_";
 /// How often the door asks Patroni who the primary is.
 const ASKS: Duration = Duration::from_millis(500);
 /// For how long at most the first write after the blow is tried: it must come within [`FAILOVER`], and this tells how late it was.
 const LATEST: Duration = Duration::from_secs(60);
+
+/// What becomes of the primary's node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blow {
+    /// Patroni and PostgreSQL are killed with -9.
+    Dies,
+    /// They stand still (SIGSTOP), and wake when another one is the primary.
+    FallsSilent,
+}
 
 /// What came of it.
 #[derive(Debug)]
@@ -47,8 +64,9 @@ pub struct Failover {
     pub acknowledged: Vec<String>,
     /// What was not as it should be.
     pub faults: Vec<String>,
-    /// The number of the node that died.
-    dead: usize,
+    /// What was struck, and how.
+    struck: usize,
+    blow: Blow,
 }
 
 /// Sets the county up under Patroni.
@@ -80,11 +98,11 @@ fn commits(world: &World, alter: &str, wanted: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Kills the primary's node in the midst of a rush, at an instant that is drawn from `seed`.
+/// Strikes the primary's node in the midst of a rush, at an instant that is drawn from `seed`.
 ///
 /// # Errors
 /// If what has nothing to do with it fails.
-pub async fn play(stage: &mut Stage, seed: u64) -> anyhow::Result<Failover> {
+pub async fn play(stage: &mut Stage, blow: Blow, seed: u64) -> anyhow::Result<Failover> {
     let patroni = patroni(stage)?;
     let people = People::of(stage)?;
     let mut rng = ChaCha12Rng::seed_from_u64(seed);
@@ -99,7 +117,7 @@ pub async fn play(stage: &mut Stage, seed: u64) -> anyhow::Result<Failover> {
     // If there is nobody any more to count, the load says why.
     let _ = count.wait_for(|count| *count >= after).await;
     let began = Instant::now();
-    let (dead, heir) = tokio::task::block_in_place(|| strike(&patroni))?;
+    let (struck, heir) = tokio::task::block_in_place(|| strike(&patroni, blow))?;
     let before = *count.borrow();
     if before >= shots.len() {
         faults.push("the rush was over before the blow".to_owned());
@@ -113,13 +131,7 @@ pub async fn play(stage: &mut Stage, seed: u64) -> anyhow::Result<Failover> {
     }
     let mut acknowledged = vec![first];
     let answers = load.await??;
-    let Verdicts { acknowledged: taken, unmeant, .. } = Work::Short.judge(&answers);
-    let places = WANTED * stage.town.places(Lot::Short).min(stage.town.teachers.len());
-    if taken.len() != places {
-        faults.push(format!("{} were given one of {places} places", taken.len()));
-    }
-    faults.extend(unmeant.iter().map(|(reason, count)| format!("{count} × answered with {reason}")));
-    acknowledged.extend(taken);
+    acknowledged.extend(given(stage, &answers, &mut faults));
     let found = read(stage, &acknowledged).await?;
     // All have their answers: what is there and was not acknowledged is nobody's.
     if found.selections != acknowledged.len() {
@@ -133,19 +145,59 @@ pub async fn play(stage: &mut Stage, seed: u64) -> anyhow::Result<Failover> {
     if tokio::task::block_in_place(|| patroni.find(Part::Primary)) != Some(heir) {
         faults.push("another one than the synchronous standby is the primary".to_owned());
     }
-    Ok(Failover { back, acknowledged, faults, dead })
+    Ok(Failover { back, acknowledged, faults, struck, blow })
 }
 
-/// The dead node comes back, as a standby: what it had alone is gone, and nothing of what was acknowledged. What was otherwise.
+/// The node comes back, as a standby: what it had alone is gone, and nothing of what was acknowledged. What was otherwise.
 ///
 /// # Errors
 /// If it does not come back.
 pub async fn come_back(stage: &mut Stage, failover: &Failover) -> anyhow::Result<Vec<String>> {
     let patroni = patroni(stage)?;
-    tokio::task::block_in_place(|| patroni.revive(failover.dead))?;
+    let mut faults = tokio::task::block_in_place(|| match failover.blow {
+        Blow::Dies => patroni.revive(failover.struck).map(|()| Vec::new()),
+        Blow::FallsSilent => wake(&patroni, failover.struck),
+    })?;
     let mut acknowledged = failover.acknowledged.clone();
     goes_on(stage, &People::of(stage)?, &mut acknowledged, Instant::now()).await?;
-    Ok(read(stage, &acknowledged).await?.faults)
+    faults.extend(read(stage, &acknowledged).await?.faults);
+    Ok(faults)
+}
+
+/// Has a former primary go on that does not know yet that it is none any more, with somebody at its door who writes: before it goes
+/// on, and until it is a standby. What it acknowledged, or kept.
+fn wake(patroni: &Patroni, node: usize) -> anyhow::Result<Vec<String>> {
+    let is_standby = AtomicBool::new(false);
+    let tried = std::thread::scope(|scope| {
+        let writes = scope.spawn(|| {
+            let mut acknowledged = Vec::new();
+            let mut tried = 0;
+            while !is_standby.load(Ordering::Acquire) {
+                tried += 1;
+                let write = format!("CREATE TABLE {SPLIT}{tried} ()");
+                acknowledged.extend(patroni.sql_on(node, "postgres", &write).ok());
+            }
+            (tried, acknowledged.len())
+        });
+        let thawed = patroni.thaw(node);
+        is_standby.store(true, Ordering::Release);
+        let tried = writes.join().map_err(|_| anyhow::anyhow!("the writer panicked"));
+        thawed.and(tried)
+    });
+    let (tried, acknowledged) = tried?;
+    let mut faults = Vec::new();
+    if tried == 0 || acknowledged > 0 {
+        faults.push(format!("the former primary acknowledged {acknowledged} of {tried} writes"));
+    }
+    let kept = format!("SELECT count(*) FROM pg_tables WHERE tablename LIKE '{SPLIT}%'");
+    for (who, kept) in
+        [("primary", patroni.sql_in("postgres", &kept)?), ("former one", patroni.sql_on(node, "postgres", &kept)?)]
+    {
+        if kept != "0" {
+            faults.push(format!("the {who} has {kept} writes of a primary that was none"));
+        }
+    }
+    Ok(faults)
 }
 
 /// The nodes of a stage.
@@ -157,8 +209,19 @@ pub fn patroni(stage: &Stage) -> anyhow::Result<Arc<Patroni>> {
     Ok(Arc::clone(patroni))
 }
 
+/// The selections that were given in a rush: one for each place, and to nobody else anything but that it is full.
+pub(crate) fn given(stage: &Stage, answers: &[Answer], faults: &mut Vec<String>) -> Vec<String> {
+    let Verdicts { acknowledged, unmeant, .. } = Work::Short.judge(answers);
+    let places = WANTED * stage.town.places(Lot::Short).min(stage.town.teachers.len());
+    if acknowledged.len() != places {
+        faults.push(format!("{} were given one of {places} places", acknowledged.len()));
+    }
+    faults.extend(unmeant.iter().map(|(reason, count)| format!("{count} × answered with {reason}")));
+    acknowledged
+}
+
 /// Everyone wants everything, in a drawn order.
-fn rush(stage: &Stage, rng: &mut ChaCha12Rng) -> anyhow::Result<Vec<Shot>> {
+pub(crate) fn rush(stage: &Stage, rng: &mut ChaCha12Rng) -> anyhow::Result<Vec<Shot>> {
     let (town, gateway) = (&stage.town, stage.entrance());
     let pairs =
         town.projects(Lot::Short).iter().flat_map(|project| town.teachers.iter().map(move |one| (one, project)));
@@ -168,16 +231,19 @@ fn rush(stage: &Stage, rng: &mut ChaCha12Rng) -> anyhow::Result<Vec<Shot>> {
     Ok(shots)
 }
 
-/// Kills the primary's node; its number, and that of the synchronous standby.
-fn strike(patroni: &Patroni) -> anyhow::Result<(usize, usize)> {
-    let dead = patroni.find(Part::Primary).context("no primary")?;
+/// Strikes the primary's node; its number, and that of the synchronous standby.
+fn strike(patroni: &Patroni, blow: Blow) -> anyhow::Result<(usize, usize)> {
+    let struck = patroni.find(Part::Primary).context("no primary")?;
     let heir = patroni.find(Part::Synchronous).context("no synchronous standby")?;
-    patroni.kill(dead)?;
-    Ok((dead, heir))
+    match blow {
+        Blow::Dies => patroni.kill(struck)?,
+        Blow::FallsSilent => patroni.freeze(struck)?,
+    }
+    Ok((struck, heir))
 }
 
 /// Leads to whoever is the primary, for ever.
-async fn follow<T>(patroni: &Arc<Patroni>, stage: &Stage) -> anyhow::Result<T> {
+pub(crate) async fn follow<T>(patroni: &Arc<Patroni>, stage: &Stage) -> anyhow::Result<T> {
     loop {
         let asked = Arc::clone(patroni);
         if let Some(primary) = tokio::task::spawn_blocking(move || asked.primary()).await? {
@@ -189,7 +255,7 @@ async fn follow<T>(patroni: &Arc<Patroni>, stage: &Stage) -> anyhow::Result<T> {
 
 /// Submits until it goes well: the selection's name, and how long after the blow. Whoever is refused meanwhile is told that the
 /// database is away, and to come again.
-async fn first_write(
+pub(crate) async fn first_write(
     people: &People,
     owed: &Errand,
     began: Instant,
@@ -223,7 +289,7 @@ async fn same_again(stage: &Stage, shots: &Arc<Vec<Shot>>, answers: &[Answer]) -
 }
 
 /// The independent reader, on the present primary.
-async fn read(stage: &Stage, acknowledged: &[String]) -> anyhow::Result<Found> {
+pub(crate) async fn read(stage: &Stage, acknowledged: &[String]) -> anyhow::Result<Found> {
     stage.world.reach()?.catch_up().await.context("catching up")?;
     verify::verify(&stage.world, acknowledged).await
 }

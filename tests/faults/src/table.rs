@@ -1,8 +1,6 @@
 //! What each fault costs whom: the one table, which the cases assert and from which docs/faults.md is made.
 
-use std::{fmt::Write as _, time::Duration};
-
-use cluster::{RETRIEVE_RETRY, TTL};
+use std::time::Duration;
 
 /// Refused within so long of a fault that says nothing: a frozen program, or a network that is gone.
 pub const NOTICED: Duration = Duration::from_secs(8);
@@ -13,8 +11,11 @@ pub const GOES_ON: Duration = Duration::from_secs(9);
 /// After a fault has ended, everything goes on within so long.
 pub const RECOVERED: Duration = Duration::from_secs(30);
 
-/// After the death of the primary's machine the first write is acknowledged within so long.
+/// After the death of the primary's machine, and after etcd's return, the first write is acknowledged within so long.
 pub const FAILOVER: Duration = Duration::from_secs(30);
+
+/// After the loss of etcd and of a standby the primary has stepped down within so long.
+pub const STEPS_DOWN: Duration = Duration::from_secs(30);
 
 /// What something of the system may be struck by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +106,7 @@ impl Act {
         Self::Watching,
     ];
 
-    const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Login => "logging in",
             Self::Refresh => "staying logged in",
@@ -241,120 +242,3 @@ pub const COSTS: [Cost; 10] = [
                (below).",
     },
 ];
-
-/// docs/faults.md.
-#[must_use]
-pub fn page() -> String {
-    let mut text = String::from(HEAD);
-    let reasons = |meets: Meets| match meets {
-        Meets::GoesOn => "goes on".to_owned(),
-        Meets::Away(name) => format!("`UNAVAILABLE`: {name}"),
-        Meets::Nobody => "no answer".to_owned(),
-    };
-    for cost in &COSTS {
-        let mut lost: Vec<(String, Vec<&str>)> = Vec::new();
-        for (act, meets) in cost.lost {
-            let reason = reasons(*meets);
-            match lost.iter_mut().find(|(known, _)| *known == reason) {
-                Some((_, acts)) => acts.push(act.word()),
-                None => lost.push((reason, vec![act.word()])),
-            }
-        }
-        let lost: Vec<_> = lost.into_iter().map(|(reason, acts)| format!("{}: {reason}", acts.join(", "))).collect();
-        let goes_on: Vec<_> =
-            Act::ALL.into_iter().filter(|act| cost.of(Fault::Stopped, *act) == Meets::GoesOn).map(Act::word).collect();
-        let goes_on = if goes_on.is_empty() { "nothing".to_owned() } else { goes_on.join(", ") };
-        // Writing to a String cannot fail.
-        let dropped = cost.dropped().unwrap_or("nobody");
-        let (name, lost) = (cost.target.name(), lost.join("; "));
-        let _ = writeln!(text, "| {name} | {lost} | {goes_on} | {dropped} | {} |", cost.note);
-    }
-    let _ = write!(
-        text,
-        "\n## How fast\n\n\
-         | what | within |\n| --- | --- |\n\
-         | refused, where the fault shows by itself (a program that has ended) | {AT_ONCE:?} |\n\
-         | refused, where it says nothing (frozen, cut off): the first calls | {NOTICED:?} |\n\
-         | the same, once it was noticed | {AT_ONCE:?} |\n\
-         | answered, where it goes on: the callers' deadline | {GOES_ON:?} |\n\
-         | everything goes on, after the fault has ended | {RECOVERED:?} |\n\
-         | the first write, after the death of the primary's machine | {FAILOVER:?} |\n\
-         {}\n\
-         ## The primary dies\n\n\
-         Asserted with PostgreSQL as three nodes under Patroni and etcd, `synchronous_mode` with `synchronous_mode_strict`, and a door before\n\
-         them that leads new connections to whichever node Patroni calls the primary, as a load balancer or an operator's `-rw` Service does.\n\
-         In the rush of the first round the primary's node is killed with -9, Patroni and PostgreSQL at once:\n\n\
-         - Until a standby has taken its place whoever selects is refused: `UNAVAILABLE`: database, with `RetryInfo`. Within {FAILOVER:?} of\n  \
-         the blow the first write is acknowledged; after it everything goes on, and no service is restarted.\n\
-         - Nothing that was acknowledged is lost, since no commit is before a standby has it on its disk; nothing is there that was not\n  \
-         acknowledged to whoever repeats his request; no project has more seats than places, and the changes verify.\n\
-         - The heir is the synchronous standby. The dead node, started again, becomes a standby of it (played by hand:\n  \
-         `cargo run --workspace --bin faults -- --only failover`).\n\n\
-         What it takes is Patroni's `ttl`, after which a silent primary is none any more ({TTL} s in the test; by default it is 30), and the\n\
-         moment until the other standby follows the new primary (`wal_retrieve_retry_interval`, {RETRIEVE_RETRY} in the test; by default\n\
-         5 s): for so long what is written is on one disk, and waits.\n\
-         {TAIL}",
-        NOTICE.replace("{NOTICED:?}", &format!("{NOTICED:?}"))
-    );
-    text
-}
-
-const HEAD: &str = "\
-# Faults
-
-What it costs the people of the first round when a part of the system is away. Generated from the table that `tests/faults` asserts
-(`UPDATE_DOCS=1 cargo nextest run --workspace -E 'package(faults) & test(page)'` writes this page anew).
-
-Each part is *stopped* (killed with -9), *frozen* (SIGSTOP), *cut off* (nothing passes, nobody is told) and *slowed* (each message late:
-by 100 ms for a service, by 25 ms for a database) while teachers select. The first three cost the same, as below; slowed, everything
-goes on. Every refusal names what is away, in the person's words, and says when to try again (`RetryInfo`); none is waited for until a
-deadline. After each fault: what was refused is repeated under its request id and goes well, every selection that was acknowledged is
-there once, all mirrors have caught up, and the changes verify.
-
-| away | not there meanwhile | goes on | not ready | besides |
-| --- | --- | --- | --- | --- |
-";
-
-const NOTICE: &str = "
-## How it is noticed
-
-A frozen program refuses nothing. So while somebody waits for a service, the gateway asks it (by gRPC's health service), and each
-service asks its PostgreSQL (on a connection of its own; the gateway while somebody waits for it): once a second, and if there is no
-answer within three seconds, nor any other from it, it counts as away: four seconds after it froze, on a machine that has time. Whoever
-waits is told, whoever comes is refused at once, and it is asked again until it answers (`shixun.dependency.away`, alert `DependencyAway`).
-
-Meanwhile that service's health says NOT_SERVING to who asks for `readiness`, from within {NOTICED:?} of the blow until its database answers
-again, so that a replica whose way to it is cut gets no calls where others' is whole. If all of them are, callers keep the addresses that
-they had, and their refusals. Nobody else's readiness moves, the gateway's not even for its own database, and nobody's `liveness`: both
-are asked of every service during each fault.
-";
-
-const TAIL: &str = "
-## The sequencer is down
-
-While the gateway's database is away no step is taken. The services go by their own clock and their own database:
-
-- A selection window **closes to the microsecond**: asserted with the rehearsal's clock, at the instant before and at the instant.
-- What needs nothing of the sequencer **opens to the microsecond**, too. What waits for a step (a selection window for its own
-  opening's, the windows after a settlement for that) answers `WINDOW_NOT_READY` with `RetryInfo`, and opens when the sequencer has
-  come back and done what was due: late, never wrong.
-
-## A disk that fills
-
-Asserted on both engines, on a disk of their own without a byte left: who writes is refused with `STORAGE_FULL` (`RESOURCE_EXHAUSTED`,
-`RetryInfo`) and leaves nothing behind, who reads goes on; when there is room, the same request goes well, and nobody is restarted. A
-PostgreSQL whose log (`pg_wal`) finds no room for its next file ends by itself, and is then a database that is stopped.
-
-## A clock that is wrong
-
-Services compare their clocks with their neighbours' every ten seconds, and tell what differs by more than `server.clock_tolerance_ms`:
-asserted with a roster that is five minutes ahead, as its four neighbours see it in `GetStatus`, and that it ends when the clocks agree.
-
-## Not covered
-
-A primary's machine that falls silent instead of dying, the loss of etcd, and failover by CloudNativePG. The five programs run on one
-machine: a network that loses some packets and not others.
-
-A single replica among several that is frozen: calls that wait for it end at their deadline, or when its connection is given up (20 s);
-others go to the replicas that answer. SQLite is a file in its service's process: its faults are the service's.
-";

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use faults::table;
+use faults::page;
 
 #[test]
 fn page_is_up_to_date() -> anyhow::Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/faults.md");
-    let generated = table::page();
+    let generated = page::page();
     if std::env::var_os("UPDATE_DOCS").is_some() {
         return std::fs::write(&path, generated).context("writing docs/faults.md");
     }

@@ -8,6 +8,7 @@
 //! for an unprivileged user. A server is run by `watch.sh`, which stops it and removes its folder when no process
 //! holds the lock on `users` any more: locks go with their process, so this works however that process ends.
 
+mod etcd;
 mod launch;
 mod patroni;
 mod programs;

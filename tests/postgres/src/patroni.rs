@@ -8,9 +8,10 @@ use std::{
     fs::{self, File},
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    os::unix::fs::{OpenOptionsExt as _, chown},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::mpsc,
     time::Duration,
 };
 
@@ -18,9 +19,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     POLLS,
+    etcd::Etcd,
     launch::lock_file,
     pause,
-    programs::{USER, as_user, kill, programs, psql, random_hex, stand_in},
+    programs::{USER, detach, give, kill, own, programs, psql, random_hex, working_in},
     seat::Seat,
 };
 
@@ -74,6 +76,7 @@ pub struct Patroni {
     home: PathBuf,
     password: String,
     nodes: Vec<Node>,
+    etcd: Etcd,
     /// `None` only while dropping.
     users: Option<File>,
 }
@@ -102,10 +105,11 @@ impl Patroni {
         let node = |n| Ok(Node { folder: home.join(format!("node{n}")), server: port()?, rest: port()? });
         let nodes = (1..=NODES).map(node).collect::<Result<_>>()?;
         // From here on its drop clears away.
-        let cluster = Self { bin, patroni, home, password: random_hex()?, nodes, users: Some(users) };
-        cluster.run_etcd(&etcd, clients, peers)?;
+        let etcd = Etcd::new(etcd, &home, clients, peers)?;
+        let cluster = Self { bin, patroni, home, password: random_hex()?, nodes, etcd, users: Some(users) };
+        cluster.etcd.run()?;
         for node in &cluster.nodes {
-            cluster.configure(node, clients)?;
+            cluster.configure(node)?;
             cluster.run(node)?;
         }
         cluster.until("a primary and its standbys", || {
@@ -116,16 +120,23 @@ impl Patroni {
         Ok(cluster)
     }
 
-    /// The number of a node that is this.
+    /// The number of a node that is this. Each is asked by itself, as load balancers do: one that is silent holds nobody up.
     #[must_use]
     pub fn find(&self, part: Part) -> Option<usize> {
-        self.nodes.iter().position(|node| node.is(part))
+        let (told, answers) = mpsc::channel();
+        for (number, node) in self.nodes.iter().enumerate() {
+            let (rest, told) = (node.rest, told.clone());
+            // Whoever has heard enough does not listen any more.
+            std::thread::spawn(move || told.send(is(rest, part).then_some(number)));
+        }
+        drop(told);
+        answers.iter().find_map(|number| number)
     }
 
     /// Where the server of the present primary listens, if there is one.
     #[must_use]
     pub fn primary(&self) -> Option<SocketAddr> {
-        self.nodes.iter().find(|node| node.is(Part::Primary)).map(|node| node.server)
+        self.nodes.get(self.find(Part::Primary)?).map(|node| node.server)
     }
 
     /// The URL of a database of the present primary.
@@ -168,7 +179,72 @@ impl Patroni {
     pub fn revive(&self, node: usize) -> Result<()> {
         let node = self.node(node)?;
         self.run(node)?;
-        self.until("the node as a standby", || Ok(node.is(Part::Synchronous) || node.is(Part::Asynchronous)))
+        self.until_standby(node)
+    }
+
+    fn until_standby(&self, node: &Node) -> Result<()> {
+        // It may say so before it follows: what it has alone is taken away first.
+        let follows = format!(
+            "SELECT count(*) FROM pg_stat_replication WHERE application_name = '{}' AND state = 'streaming'",
+            node.name()?
+        );
+        self.until("the node as a standby", || {
+            let says = [Part::Synchronous, Part::Asynchronous].into_iter().any(|part| is(node.rest, part));
+            Ok(says && self.sql_in("postgres", &follows).is_ok_and(|count| count == "1"))
+        })
+    }
+
+    /// Stops a node where it stands (SIGSTOP), Patroni and PostgreSQL: its connections stay, and nothing answers.
+    ///
+    /// # Errors
+    /// If nothing of it ran.
+    pub fn freeze(&self, node: usize) -> Result<()> {
+        let folder = &self.node(node)?.folder;
+        let mut stopped = Vec::new();
+        loop {
+            let processes = working_in(folder)?;
+            // What was just being started is found by the next look.
+            if processes.iter().all(|process| stopped.contains(process)) {
+                ensure!(!stopped.is_empty(), "the node does not run");
+                return Ok(());
+            }
+            kill("STOP", &processes)?;
+            stopped = processes;
+        }
+    }
+
+    /// Lets a node go on that was frozen, and waits until it is a standby.
+    ///
+    /// # Errors
+    /// If it does not become one.
+    pub fn thaw(&self, node: usize) -> Result<()> {
+        let node = self.node(node)?;
+        kill("CONT", &working_in(&node.folder)?)?;
+        self.until_standby(node)
+    }
+
+    /// Runs SQL as the superuser on a node, whatever it is.
+    ///
+    /// # Errors
+    /// If it refuses.
+    pub fn sql_on(&self, node: usize, database: &str, text: &str) -> Result<String> {
+        psql(&self.bin, &self.seat(self.node(node)?.server), database, text)
+    }
+
+    /// Kills etcd with -9: nobody can be told who the primary is. It stays away until [`Self::regain_etcd`].
+    ///
+    /// # Errors
+    /// If it did not run.
+    pub fn lose_etcd(&self) -> Result<()> {
+        self.etcd.kill()
+    }
+
+    /// Starts etcd again, with what it knew.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn regain_etcd(&self) -> Result<()> {
+        self.etcd.run()
     }
 
     fn node(&self, node: usize) -> Result<&Node> {
@@ -196,28 +272,11 @@ impl Patroni {
         bail!(told)
     }
 
-    fn run_etcd(&self, etcd: &Path, clients: SocketAddr, peers: SocketAddr) -> Result<()> {
-        let folder = self.home.join("etcd");
-        own(&folder)?;
-        let (clients, peers) = (format!("http://{clients}"), format!("http://{peers}"));
-        let mut arguments = vec!["--name".to_owned(), "etcd".to_owned()];
-        arguments.extend(["--data-dir".to_owned(), folder.join("data").display().to_string()]);
-        for (option, value) in [
-            ("--listen-client-urls", &clients),
-            ("--advertise-client-urls", &clients),
-            ("--listen-peer-urls", &peers),
-            ("--initial-advertise-peer-urls", &peers),
-            ("--initial-cluster", &format!("etcd={peers}")),
-        ] {
-            arguments.extend([option.to_owned(), value.clone()]);
-        }
-        self.spawn(&folder, etcd, &arguments)
-    }
-
-    fn configure(&self, node: &Node, etcd: SocketAddr) -> Result<()> {
+    fn configure(&self, node: &Node) -> Result<()> {
         own(&node.folder)?;
+        let etcd = self.etcd.clients;
         let (folder, bin, password) = (node.folder.display(), self.bin.display(), &self.password);
-        let name = node.folder.file_name().and_then(|name| name.to_str()).context("a node without a name")?;
+        let name = node.name()?;
         let (server, rest) = (node.server, node.rest);
         let text = format!(
             "\
@@ -232,6 +291,7 @@ bootstrap:
     retry_timeout: {RETRY_TIMEOUT}
     synchronous_mode: true
     synchronous_mode_strict: true
+    failsafe_mode: true
     postgresql:
       use_pg_rewind: true
       parameters: {{max_connections: 300, wal_retrieve_retry_interval: {RETRIEVE_RETRY}}}
@@ -256,19 +316,7 @@ postgresql:
     }
 
     fn run(&self, node: &Node) -> Result<()> {
-        self.spawn(&node.folder, &self.patroni, &[node.folder.join("patroni.yml").display().to_string()])
-    }
-
-    /// Starts a program that works in `folder`, as nobody's child; what it says goes to the folder's log.
-    fn spawn(&self, folder: &Path, program: &Path, arguments: &[String]) -> Result<()> {
-        let log = File::options().create(true).append(true).open(folder.with_extension("log"))?;
-        let user = as_user()?;
-        let mut command = Command::new("setsid");
-        command.arg("--fork").arg(user.get_program()).args(user.get_args()).arg("--").arg(program).args(arguments);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(folder);
-        let status = command.status().with_context(|| format!("run {}", program.display()))?;
-        ensure!(status.success(), "setsid: {status}");
-        Ok(())
+        detach(&node.folder, &self.patroni, &[node.folder.join("patroni.yml").display().to_string()])
     }
 }
 
@@ -286,18 +334,22 @@ impl Drop for Patroni {
 }
 
 impl Node {
-    /// Whether Patroni says that it is this: by HTTP's status, as load balancers ask.
-    fn is(&self, part: Part) -> bool {
-        let ask = || -> std::io::Result<String> {
-            let mut connection = TcpStream::connect_timeout(&self.rest, PATIENCE)?;
-            connection.set_read_timeout(Some(PATIENCE))?;
-            write!(connection, "OPTIONS {} HTTP/1.0\r\n\r\n", part.path())?;
-            let mut answer = String::new();
-            connection.take(64).read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        ask().is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
+    fn name(&self) -> Result<&str> {
+        self.folder.file_name().and_then(|name| name.to_str()).context("a node without a name")
     }
+}
+
+/// Whether the Patroni at `rest` says that its node is this: by HTTP's status, as load balancers ask.
+fn is(rest: SocketAddr, part: Part) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut connection = TcpStream::connect_timeout(&rest, PATIENCE)?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        write!(connection, "OPTIONS {} HTTP/1.0\r\n\r\n", part.path())?;
+        let mut answer = String::new();
+        connection.take(64).read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
 }
 
 /// A program of the search path, or one that `tests/run` has unpacked.
@@ -322,37 +374,10 @@ fn keep(home: &Path) -> Result<()> {
     give(home)
 }
 
-/// A new folder that belongs to whoever runs the servers.
-fn own(folder: &Path) -> Result<()> {
-    fs::create_dir(folder)?;
-    give(folder)
-}
-
-fn give(path: &Path) -> Result<()> {
-    if let Some((user, group)) = stand_in()? {
-        chown(path, Some(user), Some(group))?;
-    }
-    Ok(())
-}
-
 fn free_ports() -> Result<Vec<u16>> {
     let span = usize::from(LAST_PORT - FIRST_PORT) / PORTS;
     let first = FIRST_PORT + u16::try_from(std::process::id() as usize % span * PORTS)?;
     let free =
         (first..LAST_PORT).chain(FIRST_PORT..first).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     Ok(free.take(PORTS).collect())
-}
-
-/// The processes whose working directory is `folder` or below it.
-fn working_in(folder: &Path) -> Result<Vec<u32>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let path = entry?.path();
-        let Some(process) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
-        // One may end while the others are read, and others' cannot be read.
-        if fs::read_link(path.join("cwd")).is_ok_and(|works| works.starts_with(folder)) {
-            found.push(process);
-        }
-    }
-    Ok(found)
 }

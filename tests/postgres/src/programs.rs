@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::Read as _,
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, chown},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -106,4 +106,43 @@ pub(crate) fn random_hex() -> Result<String> {
     let mut bytes = [0; 8];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
+}
+
+/// Starts a program that works in `folder`, as nobody's child; what it says goes to the folder's log.
+pub(crate) fn detach(folder: &Path, program: &Path, arguments: &[String]) -> Result<()> {
+    let log = File::options().create(true).append(true).open(folder.with_extension("log"))?;
+    let user = as_user()?;
+    let mut command = Command::new("setsid");
+    command.arg("--fork").arg(user.get_program()).args(user.get_args()).arg("--").arg(program).args(arguments);
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(folder);
+    let status = command.status().with_context(|| format!("run {}", program.display()))?;
+    ensure!(status.success(), "setsid: {status}");
+    Ok(())
+}
+
+/// A new folder that belongs to whoever runs the servers.
+pub(crate) fn own(folder: &Path) -> Result<()> {
+    fs::create_dir(folder)?;
+    give(folder)
+}
+
+pub(crate) fn give(path: &Path) -> Result<()> {
+    if let Some((user, group)) = stand_in()? {
+        chown(path, Some(user), Some(group))?;
+    }
+    Ok(())
+}
+
+/// The processes whose working directory is `folder` or below it.
+pub(crate) fn working_in(folder: &Path) -> Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let Some(process) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
+        // One may end while the others are read, and others' cannot be read.
+        if fs::read_link(path.join("cwd")).is_ok_and(|works| works.starts_with(folder)) {
+            found.push(process);
+        }
+    }
+    Ok(found)
 }
