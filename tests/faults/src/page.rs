@@ -132,7 +132,9 @@ While the gateway's database is away no step is taken. The services go by their 
 - A selection window **closes to the microsecond**: asserted with the rehearsal's clock, at the instant before and at the instant.
 - What needs nothing of the sequencer **opens to the microsecond**, too. What waits for a step (a selection window for its own
   opening's, the windows after a settlement for that) answers `WINDOW_NOT_READY` with `RetryInfo`, and opens when the sequencer has
-  come back and done what was due: late, never wrong.
+  come back and done what was due: late, never wrong. Asserted with the hardest one, the second round, which opens at the very instant
+  at which the first one's confirmation is to be settled: `WINDOW_CLOSED` a microsecond before, `WINDOW_NOT_READY` at it, and open as soon as
+  the sequencer, which came back then, has settled that.
 
 ## A disk that fills
 
