@@ -10,6 +10,7 @@ pub mod page;
 pub mod people;
 mod probes;
 pub mod quorum;
+pub mod restore;
 pub mod skew;
 pub mod stage;
 pub mod table;

@@ -185,7 +185,8 @@ fn skews(db: &Db) -> Vec<ClockSkew> {
     skews.iter().map(|(service, ahead)| ClockSkew { service: (*service).to_owned(), ahead_ms: ahead / 1000 }).collect()
 }
 
-fn halted(db: &Db) -> MutexGuard<'_, BTreeSet<&'static str>> {
+/// The sources that lack what was taken from them.
+pub(super) fn halted(db: &Db) -> MutexGuard<'_, BTreeSet<&'static str>> {
     db.inner().halted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

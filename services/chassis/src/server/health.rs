@@ -21,6 +21,7 @@ use crate::{
     gates,
     peer::{Peer, within},
     pulse::Pulse,
+    server::gate_api::halted,
 };
 
 /// Asks whether the process answers.
@@ -82,7 +83,8 @@ async fn ready(db: &Db, sources: &[(&'static str, Peer)]) {
     join_all(sources.iter().map(|(source, peer)| caught_up(db, source, peer))).await;
 }
 
-/// Waits until the mirror has what the source had at the first answer; if none comes, whatever it held before will do.
+/// Waits until the mirror has what the source had at the first answer; if none comes, or it is not what was followed, whatever it held
+/// before will do.
 async fn caught_up(db: &Db, source: &'static str, peer: &Peer) {
     let began = Instant::now();
     let mut moved = db.inner().mirrored.subscribe();
@@ -100,6 +102,10 @@ async fn caught_up(db: &Db, source: &'static str, peer: &Peer) {
                 Some(goal) if held >= goal => return,
                 None if held > 0 && began.elapsed() >= AWAY => {
                     tracing::warn!(source, "the source is away; what was mirrored before is served");
+                    return;
+                }
+                _ if held > 0 && halted(db).contains(source) => {
+                    tracing::warn!(source, "the mirror is halted; what was mirrored before is served");
                     return;
                 }
                 _ => {}
