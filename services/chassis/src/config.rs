@@ -115,6 +115,10 @@ pub struct TlsConfig {
     pub key: PathBuf,
     /// Certificates of the authorities whose certificates are believed (PEM).
     pub authorities: PathBuf,
+    /// Lists of what authorities have revoked (PEM), one of each authority and of each between. Absent: a certificate is good until it
+    /// ends.
+    #[serde(default)]
+    pub revocations: Option<PathBuf>,
     /// Seconds between two looks at the files.
     #[serde(default = "default_reload_seconds")]
     #[schemars(range(min = 1))]

@@ -117,8 +117,8 @@ impl Way {
         let (endpoint, scheme) = match self {
             Self::Clear => (endpoint(&format!("{CLEAR}{address}"))?, CLEAR),
             Self::Sealed { service, material } => {
-                let tls = material.borrow().client(service);
-                (endpoint(&format!("{SEALED}{address}"))?.tls_config(tls)?, SEALED)
+                let material = Arc::clone(&material.borrow());
+                (material.seal(endpoint(&format!("{SEALED}{address}"))?, service)?, SEALED)
             }
         };
         Ok(endpoint.origin(format!("{scheme}{name}").parse()?))

@@ -13,25 +13,33 @@ use tokio::{
     net::TcpStream,
     sync::OwnedSemaphorePermit,
 };
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 /// A connection that ends when its token is cancelled.
 pub(crate) struct Severable {
     connection: TcpStream,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Cuts this one alone; cancelled when it has ended.
+    own: DropGuard,
     /// Among the connections of the server, until this one ends.
     _place: OwnedSemaphorePermit,
 }
 
 impl Severable {
     pub fn new(connection: TcpStream, cut: &CancellationToken, place: OwnedSemaphorePermit) -> Self {
-        Self { connection, cut: Box::pin(cut.clone().cancelled_owned()), _place: place }
+        let own = cut.child_token();
+        Self { connection, cut: Box::pin(own.clone().cancelled_owned()), own: own.drop_guard(), _place: place }
     }
 
     /// Who is at the other end.
     pub fn from(&self) -> Option<IpAddr> {
         self.connection.peer_addr().ok().map(|address| address.ip())
+    }
+
+    /// Cuts it when it is cancelled, and is cancelled when it has ended.
+    pub fn end(&self) -> CancellationToken {
+        self.own.token().clone()
     }
 
     /// Fails once the connection is cut; until then it has the task woken when that happens.

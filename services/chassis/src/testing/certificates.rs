@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa, KeyIdMethod, KeyPair,
+    RevokedCertParams, SerialNumber, date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 /// Gives certificates.
 #[derive(Debug)]
@@ -64,5 +68,30 @@ impl Authority {
             key: put("tls.key", key.serialize_pem())?,
             authorities: put("ca.crt", self.pem())?,
         })
+    }
+
+    /// The list of those of its certificates that are revoked (PEM).
+    ///
+    /// # Errors
+    /// If one of them cannot be read.
+    pub fn revoke(&self, revoked: &[&Certified]) -> anyhow::Result<String> {
+        let entry = |certified: &&Certified| {
+            let certificate = CertificateDer::from_pem_file(&certified.certificate)?;
+            Ok(RevokedCertParams {
+                serial_number: SerialNumber::from_slice(webpki::EndEntityCert::try_from(&certificate)?.serial()),
+                revocation_time: date_time_ymd(2019, 8, 26),
+                reason_code: None,
+                invalidity_date: None,
+            })
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2019, 8, 26),
+            next_update: date_time_ymd(2019, 8, 27),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect::<anyhow::Result<_>>()?,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.0)?.pem()?)
     }
 }

@@ -9,12 +9,19 @@ use std::{
 };
 
 use rustls::pki_types::CertificateDer;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::watch,
+};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
-use super::{Tls, material::HANDSHAKE};
-use crate::server::severable::Severable;
+use super::{
+    Tls,
+    material::{HANDSHAKE, Material},
+};
+use crate::{env::Env, server::severable::Severable};
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
@@ -55,13 +62,31 @@ pub(crate) enum Line {
 /// # Errors
 /// If he does not greet in time, or his certificate will not do.
 pub(crate) async fn accept(tls: &Tls, connection: Severable) -> anyhow::Result<Line> {
-    let server = Arc::clone(&tls.0.current.borrow().server);
+    let mut current = tls.current();
+    let server = Arc::clone(&current.borrow_and_update().server);
+    let end = connection.end();
     let stream = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(server).accept(connection)).await??;
-    let names = match stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
-        Some(certificate) => names(certificate)?,
-        None => Vec::new(),
-    };
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let names = chain.first().map(names).transpose()?.unwrap_or_default();
+    if !chain.is_empty() {
+        tokio::spawn(until_revoked(tls.0.env.clone(), current, chain.to_vec(), end));
+    }
     Ok(Line::Sealed { stream: Box::new(stream), caller: Caller::Certified(names.into()) })
+}
+
+/// Ends a connection when the certificate that it was greeted with is revoked.
+async fn until_revoked(
+    env: Env,
+    mut current: watch::Receiver<Arc<Material>>,
+    chain: Vec<CertificateDer<'static>>,
+    end: CancellationToken,
+) {
+    while let Some(Ok(())) = end.run_until_cancelled(current.changed()).await {
+        if current.borrow_and_update().has_revoked(&chain, env.wall_seconds()) {
+            tracing::warn!("a connection ends: its certificate was revoked");
+            end.cancel();
+        }
+    }
 }
 
 fn names(certificate: &CertificateDer<'_>) -> anyhow::Result<Vec<String>> {

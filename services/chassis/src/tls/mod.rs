@@ -1,6 +1,6 @@
 //! Mutual TLS between the services: one certificate for a process, by which it serves and calls. Who serves it is asks for
 //! the other's, too; its names are who the other is. Files are read again while the process runs: connections that are there
-//! go on, and new ones are made with what was read last.
+//! go on, and new ones are made with what was read last; those of who was revoked end at once.
 
 mod accept;
 mod material;
@@ -42,7 +42,8 @@ impl std::fmt::Debug for Tls {
 /// What will not do of the files: each that cannot be read, or else why they do not go together.
 pub(crate) fn file_faults(service: &'static str, people: bool, config: &TlsConfig, now: i64) -> Vec<String> {
     let files = [("certificate", &config.certificate), ("key", &config.key), ("authorities", &config.authorities)];
-    let unreadable = files.into_iter().filter_map(|(key, file)| {
+    let lists = config.revocations.iter().map(|file| ("revocations", file));
+    let unreadable = files.into_iter().chain(lists).filter_map(|(key, file)| {
         let error = std::fs::File::open(file).err()?;
         Some(format!("tls.{key}: {}: {error}", file.display()))
     });

@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
     time::Duration,
 };
 
@@ -342,6 +343,12 @@ async fn certificates_change_under_calls_and_bad_ones_are_refused() -> anyhow::R
     source.end().await
 }
 
+/// Why a source does not begin.
+async fn refused(settings: Settings) -> anyhow::Result<String> {
+    let ended = start::<Source>(settings, ANY, Env::rehearsal(AT)).await?.ended().await;
+    Ok(ended.err().map(|error| format!("{error:#}")).unwrap_or_default())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_told_before_anything_is_served() -> anyhow::Result<()> {
     let ground = Ground::new().await?;
@@ -389,6 +396,98 @@ async fn what_is_wrong_is_told_before_anything_is_served() -> anyhow::Result<()>
     let ended =
         start::<Consumer>(caller.tls(&ground.certified("catalog")?), ANY, Env::rehearsal(AT)).await?.ended().await;
     assert!(format!("{:#}", ended.unwrap_err()).contains("must begin with https://"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_was_revoked_is_good_for_nothing_any_more() -> anyhow::Result<()> {
+    let ground = Ground::new().await?;
+    let (list, trusted) = (ground.folder.path().join("crl.pem"), ground.authority.pem());
+    let revoke = |revoked: &[&Certified]| anyhow::Ok(std::fs::write(&list, ground.authority.revoke(revoked)?)?);
+    revoke(&[])?;
+    let own = ground.certified("roster")?;
+    let listed = |name: &str, certified: &Certified| {
+        let url = &ground.databases[usize::from(name == "catalog")].url;
+        anyhow::Ok(Settings::new(&ground.keys, name, url)?.tls(certified).revocations(&list))
+    };
+    let source = start::<Source>(listed("roster", &own)?, ANY, Env::rehearsal(AT)).await?;
+    let settings = listed("catalog", &ground.certified("catalog")?)?.peer("roster", source.address);
+    let hooks = settings.hooks.clone();
+    let consumer = start::<Consumer>(settings, ANY, Env::rehearsal(AT)).await?;
+    let peer = to_source(&hooks).await?;
+    status(&peer).await?;
+
+    // Who calls by it: nothing more comes, neither on a new connection nor on the one that there is.
+    let stolen = ground.certified("gateway")?;
+    let other = ground.authority.certify("gateway", &ground.folder.path().join("other"))?;
+    let by = async |shown: &Certified| connect(source.address, "roster", &trusted, Some(shown)).await;
+    let (before, kept) = (by(&stolen).await?, by(&other).await?);
+    for channel in [&before, &kept] {
+        answers(Ok(channel.clone())).await.map_err(anyhow::Error::msg)?;
+    }
+    revoke(&[&stolen])?;
+    until("who has it is not let in", async || Ok(answers(by(&stolen).await).await.is_err())).await?;
+    until("his connection ends", async || Ok(answers(Ok(before.clone())).await.is_err())).await?;
+    answers(Ok(kept)).await.map_err(anyhow::Error::msg)?;
+    answers(by(&other).await).await.map_err(anyhow::Error::msg)?;
+    status(&peer).await?;
+
+    // Who serves by it: nobody calls him any more.
+    revoke(&[&stolen, &own])?;
+    until("he is not called", async || {
+        Ok(status(&peer).await.is_err_and(|refused| format!("{refused:?}").contains("Revoked")))
+    })
+    .await?;
+    consumer.end().await?;
+    source.end().await?;
+
+    // Nor does he begin anew; nor who cannot know what was revoked.
+    let stranger = Authority::new()?.revoke(&[])?;
+    for (written, expected) in
+        [(None, "Revoked"), (Some(trusted), "there is no list in it"), (Some(stranger), "BadSignature")]
+    {
+        if let Some(written) = written {
+            std::fs::write(&list, written)?;
+        }
+        let told = refused(listed("roster", &own)?).await?;
+        assert!(told.contains(expected), "{expected} is not in: {told}");
+    }
+    Ok(())
+}
+
+/// docs/operate.md, *Revoking a certificate*.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_scripts_make_is_taken() -> anyhow::Result<()> {
+    let ground = Ground::new().await?;
+    let made = ground.folder.path().join("made");
+    let run = |script: &str, certificates: &[&Path]| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kubernetes").join(script);
+        let told = std::process::Command::new(script).arg(&made).args(certificates).output()?;
+        anyhow::ensure!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+        Ok(())
+    };
+    run("certificates", &[])?;
+    run("revoke", &[])?;
+    let of = |name: &str| Certified {
+        certificate: made.join(format!("{name}.crt")),
+        key: made.join(format!("{name}.key")),
+        authorities: made.join("ca.crt"),
+    };
+    let settings = Settings::new(&ground.keys, "roster", &ground.databases[0].url)?.tls(&of("roster"));
+    let settings = settings.revocations(&made.join("ca.crl"));
+    let source = start::<Source>(settings.clone(), ANY, Env::rehearsal(AT)).await?;
+    let trusted = std::fs::read_to_string(made.join("ca.crt"))?;
+    let by = async |name: &str| answers(connect(source.address, "roster", &trusted, Some(&of(name))).await).await;
+    by("gateway").await.map_err(anyhow::Error::msg)?;
+    run("revoke", &[&of("gateway").certificate])?;
+    until("who has it is not let in", async || Ok(by("gateway").await.is_err())).await?;
+    by("catalog").await.map_err(anyhow::Error::msg)?;
+    source.end().await?;
+
+    // An authority without a list vouches for nobody.
+    std::fs::write(made.join("ca.crl"), ground.authority.revoke(&[])?)?;
+    let told = refused(settings).await?;
+    assert!(told.contains("UnknownRevocationStatus"), "{told}");
     Ok(())
 }
 
