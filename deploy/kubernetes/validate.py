@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
-"""Renders the overlays, and validates each manifest strictly against the three newest Kubernetes minors at hand.
+"""Renders the overlays, and validates each manifest strictly against the three newest Kubernetes minors at hand, and each custom
+resource against what its operator's definition allows. Then it misspells each field of each custom resource's `spec` in turn, and
+holds that to be refused.
 
-Custom resources, whose schemas only their operators have, are named and skipped.
+    validate.py FOLDER    the crates with the custom resources' types, unpacked (tests/run does so)
 """
 import subprocess
 import sys
 from pathlib import Path
 
+import custom_resources
+import jsonschema
 import kubernetes_validate
 import yaml
 from kubernetes_validate.utils import SchemaNotFoundError, ValidationError, all_versions
 
 HERE = Path(__file__).parent
-# The only API groups that may be unknown.
-CUSTOM = {"postgresql.cnpg.io", "external-secrets.io", "cert-manager.io", "traefik.io"}
 
 
 def newest_minors(count):
@@ -26,33 +28,59 @@ def render(overlay):
     return [manifest for manifest in yaml.safe_load_all(rendered.stdout) if manifest]
 
 
-def main():
-    minors = newest_minors(3)
-    faults, validated = [], 0
+def misspelt(manifest):
+    for field in manifest["spec"]:
+        others = {name: value for name, value in manifest["spec"].items() if name != field}
+        yield field, manifest | {"spec": others | {field + "x": manifest["spec"][field]}}
+
+
+class Validator:
+    def __init__(self, crates):
+        self.minors = newest_minors(3)
+        self.custom = {
+            resource: jsonschema.Draft202012Validator(schema) for resource, schema in custom_resources.schemas(crates).items()
+        }
+        self.validated = 0
+
+    def faults(self, manifest):
+        custom = self.custom.get((manifest["apiVersion"], manifest["kind"]))
+        if custom is None:
+            yield from self.faults_of_minors(manifest)
+            return
+        for error in custom.iter_errors(manifest):
+            yield f"{error.message} at {error.json_path}"
+        # Its metadata is like any other's.
+        yield from self.faults_of_minors({"apiVersion": "v1", "kind": "ConfigMap", "metadata": manifest["metadata"]})
+        for field, wrong in misspelt(manifest):
+            if custom.is_valid(wrong):
+                yield f"{field} may be misspelt, and nobody notices"
+
+    def faults_of_minors(self, manifest):
+        for minor in self.minors:
+            try:
+                kubernetes_validate.validate(manifest, minor, strict=True)
+                self.validated += 1
+            except SchemaNotFoundError:
+                yield f"nothing is known of {manifest['apiVersion']} {manifest['kind']} in {minor}"
+            except ValidationError as error:
+                yield f"in {minor}: {error.message} at {list(error.path)}"
+
+
+def main(crates):
+    validator = Validator(Path(crates))
+    faults = []
     for overlay in sorted((HERE / "overlays").iterdir()):
         manifests = render(overlay)
-        skipped = {}
+        custom = [manifest for manifest in manifests if (manifest["apiVersion"], manifest["kind"]) in validator.custom]
+        print(f"{overlay.name}: {len(manifests)} manifests, {len(custom)} of them custom resources")
         for manifest in manifests:
-            kind, name = manifest["kind"], manifest["metadata"]["name"]
-            if manifest["apiVersion"].partition("/")[0] in CUSTOM:
-                skipped.setdefault(f"{manifest['apiVersion']} {kind}", []).append(name)
-                continue
-            for minor in minors:
-                try:
-                    kubernetes_validate.validate(manifest, minor, strict=True)
-                    validated += 1
-                except SchemaNotFoundError:
-                    faults.append(f"{overlay.name}: {minor} has no {manifest['apiVersion']} {kind} ({name})")
-                except ValidationError as error:
-                    faults.append(f"{overlay.name}: {kind} {name} in {minor}: {error.message} at {list(error.path)}")
-        print(f"{overlay.name}: {len(manifests)} manifests")
-        for kind, names in skipped.items():
-            print(f"  not validated, {kind}: {', '.join(names)}")
-    print(f"validated against {', '.join(minors)}: {validated}, faults: {len(faults)}")
+            name = f"{overlay.name}: {manifest['kind']} {manifest['metadata']['name']}"
+            faults += (f"{name}: {fault}" for fault in validator.faults(manifest))
+    print(f"validated against {', '.join(validator.minors)}: {validator.validated}, faults: {len(faults)}")
     for fault in faults:
         print(fault, file=sys.stderr)
-    return bool(faults) or not validated
+    return bool(faults) or not validator.validated
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))
