@@ -12,7 +12,7 @@ KIND = re.compile(
 TYPE = re.compile(r"^pub (struct|enum) (\w+)\s\{(?:\}|\n(.*?)^\})", re.MULTILINE | re.DOTALL)
 # A field or a variant, with the attribute that may give it another name. Attributes of serde may take several lines.
 MEMBER = re.compile(
-    r"(?:^\s+#\[serde\(([^\]]*)\)\]\n)?(?:^\s+#\[cfg_attr[^\n]*\n)*^\s+(?:pub (?:r#)?(\w+):\s+([^\n]+)|(\w+)),\n", re.MULTILINE
+    r"(?:^\s+#\[serde\(([^\]]*)\)\]\n)?(?:^\s+#\[cfg_attr[^\n]*\n)*^\s+(?:pub (?:r#)?(\w+):\s+([^\n]+)|(?:r#)?(\w+)),\n", re.MULTILINE
 )
 # A type over several lines.
 WRAPPED = re.compile(r"(?<=<)\n\s+|,\n\s+(?=>)")

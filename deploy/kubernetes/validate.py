@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Renders the overlays, and validates each manifest strictly against the three newest Kubernetes minors at hand, and each custom
-resource against what its operator's definition allows. Then it misspells each field of each custom resource's `spec` in turn, and
-holds that to be refused.
+resource against what its operator's definition allows; likewise the Jobs that `verify` makes of the Deployments. Then it misspells each
+field of each custom resource's `spec` in turn, and holds that to be refused.
 
     validate.py FOLDER    the crates with the custom resources' types, unpacked (tests/run does so)
 """
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,15 @@ from kubernetes_validate.utils import SchemaNotFoundError, ValidationError, all_
 HERE = Path(__file__).parent
 
 
+class Loader(yaml.SafeLoader):
+    """YAML as kubectl reads it: JSON's types, so that an instant is a text."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, words) for tag, words in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 def newest_minors(count):
     minors = {tuple(int(part) for part in version.split(".")[:2]) for version in all_versions()}
     return [".".join(map(str, minor)) for minor in sorted(minors)[-count:]]
@@ -25,7 +35,13 @@ def newest_minors(count):
 
 def render(overlay):
     rendered = subprocess.run(["kubectl", "kustomize", overlay], check=True, stdout=subprocess.PIPE)
-    return [manifest for manifest in yaml.safe_load_all(rendered.stdout) if manifest]
+    manifests = [manifest for manifest in yaml.load_all(rendered.stdout, Loader) if manifest]
+    return manifests + [verification(manifest) for manifest in manifests if manifest["kind"] == "Deployment"]
+
+
+def verification(deployment):
+    made = subprocess.run([HERE / "verify"], check=True, input=json.dumps(deployment).encode(), stdout=subprocess.PIPE)
+    return json.loads(made.stdout)
 
 
 def misspelt(manifest):
@@ -74,7 +90,8 @@ def main(crates):
         custom = [manifest for manifest in manifests if (manifest["apiVersion"], manifest["kind"]) in validator.custom]
         print(f"{overlay.name}: {len(manifests)} manifests, {len(custom)} of them custom resources")
         for manifest in manifests:
-            name = f"{overlay.name}: {manifest['kind']} {manifest['metadata']['name']}"
+            metadata = manifest["metadata"]
+            name = f"{overlay.name}: {manifest['kind']} {metadata.get('name') or metadata['generateName']}"
             faults += (f"{name}: {fault}" for fault in validator.faults(manifest))
     print(f"validated against {', '.join(validator.minors)}: {validator.validated}, faults: {len(faults)}")
     for fault in faults:

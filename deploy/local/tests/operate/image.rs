@@ -1,5 +1,5 @@
-//! The image: built from this machine's files, and started as the manifests start it: read-only, as nobody, without rights.
-//! In the cluster's place are runc, the test's PostgreSQL and the host's network.
+//! The image: built from this machine's files, and started as the manifests start it: read-only, as nobody, without rights. On what
+//! runs then, the first term is set up by the guide. In the cluster's place are runc, the test's PostgreSQL and the host's network.
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +19,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{
     Told,
+    guide::first_term,
     rendered::{Manifests, folder, labels, list},
 };
 
@@ -230,6 +231,15 @@ async fn the_image_is_built_and_all_services_run_in_it() -> anyhow::Result<()> {
     let running = try_join_all(services.iter().zip(own).map(|(service, own)| place.run(service, own))).await?;
     let known = image.start("help", &["shixun", "--version"], &none, &BTreeMap::new())?.ended().await?;
     assert!(known.contains(env!("CARGO_PKG_VERSION")), "{known}");
+    // As from outside: by the authority of the secret, and with the password that the first operator is given there.
+    let gateway = services.iter().position(|service| service.name == "gateway").context("a gateway")?;
+    let authority = scratch.path().join("ca.crt");
+    std::fs::write(&authority, secrets.secret("gateway-certificate", "ca.crt")?)?;
+    first_term(&[
+        ("GATEWAY", &format!("https://127.0.0.1:{}", calls[gateway])),
+        ("TRANSPORT", &format!("--cacert {} --servername gateway", authority.display())),
+        ("PASSWORD", &String::from_utf8(secrets.secret("roster-bootstrap", "SHIXUN_BOOTSTRAP__PASSWORD")?)?),
+    ])?;
     for server in running {
         let said = server.stop().await?;
         assert!(!said.contains("panicked"), "{said}");

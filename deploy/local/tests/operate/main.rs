@@ -1,6 +1,7 @@
 //! What an operator is given: the configuration's reference, the manifests, the image. Each is held against the binaries.
 
 mod arrows;
+mod backups;
 mod configuration;
 mod guide;
 mod image;

@@ -18,6 +18,8 @@ use crate::{
 
 /// Secrets that operators in the cluster make: CloudNativePG's authority.
 const MADE_THERE: [&str; 1] = ["postgres-ca"];
+/// And those of which others have the keys: the object store's.
+const MADE_ELSEWHERE: [&str; 1] = ["backup-store"];
 /// What a process takes after its drain, in seconds: half a second for tasks, the rest for a mute collector.
 const AFTER_DRAIN: u64 = 11;
 /// How long callers may not have heard of a new replica, in seconds: what a cluster's DNS keeps (30), and what is between two looks (5).
@@ -307,7 +309,8 @@ fn every_secret_that_a_pod_asks_for_is_made() -> anyhow::Result<()> {
             }
         }
         // From outside come the same keys.
-        for outside in manifests.kind("ExternalSecret") {
+        let ours = |outside: &&Value| !MADE_ELSEWHERE.contains(&text(outside, "/metadata/name"));
+        for outside in manifests.kind("ExternalSecret").filter(ours) {
             let secret = made.get("Secret", text(outside, "/metadata/name"))?;
             let templated = labels(outside, "/spec/target/template/data");
             let keys: BTreeSet<_> = match list(outside, "/spec/data") {
