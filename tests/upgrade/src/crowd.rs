@@ -4,7 +4,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -31,7 +30,7 @@ use proto::{
 };
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Status};
+use tonic::{Request, Status, transport::Endpoint};
 use tonic_types::StatusExt as _;
 
 /// Clients, each with a connection of its own.
@@ -101,18 +100,18 @@ pub struct Crowd {
 #[derive(Debug)]
 struct Shared {
     town: Town,
-    entrance: SocketAddr,
+    gateway: Endpoint,
     given: AtomicUsize,
     answered: AtomicUsize,
     stop: CancellationToken,
 }
 
 impl Crowd {
-    /// Begins, through the entrance.
+    /// Begins, by this way to the gateway.
     #[must_use]
-    pub fn begin(town: Town, entrance: SocketAddr) -> Self {
+    pub fn begin(town: Town, gateway: Endpoint) -> Self {
         let (given, answered, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), CancellationToken::new());
-        let shared = Arc::new(Shared { town, entrance, given, answered, stop });
+        let shared = Arc::new(Shared { town, gateway, given, answered, stop });
         let clients = (0..CLIENTS).map(|client| tokio::spawn(work(Arc::clone(&shared), client))).collect();
         Self { shared, clients }
     }
@@ -144,7 +143,7 @@ impl Crowd {
 }
 
 async fn work(shared: Arc<Shared>, client: usize) -> anyhow::Result<Tally> {
-    let gateway = Replicas::at(&format!("http://{}", shared.entrance))?;
+    let gateway = Replicas::from(shared.gateway.connect_lazy());
     let mut tally = Tally::default();
     let mut ticks = tokio::time::interval(PACE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -16,10 +16,11 @@ use tokio::time::Instant;
 use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use crate::names::Names;
+use crate::{mesh::Mesh, names::Names};
 
-/// The port of every service, as in the manifests.
+/// The ports of every service, as in the manifests: for calls, and for probes.
 const PORT: u16 = 7700;
+const PROBES: u16 = 7709;
 /// How long a replica may take until it is ready.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two questions whether it is.
@@ -51,6 +52,7 @@ impl Replica {
 pub struct Fleet {
     configs: BTreeMap<&'static str, PathBuf>,
     peers: BTreeMap<&'static str, Vec<(String, String)>>,
+    mesh: Mesh,
     log: PathBuf,
     /// The first three numbers of their addresses, and how many there were.
     net: [u8; 3],
@@ -58,18 +60,18 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// On the databases and with the keys of a world whose own processes do not run.
+    /// On the databases and with the keys of a world whose own processes do not run, over mutual TLS.
     ///
     /// # Errors
     /// If a manifest is not as expected.
-    pub fn of(world: &World) -> anyhow::Result<Self> {
+    pub fn of(world: &World, mesh: Mesh) -> anyhow::Result<Self> {
         let services = shixun::up::SERVICES;
         let peers =
             services.into_iter().map(|service| Ok((service, peers(service)?))).collect::<anyhow::Result<_>>()?;
         let configs = services.into_iter().map(|service| (service, world.config(service))).collect();
         // Several runs at once do not meet.
         let [_, _, high, low] = std::process::id().to_be_bytes();
-        Ok(Self { configs, peers, log: world.folder().join("log"), net: [127, high.max(1), low], started: 0 })
+        Ok(Self { configs, peers, mesh, log: world.folder().join("log"), net: [127, high.max(1), low], started: 0 })
     }
 
     /// Starts one; it is not waited for.
@@ -84,9 +86,9 @@ impl Fleet {
         let mut environment = vec![
             set("SHIXUN_LISTEN", address.to_string()),
             set("SHIXUN_DATABASE__MIGRATE", false.to_string()),
-            // Names lead anywhere, as far as a service knows.
-            set("SHIXUN_SERVER__PLAINTEXT", true.to_string()),
+            set("SHIXUN_SERVER__PROBES", SocketAddr::new(address.ip(), PROBES).to_string()),
         ];
+        environment.extend(self.mesh.variables(service).map(|(name, value)| set(name, value)));
         environment.extend(self.peers.get(service).into_iter().flatten().cloned());
         let environment: Vec<_> = environment.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         let config = self.configs.get(service).context("no such service")?;
@@ -96,18 +98,22 @@ impl Fleet {
     }
 }
 
-/// Variables that say where a service's neighbours are, as its manifest does.
+/// Variables that say where a service's neighbours are, as its manifest does. The world's file knows all of them, in the clear; those
+/// that it does not call are only to have an address as good as the others'.
 fn peers(service: &str) -> anyhow::Result<Vec<(String, String)>> {
     let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kubernetes/base");
     let path = base.join(service).join("service.toml");
     let manifest: toml::Table = std::fs::read_to_string(&path)?.parse()?;
-    let Some(peers) = manifest.get("peers").and_then(toml::Value::as_table) else { return Ok(Vec::new()) };
-    let variable = |(peer, address): (&String, &toml::Value)| {
-        let address = address.as_str().context("an address that is no text")?;
+    let known = manifest.get("peers").and_then(toml::Value::as_table);
+    let variable = |peer: &str| {
+        let address = match known.and_then(|known| known.get(peer)) {
+            Some(address) => address.as_str().context("an address that is no text")?.to_owned(),
+            None => format!("dns:///{}:{PORT}", name(peer, "calls")),
+        };
         anyhow::ensure!(address.ends_with(&format!(":{PORT}")), "{}: {address}", path.display());
-        Ok((format!("SHIXUN_PEERS__{}", peer.to_uppercase()), address.to_owned()))
+        Ok((format!("SHIXUN_PEERS__{}", peer.to_uppercase()), address))
     };
-    peers.iter().map(variable).collect()
+    shixun::up::SERVICES.into_iter().map(variable).collect()
 }
 
 /// What a service's replicas are called: all that are there, and those that are ready.
@@ -121,7 +127,8 @@ fn name(service: &str, what: &str) -> String {
 /// If it ends, or is not ready in time.
 pub async fn admit(replica: &mut Replica, names: &Names) -> anyhow::Result<()> {
     names.add(&[name(replica.service, "feed")], replica.address.ip())?;
-    let channel = Endpoint::from_shared(format!("http://{}", replica.address))?.connect_lazy();
+    let probes = SocketAddr::new(replica.address.ip(), PROBES);
+    let channel = Endpoint::from_shared(format!("http://{probes}"))?.connect_lazy();
     let until = Instant::now() + PATIENCE;
     loop {
         let asked = HealthCheckRequest { service: chassis::server::health::READINESS.to_owned() };

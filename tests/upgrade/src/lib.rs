@@ -4,6 +4,7 @@ pub mod crowd;
 pub mod entrance;
 pub mod expand;
 pub mod fleet;
+pub mod mesh;
 pub mod names;
 pub mod release;
 pub mod roll;

@@ -1,4 +1,4 @@
-//! A rolling upgrade under load: migrations first, then every service's replicas one after the other, all services at once.
+//! A rolling upgrade under load, over mutual TLS: migrations first, then every service's replicas one after the other, all services at once.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
@@ -17,6 +17,7 @@ use crate::{
     crowd::{Crowd, Tally},
     entrance::Entrance,
     fleet::{self, Fleet, Replica},
+    mesh::Mesh,
     names::Names,
     schema,
 };
@@ -48,17 +49,19 @@ pub async fn play(previous: &Programs, next: &Programs) -> anyhow::Result<Outcom
     let mut world = World::new(Engine::Postgres, previous)?;
     let layout = Layout { teachers: TEACHERS, lots: [(Lot::Short, PROJECTS)].into(), max_per_round: Some(100) };
     let town = town::settle(&mut world, &layout).await?;
-    let names = Names::in_folder(world.folder())?;
+    let (names, mesh) = (Names::in_folder(world.folder())?, Mesh::in_folder(world.folder())?);
     let installed = |programs: &Programs, folder: &str| {
         anyhow::Ok(programs.install(&world.folder().join(folder))?.through(names.shown_to()))
     };
     let (old, new) = (installed(previous, "previous")?, installed(next, "next-release")?);
     let entrance = Entrance::open().await?;
-    let mut stage = Stage { fleet: Fleet::of(&world)?, names, entrance, running: BTreeMap::new(), gone: Vec::new() };
+    let gateway = mesh.gateway(entrance.address)?;
+    let fleet = Fleet::of(&world, mesh)?;
+    let mut stage = Stage { fleet, names, entrance, running: BTreeMap::new(), gone: Vec::new() };
     for _ in 0..REPLICAS {
         stage.start(&old).await?;
     }
-    let crowd = Crowd::begin(town, stage.entrance.address);
+    let crowd = Crowd::begin(town, gateway);
     crowd.answers(BETWEEN).await;
 
     // Expand: the new release's own migrations, and what one after it may bring.
