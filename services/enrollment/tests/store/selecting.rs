@@ -160,13 +160,20 @@ pub async fn one_request_once(db: &Db, term: &str) {
     assert_eq!(one, two);
     let late = world.submit_as(&world.api, &actor, message.clone(), at(17)).await.expect("a replay");
     assert_eq!(one, late, "answered before, whatever has closed since");
-    let mut other = message;
-    other.project = world.project("c");
-    assert_eq!(reason(world.submit_as(&world.api, &actor, other, at(SELECTION_1)).await), Reason::RequestIdReused);
+    let other = proto::enrollment::v1::SubmitSelectionRequest { project: world.project("c"), ..message.clone() };
+    assert_eq!(
+        reason(world.submit_as(&world.api, &actor, other.clone(), at(SELECTION_1)).await),
+        Reason::RequestIdReused
+    );
     let refused = world.submission("b");
     let outcome = world.submit_as(&world.api, &actor, refused.clone(), at(SELECTION_1)).await;
     assert_eq!(reason(outcome), Reason::SessionsOverlap);
     world.withdraw(&actor, &one.name, at(SELECTION_1)).await.expect("withdrawn");
+    // By the rules it would be accepted again: a repetition is none, also beside one that borrows its id.
+    let again = || world.submit_as(&world.api, &actor, message.clone(), at(SELECTION_1));
+    assert_eq!(again().await.expect("a replay"), one);
+    let (borrowed, repeated) = tokio::join!(world.submit_as(&world.api, &actor, other, at(SELECTION_1)), again());
+    assert_eq!((reason(borrowed), repeated.expect("a replay")), (Reason::RequestIdReused, one.clone()));
     world.submit_as(&world.api, &actor, refused, at(SELECTION_1)).await.expect("possible now");
 }
 
