@@ -129,7 +129,9 @@ impl Failure {
         Self(Box::new(Kind::Replayed(reply)))
     }
 
-    pub(crate) fn conflict() -> Self {
+    /// The transaction met another one, or what another one left: it is run again.
+    #[must_use]
+    pub fn conflict() -> Self {
         Self(Box::new(Kind::Conflict))
     }
 

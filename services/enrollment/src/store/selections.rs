@@ -423,14 +423,19 @@ macro_rules! insert_selections {
     };
 }
 
-/// Writes selections that are all new: nothing is looked for, so that a rush pays for the row alone.
+/// Writes selections that are to be new.
+///
+/// # Errors
+/// Those of the database; a conflict if one is there already: its request was carried out before.
 pub async fn add<'a>(
     tx: &mut Tx,
     term: &str,
     selections: impl IntoIterator<Item = &'a Selection>,
 ) -> Result<(), Failure> {
-    tx.insert(insert_selections!(""), rows(term, selections)).await?;
-    Ok(())
+    let rows = rows(term, selections);
+    let noted = rows.len();
+    let new = tx.insert(insert_selections!("ON CONFLICT (name) DO NOTHING"), rows).await?;
+    if usize::try_from(new).is_ok_and(|new| new == noted) { Ok(()) } else { Err(Failure::conflict()) }
 }
 
 /// Writes selections as they are, new ones too.
