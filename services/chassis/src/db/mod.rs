@@ -217,6 +217,8 @@ async fn open_sqlite(config: &DatabaseConfig) -> anyhow::Result<Pool> {
         .synchronous(if config.durable { SqliteSynchronous::Full } else { SqliteSynchronous::Off })
         .busy_timeout(Duration::from_secs(10))
         .statement_cache_capacity(500)
+        // A page's rows at once: a full channel has two threads wake each other row by row.
+        .row_buffer_size(1024)
         .pragma("cache_size", "-16000")
         .foreign_keys(true);
     // A file does not go away: nothing is asked before a connection is used.

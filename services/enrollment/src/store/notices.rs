@@ -11,7 +11,7 @@ use proto::enrollment::v1::Notice;
 use super::{count, narrow, selections::View};
 
 macro_rules! select {
-    ($rest:literal) => {
+    ($rest:expr) => {
         concat!(
             "SELECT n.name AS name, n.class AS class, n.project AS project, n.issued_at AS issued_at,
                     n.starts_on AS starts_on, n.text AS text,
@@ -101,6 +101,24 @@ pub async fn acknowledge(tx: &mut Tx, notice: &str, teacher: &str) -> Result<boo
     Ok(noted > 0)
 }
 
+/// One text of the listing for each index that can drive it.
+macro_rules! listing {
+    ($driver:literal) => {
+        select!(concat!(
+            "WHERE ",
+            $driver,
+            " AND n.term || '' = $1 AND ($2 = '' OR n.project = $2) AND n.name > $3
+               AND (EXISTS (SELECT 1 FROM notice_recipient r WHERE r.notice = n.name AND r.teacher = $4)
+                    OR EXISTS (SELECT 1 FROM notice_recipient r JOIN teacher t ON t.name = r.teacher
+                               JOIN organization_under u ON u.organization = t.school
+                               WHERE r.notice = n.name AND u.ancestor IN (SELECT value ->> 0 FROM json_each($5)))
+                    OR n.project IN (SELECT p.name FROM project p
+                                     WHERE p.provider IN (SELECT value ->> 0 FROM json_each($6))))
+             ORDER BY n.name LIMIT $7"
+        ))
+    };
+}
+
 /// A page of a term's notices that a caller may see: as a recipient, of his schools' teachers, of his provider.
 pub async fn list(
     db: &mut impl Queries,
@@ -110,16 +128,13 @@ pub async fn list(
     after: &str,
     limit: usize,
 ) -> Result<Vec<Notice>, Failure> {
-    let sql = select!(
-        "WHERE n.term = $1 AND ($2 = '' OR n.project = $2) AND n.name > $3
-           AND (EXISTS (SELECT 1 FROM notice_recipient r WHERE r.notice = n.name AND r.teacher = $4)
-                OR EXISTS (SELECT 1 FROM notice_recipient r JOIN teacher t ON t.name = r.teacher
-                           JOIN organization_under u ON u.organization = t.school
-                           WHERE r.notice = n.name AND u.ancestor IN (SELECT value ->> 0 FROM json_each($5)))
-                OR n.project IN (SELECT p.name FROM project p
-                                 WHERE p.provider IN (SELECT value ->> 0 FROM json_each($6))))
-         ORDER BY n.name LIMIT $7"
-    );
+    let sql = if view.organizations.is_empty() && view.providers.is_empty() {
+        // A teacher sees his own: not one of the term's others is looked at.
+        listing!("n.name IN (SELECT r.notice FROM notice_recipient r WHERE r.teacher = $4)")
+    } else {
+        // A name begins with its term's and a slash, which '0' follows.
+        listing!("n.name > $1 || '/' AND n.name < $1 || '0'")
+    };
     let rows = db
         .all(
             sql,
