@@ -4,6 +4,7 @@
 
 mod backup;
 mod doors;
+mod lent;
 mod lock;
 mod meters;
 mod queries;

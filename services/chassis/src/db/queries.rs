@@ -16,7 +16,7 @@ use sqlx::{
     },
 };
 
-use super::{Column, Db, Pool, Row, Sql, Value};
+use super::{Column, Db, Pool, Row, Sql, Value, lent::Lent};
 use crate::{
     call::Admission,
     failure::Failure,
@@ -142,7 +142,8 @@ impl Queries for Reader {
                         sqlite(sql, args).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
                     }
                     Pool::Postgres { pool, .. } => {
-                        let found = self.db.answered(postgres(sql, args).fetch_all(pool)).await?;
+                        let asked = async { postgres(sql, args).fetch_all(&mut *Lent::by(pool).await?).await };
+                        let found = self.db.answered(asked).await?;
                         found.into_iter().map(Row::Postgres).collect()
                     }
                 })
@@ -159,7 +160,8 @@ impl Queries for Reader {
                 Ok(match &self.db.inner().pool {
                     Pool::Sqlite { readers, .. } => sqlite(sql, args).fetch_optional(readers).await?.map(Row::Sqlite),
                     Pool::Postgres { pool, .. } => {
-                        self.db.answered(postgres(sql, args).fetch_optional(pool)).await?.map(Row::Postgres)
+                        let asked = async { postgres(sql, args).fetch_optional(&mut *Lent::by(pool).await?).await };
+                        self.db.answered(asked).await?.map(Row::Postgres)
                     }
                 })
             };

@@ -11,7 +11,7 @@ use proto::{
 use sha2::{Digest as _, Sha256};
 use sqlx::{Postgres, Sqlite, Transaction};
 
-use super::{Claim, Db, Pool, Queries, Record, Row, Rows, Scope, Sql, Value, queries};
+use super::{Claim, Db, Pool, Queries, Record, Row, Rows, Scope, Sql, Value, lent::Lent, queries};
 use crate::{
     call::Admission,
     changes::feed,
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug)]
 enum Engine {
     Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(Lent<Postgres>),
 }
 
 /// A writing transaction. Dropped without `commit` or `finish` it leaves nothing behind.
@@ -59,7 +59,7 @@ impl Tx {
         let engine = match &db.inner().pool {
             Pool::Sqlite { writer, .. } => Engine::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
             Pool::Postgres { pool, batches } => {
-                Engine::Postgres(db.answered(if batch { batches } else { pool }.begin()).await?)
+                Engine::Postgres(db.answered(Lent::begin(if batch { batches } else { pool })).await?)
             }
         };
         let seed = claim.as_ref().map_or([0; 32], |claim| {

@@ -18,6 +18,7 @@ mod rotation;
 mod schema;
 mod server;
 mod shutdown;
+mod silence;
 mod telemetry;
 mod tls;
 mod verify;

@@ -1,0 +1,63 @@
+//! A connection that a pool lends, and gets back within a time. The pool itself waits without one until what was begun on a connection
+//! has ended: on one to a server that has fallen silent, for ever, and its place is never another's.
+
+use std::{
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
+
+use sqlx::{Database, Pool, pool::PoolConnection};
+use sqlx_core::transaction::TransactionManager as _;
+
+/// How long what a caller has given up may take to end, and a transaction that he left open to be rolled back. After it the connection
+/// is dropped, and another one may be opened in its place. A server that is there and slower than this goes on for itself, and rolls
+/// back when it finds nobody.
+const GIVEN_BACK: Duration = Duration::from_secs(5);
+
+/// See the module. Dropped in a transaction it rolls back.
+#[derive(Debug)]
+pub(super) struct Lent<DB: Database>(PoolConnection<DB>);
+
+impl<DB: Database> Lent<DB> {
+    pub async fn by(pool: &Pool<DB>) -> Result<Self, sqlx::Error> {
+        pool.acquire().await.map(Self)
+    }
+
+    /// Begins a transaction on it.
+    pub async fn begin(pool: &Pool<DB>) -> Result<Self, sqlx::Error> {
+        let mut lent = Self::by(pool).await?;
+        DB::TransactionManager::begin(&mut lent, None).await?;
+        Ok(lent)
+    }
+
+    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        DB::TransactionManager::commit(&mut self).await
+    }
+
+    pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
+        DB::TransactionManager::rollback(&mut self).await
+    }
+}
+
+impl<DB: Database> Deref for Lent<DB> {
+    type Target = DB::Connection;
+
+    fn deref(&self) -> &DB::Connection {
+        &self.0
+    }
+}
+
+impl<DB: Database> DerefMut for Lent<DB> {
+    fn deref_mut(&mut self) -> &mut DB::Connection {
+        &mut self.0
+    }
+}
+
+impl<DB: Database> Drop for Lent<DB> {
+    fn drop(&mut self) {
+        // Sent with what follows; nothing outside of a transaction.
+        DB::TransactionManager::start_rollback(&mut self.0);
+        // What its own drop would do, and in time: given up, it drops the connection and frees the place.
+        tokio::spawn(tokio::time::timeout(GIVEN_BACK, self.0.return_to_pool()));
+    }
+}
