@@ -5,6 +5,7 @@ mod gated;
 mod meters;
 mod plan;
 mod recognition;
+mod refused;
 mod run;
 mod task;
 #[cfg(test)]

@@ -18,10 +18,8 @@ use proto::{
     gateway::v1::step::State,
 };
 use tokio::task::JoinSet;
-use tonic::Status;
-use tonic_types::StatusExt as _;
 
-use super::{Task, meters, record};
+use super::{Task, meters, record, refused::Refused};
 use crate::store::{
     steps::{self, Claimant, Pending, Step},
     terms,
@@ -201,9 +199,9 @@ impl Sequencer {
                     }
                     return Ok(());
                 }
-                Err(status) => {
+                Err(refused) => {
                     step.state = State::Failed;
-                    step.error = shown(&status);
+                    step.error = refused.to_string();
                     meters::failed(&step);
                     // At once, then after 1, 2, 4, … seconds.
                     let pause = ((1_i64 << step.attempts.clamp(1, 10)) / 4).min(LONGEST_PAUSE);
@@ -233,18 +231,24 @@ impl Sequencer {
     }
 
     /// One page. True if another is to follow.
-    async fn page(&self, step: &mut Step) -> Result<bool, Status> {
+    async fn page(&self, step: &mut Step) -> Result<bool, Refused> {
         match step.planned.task.clone() {
             Task::PutGates { service } => {
                 let gates = Some(self.gates(&step.term).await?);
                 let request = PutGatesRequest { gates, ..PutGatesRequest::default() };
-                GateServiceClient::new(self.peer(&service)?).put_gates(within(PATIENCE, request)).await?;
+                GateServiceClient::new(self.peer(&service)?)
+                    .put_gates(within(PATIENCE, request))
+                    .await
+                    .map_err(Refused::by(&service))?;
                 Ok(false)
             }
             Task::Settle { service, window } => {
                 let gate_version = self.gates(&step.term).await?.version;
                 let request = SettleWindowRequest { term: step.term.clone(), window, gate_version };
-                GateServiceClient::new(self.peer(&service)?).settle_window(within(PATIENCE, request)).await?;
+                GateServiceClient::new(self.peer(&service)?)
+                    .settle_window(within(PATIENCE, request))
+                    .await
+                    .map_err(Refused::by(&service))?;
                 Ok(false)
             }
             // It became ready because nothing is left to wait for.
@@ -253,12 +257,16 @@ impl Sequencer {
                 if step.position == 0 {
                     let status = GateServiceClient::new(self.peer(&source)?)
                         .get_status(within(PATIENCE, GetStatusRequest {}))
-                        .await?
+                        .await
+                        .map_err(Refused::by(&source))?
                         .into_inner();
                     step.position = status.position;
                 }
                 let request = WaitMirrorRequest { source, position: step.position };
-                GateServiceClient::new(self.peer(&consumer)?).wait_mirror(within(PATIENCE, request)).await?;
+                GateServiceClient::new(self.peer(&consumer)?)
+                    .wait_mirror(within(PATIENCE, request))
+                    .await
+                    .map_err(Refused::by(&consumer))?;
                 Ok(false)
             }
             Task::Run { service, action, window, round, subject } => {
@@ -276,7 +284,8 @@ impl Sequencer {
                 };
                 let reply = StepServiceClient::new(self.peer(&service)?)
                     .run_step(within(PATIENCE, request))
-                    .await?
+                    .await
+                    .map_err(Refused::by(&service))?
                     .into_inner();
                 for count in reply.counts {
                     let sum = step.outcome.entry(count.key).or_default();
@@ -289,15 +298,18 @@ impl Sequencer {
         }
     }
 
-    fn peer(&self, service: &str) -> Result<Peer, Status> {
+    fn peer(&self, service: &str) -> Result<Peer, Refused> {
         let peer = self.peers.get(service).cloned();
-        peer.ok_or_else(|| Failure::internal(format!("no address of {service}")).into())
+        peer.ok_or_else(|| Refused::by("gateway")(Failure::internal(format!("no address of {service}")).into()))
     }
 
-    async fn gates(&self, term: &str) -> Result<Gates, Status> {
-        let calendar = terms::calendar_of(&mut self.db.reader(), term, 0).await?;
-        let calendar = calendar.ok_or_else(|| Failure::new(Reason::TermUnknown).with("term", term))?;
-        Gates::decode(calendar.gates.as_slice()).map_err(|error| Failure::internal(error).into())
+    async fn gates(&self, term: &str) -> Result<Gates, Refused> {
+        let gates = async {
+            let calendar = terms::calendar_of(&mut self.db.reader(), term, 0).await?;
+            let calendar = calendar.ok_or_else(|| Failure::new(Reason::TermUnknown).with("term", term))?;
+            Gates::decode(calendar.gates.as_slice()).map_err(Failure::internal)
+        };
+        gates.await.map_err(|failure| Refused::by("gateway")(failure.into()))
     }
 }
 
@@ -323,10 +335,4 @@ fn request_id(step: &Step) -> String {
     use sha2::Digest as _;
     let id = format!("{}/{}", step.planned.name, step.page);
     if id.len() <= 128 { id } else { hex::encode(sha2::Sha256::digest(id)) }
-}
-
-/// A failure as operators see it: code and reason, and the message, which never holds personal data.
-fn shown(status: &Status) -> String {
-    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-    format!("{:?} {reason} {}", status.code(), status.message())
 }
