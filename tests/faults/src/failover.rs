@@ -1,6 +1,6 @@
-//! The machine of the primary dies in the rush, or falls silent. PostgreSQL is three nodes under Patroni, as an operator runs it where no Kubernetes
-//! does; before it stands a door that leads to whichever node Patroni calls the primary, as a load balancer is, or the `-rw` Service
-//! of an operator's cluster. (A URL with several hosts would do without, but `sqlx` knows one.) Only new connections are led
+//! The machine of the primary dies in the rush, or falls silent. PostgreSQL is three nodes under Patroni, as an operator runs it where
+//! no Kubernetes does; before it stands a door that leads to whichever node Patroni calls the primary, as a load balancer is, or the
+//! `-rw` Service of an operator's cluster. (A URL with several hosts would do without, but `sqlx` knows one.) Only new connections are led
 //! elsewhere: what becomes of the old ones is the services' own affair.
 
 use std::{
@@ -34,9 +34,11 @@ use crate::{
 };
 
 /// Projects with places for all, of which each attempt takes some.
-const PROJECTS: usize = 2;
-/// Projects with places for five of six that everyone wants.
+const PROJECTS: usize = 4;
+/// Projects with places for five of six that everyone wants in a rush.
 const WANTED: usize = 5;
+/// Rushes that may be played on one stage.
+const RUSHES: usize = 3;
 /// Callers at once.
 pub(crate) const CALLERS: usize = 32;
 /// How tables begin that a primary is asked to make which is none any more.
@@ -53,6 +55,9 @@ pub enum Blow {
     Dies,
     /// They stand still (SIGSTOP), and wake when another one is the primary.
     FallsSilent,
+    /// They stand still, and never wake: when another one is the primary they are ended (kill -9), as by a watchdog or whoever switches
+    /// the machine off.
+    IsFenced,
 }
 
 /// What came of it.
@@ -80,7 +85,7 @@ pub async fn set(programs: &Programs) -> anyhow::Result<Stage> {
         commits(&world, "ALTER SYSTEM SET synchronous_commit = off", "off")?;
         anyhow::Ok(world)
     })?;
-    let stage = Stage::with(world, [(Lot::Spread, PROJECTS), (Lot::Short, WANTED)].into()).await?;
+    let stage = Stage::with(world, [(Lot::Spread, PROJECTS), (Lot::Short, RUSHES * WANTED)].into()).await?;
     // Sessions that there are follow at their next statement.
     tokio::task::block_in_place(|| commits(&stage.world, "ALTER SYSTEM RESET synchronous_commit", "on"))?;
     Ok(stage)
@@ -105,6 +110,9 @@ fn commits(world: &World, alter: &str, wanted: &str) -> anyhow::Result<()> {
 pub async fn play(stage: &mut Stage, blow: Blow, seed: u64) -> anyhow::Result<Failover> {
     let patroni = patroni(stage)?;
     let people = People::of(stage)?;
+    until_all_there(&patroni).await?;
+    // Of what was played before.
+    let former = read(stage, &[]).await?.selections;
     let mut rng = ChaCha12Rng::seed_from_u64(seed);
     let shots = Arc::new(rush(stage, &mut rng)?);
     let owed = errand(stage)?;
@@ -134,8 +142,9 @@ pub async fn play(stage: &mut Stage, blow: Blow, seed: u64) -> anyhow::Result<Fa
     acknowledged.extend(given(stage, &answers, &mut faults));
     let found = read(stage, &acknowledged).await?;
     // All have their answers: what is there and was not acknowledged is nobody's.
-    if found.selections != acknowledged.len() {
-        faults.push(format!("{} selections, and {} acknowledged", found.selections, acknowledged.len()));
+    if found.selections != former + acknowledged.len() {
+        let now = found.selections;
+        faults.push(format!("{now} selections, {former} of them before, and {} acknowledged", acknowledged.len()));
     }
     faults.extend(found.faults);
     faults.extend(same_again(stage, &shots, &answers).await?);
@@ -157,6 +166,10 @@ pub async fn come_back(stage: &mut Stage, failover: &Failover) -> anyhow::Result
     let mut faults = tokio::task::block_in_place(|| match failover.blow {
         Blow::Dies => patroni.revive(failover.struck).map(|()| Vec::new()),
         Blow::FallsSilent => wake(&patroni, failover.struck),
+        Blow::IsFenced => {
+            patroni.kill(failover.struck)?;
+            patroni.revive(failover.struck).map(|()| Vec::new())
+        }
     })?;
     let mut acknowledged = failover.acknowledged.clone();
     goes_on(stage, &People::of(stage)?, &mut acknowledged, Instant::now()).await?;
@@ -220,15 +233,30 @@ pub(crate) fn given(stage: &Stage, answers: &[Answer], faults: &mut Vec<String>)
     acknowledged
 }
 
-/// Everyone wants everything, in a drawn order.
-pub(crate) fn rush(stage: &Stage, rng: &mut ChaCha12Rng) -> anyhow::Result<Vec<Shot>> {
+/// Everyone wants everything of what nobody has wanted yet, in a drawn order.
+pub(crate) fn rush(stage: &mut Stage, rng: &mut ChaCha12Rng) -> anyhow::Result<Vec<Shot>> {
+    let projects = stage.wanted(WANTED)?;
     let (town, gateway) = (&stage.town, stage.entrance());
-    let pairs =
-        town.projects(Lot::Short).iter().flat_map(|project| town.teachers.iter().map(move |one| (one, project)));
+    let pairs = projects.iter().flat_map(|project| town.teachers.iter().map(move |one| (one, project)));
     let shots = pairs.map(|(teacher, project)| work::submission(town, gateway, teacher, project));
     let mut shots = shots.collect::<anyhow::Result<Vec<Shot>>>()?;
     shots.shuffle(rng);
     Ok(shots)
+}
+
+/// Waits until each node is what it is to be.
+async fn until_all_there(patroni: &Arc<Patroni>) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        let asked = Arc::clone(patroni);
+        let parts = [Part::Primary, Part::Synchronous, Part::Asynchronous];
+        let all = move || parts.into_iter().all(|part| asked.find(part).is_some());
+        if tokio::task::spawn_blocking(all).await? {
+            return Ok(());
+        }
+        anyhow::ensure!(began.elapsed() < LATEST, "a node is missing");
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// Strikes the primary's node; its number, and that of the synchronous standby.
@@ -237,7 +265,7 @@ fn strike(patroni: &Patroni, blow: Blow) -> anyhow::Result<(usize, usize)> {
     let heir = patroni.find(Part::Synchronous).context("no synchronous standby")?;
     match blow {
         Blow::Dies => patroni.kill(struck)?,
-        Blow::FallsSilent => patroni.freeze(struck)?,
+        Blow::FallsSilent | Blow::IsFenced => patroni.freeze(struck)?,
     }
     Ok((struck, heir))
 }

@@ -21,8 +21,8 @@ use load::{database::Engine, program::Programs};
 )]
 struct Arguments {
     /// Only what is struck so named, e.g. "roster" or "roster's database"; "edges": the calendar's without the sequencer; "failover": a
-    /// primary that dies, and comes back, and etcd that is lost; "silent": a primary that falls silent, which is played only so, since
-    /// it does not end well each time (docs/faults.md).
+    /// primary that dies, and comes back, and etcd that is lost; "fenced": a primary that falls silent and is ended before it wakes;
+    /// "silent": one that wakes, which is played only so, since it does not end well each time (docs/faults.md).
     #[arg(long)]
     only: Option<String>,
     /// Times that the table is gone through.
@@ -32,6 +32,7 @@ struct Arguments {
 
 /// As `--only` calls it.
 const FAILOVER: &str = "failover";
+const FENCED: &str = "fenced";
 const SILENT: &str = "silent";
 
 impl Arguments {
@@ -56,11 +57,14 @@ fn main() -> ExitCode {
             if only == Some(SILENT) {
                 wrong += failovers(&arguments, &programs, Blow::FallsSilent).await?;
             }
+            if arguments.wants(FENCED) {
+                wrong += failovers(&arguments, &programs, Blow::IsFenced).await?;
+            }
             if arguments.wants(FAILOVER) {
                 wrong += failovers(&arguments, &programs, Blow::Dies).await?;
                 wrong += without_etcd(&arguments, &programs).await?;
             }
-            if ![Some(FAILOVER), Some(SILENT)].contains(&only) {
+            if ![Some(FAILOVER), Some(FENCED), Some(SILENT)].contains(&only) {
                 wrong += table(&arguments, &programs).await?;
             }
             anyhow::ensure!(wrong == 0, "{wrong} × another thing than what is written");

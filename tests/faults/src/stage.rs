@@ -33,6 +33,8 @@ pub struct Stage {
     pub town: Town,
     /// Pairs of teacher and project that were given out.
     given: usize,
+    /// Projects with too few places that were given out.
+    wanted: usize,
     between: BTreeMap<(&'static str, &'static str), Door>,
     before_databases: BTreeMap<&'static str, Door>,
     /// On the people's way to the gateway.
@@ -80,7 +82,7 @@ impl Stage {
         let layout = Layout { teachers: TEACHERS, lots, max_per_round: Some(100) };
         let town = town::settle(&mut world, &layout).await?;
         world.start().await?.catch_up().await?;
-        Ok(Self { world, town, given: 0, between, before_databases, entrance })
+        Ok(Self { world, town, given: 0, wanted: 0, between, before_databases, entrance })
     }
 
     /// Where the people find the gateway.
@@ -98,6 +100,17 @@ impl Stage {
         self.given += 1;
         let project = self.town.projects(Lot::Spread).get(project).context("everyone has selected everything")?;
         Ok((teacher, project.clone()))
+    }
+
+    /// So many projects that not everyone can get, and that nobody has wanted yet.
+    ///
+    /// # Errors
+    /// If there are not so many left.
+    pub(crate) fn wanted(&mut self, count: usize) -> anyhow::Result<Vec<String>> {
+        let first = self.wanted;
+        self.wanted += count;
+        let next = self.town.projects(Lot::Short).get(first..self.wanted);
+        Ok(next.context("everyone has wanted everything")?.to_vec())
     }
 
     /// Login and school of a school's administrator.

@@ -1,5 +1,6 @@
-//! The primary's machine dies in the rush, or etcd is lost: nothing acknowledged is lost, and the service is back within half a minute. How
-//! a dead node comes back takes as long again, and is played by hand: `faults --only failover`.
+//! etcd is lost in the rush, the primary's machine dies, or falls silent and is ended before it wakes: nothing acknowledged is lost, the
+//! service is back within half a minute, and who was away comes back as a standby. All on one stage, since setting it up takes as long
+//! as either; what else is played by hand is in `faults --only silent`.
 
 use std::path::Path;
 
@@ -7,33 +8,30 @@ use anyhow::Context as _;
 use faults::{
     failover::{self, Blow},
     quorum,
-    stage::Stage,
 };
 use load::program::Programs;
 use tokio::net::TcpStream;
 
-async fn set() -> anyhow::Result<Stage> {
+#[tokio::test(flavor = "multi_thread")]
+async fn without_etcd_or_its_primary_the_rush_loses_nothing() -> anyhow::Result<()> {
     chassis::install_crypto();
-    failover::set(&Programs::of(Path::new(env!("CARGO_BIN_EXE_faults")))?).await
-}
+    let mut stage = failover::set(&Programs::of(Path::new(env!("CARGO_BIN_EXE_faults")))?).await?;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_primary_that_dies_in_the_rush_loses_nothing() -> anyhow::Result<()> {
-    let mut stage = set().await?;
-    let failover = failover::play(&mut stage, Blow::Dies, 1).await?;
-    println!("the first write {:.1?} after the blow; {} acknowledged", failover.back, failover.acknowledged.len());
-    assert_eq!(failover.faults, Vec::<String>::new());
-    let primary = failover::patroni(&stage)?.primary().context("no primary")?;
-    drop(stage);
-    assert!(TcpStream::connect(primary).await.is_err(), "a node outlives its test");
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_etcd_everything_goes_on_until_a_node_is_away_as_well() -> anyhow::Result<()> {
-    let mut stage = set().await?;
     let quorum = quorum::play(&mut stage, 3).await?;
     println!("{} rounds without etcd; the first write {:.1?} after its return", quorum.rounds, quorum.back);
     assert_eq!(quorum.faults, Vec::<String>::new());
+
+    for blow in [Blow::Dies, Blow::IsFenced] {
+        let failover = failover::play(&mut stage, blow, 1).await.with_context(|| format!("{blow:?}"))?;
+        let (back, acknowledged) = (failover.back, failover.acknowledged.len());
+        println!("it {blow:?}: the first write {back:.1?} after the blow; {acknowledged} acknowledged");
+        assert_eq!(failover.faults, Vec::<String>::new(), "{blow:?}");
+        let faults = failover::come_back(&mut stage, &failover).await.with_context(|| format!("{blow:?}: back"))?;
+        assert_eq!(faults, Vec::<String>::new(), "{blow:?}: back");
+    }
+
+    let primary = failover::patroni(&stage)?.primary().context("no primary")?;
+    drop(stage);
+    assert!(TcpStream::connect(primary).await.is_err(), "a node outlives its test");
     Ok(())
 }
