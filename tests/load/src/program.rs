@@ -224,6 +224,18 @@ impl Process {
         Ok(())
     }
 
+    /// SIGSTOP, and waits until all its threads stand still: on a busy machine one may go on for a moment, and answer.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.signal("STOP")?;
+        let stands = "while grep -hs ^State: /proc/\"$0\"/task/*/status | grep -qv 'T (stopped)'; do sleep 0.01; done";
+        let status = Command::new("sh").args(["-c", stands, &self.0.id().to_string()]).status()?;
+        anyhow::ensure!(status.success(), "waiting until it stands still: {status}");
+        Ok(())
+    }
+
     /// SIGTERM, and waits for its end.
     ///
     /// # Errors

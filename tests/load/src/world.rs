@@ -244,7 +244,7 @@ impl World {
     pub fn freeze(&mut self, service: &str, frozen: bool) -> anyhow::Result<()> {
         let process = self.running.get_mut(service).context("it does not run")?;
         process.check().with_context(|| service.to_owned())?;
-        process.signal(if frozen { "STOP" } else { "CONT" })
+        if frozen { process.freeze() } else { process.signal("CONT") }
     }
 
     /// Starts all services and waits until they answer.

@@ -9,6 +9,7 @@ use chassis::{
     identity::Identity,
     peer::{Peer, within},
 };
+use futures::future::try_join_all;
 use proto::common::v1::{
     AdvanceRequest, Change, GetStatusRequest, GetStatusResponse, WaitMirrorRequest, WatchRequest,
     change_service_client::ChangeServiceClient, clock_service_client::ClockServiceClient,
@@ -113,8 +114,8 @@ impl Reach {
         loop {
             let mut heads = BTreeMap::new();
             let mut mirrors = Vec::new();
-            for service in SERVICES {
-                let status = self.status(service).await?;
+            let asked = SERVICES.map(async |service| Ok::<_, anyhow::Error>((service, self.status(service).await?)));
+            for (service, status) in try_join_all(asked).await? {
                 heads.insert(service.to_owned(), status.position);
                 mirrors.extend(status.mirrors.into_iter().map(|mirror| (service, mirror)));
             }
