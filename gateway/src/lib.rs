@@ -97,6 +97,7 @@ impl chassis::Program for Gateway {
         for service in ["roster", "catalog", "enrollment", "credit"] {
             peers.insert(service.to_owned(), host.peer(service)?);
         }
+        host.audited(peers.clone());
         let contacts = calendar::ContactBook::new(host.db());
         let calendar = calendar::CalendarApi { db: host.db(), peers, contacts: contacts.clone() };
         host.add(CalendarServiceServer::new(calendar));

@@ -53,6 +53,7 @@ impl chassis::Program for Catalog {
         host.add(ReviewServiceServer::new(service.clone()));
         host.add(ExpansionServiceServer::new(service.clone()));
         host.add(PersonServiceServer::new(service));
+        host.standing(store::roster::STANDING);
         host.policy::<domain::Policy>();
         host.steps(api::CatalogSteps);
         host.mirror(mirror::RosterMirror)

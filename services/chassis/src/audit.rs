@@ -1,6 +1,8 @@
 //! The audit view: who read data of other persons, and who changed what, as one service's database has it. Ids and codes only, as
 //! in all that is kept of acts.
 
+use std::{fmt, str::FromStr};
+
 use prost_reflect::{DynamicMessage, Value};
 use proto::common::v1::{Change, Cursor};
 use serde::Serialize;
@@ -13,7 +15,7 @@ use crate::{
 };
 
 /// Readings of one look.
-const PAGE: usize = 1000;
+const LOOK: usize = 1000;
 
 /// Which acts are wanted.
 #[derive(Debug, Clone)]
@@ -37,11 +39,14 @@ impl Wanted {
         self.account.as_ref().is_none_or(|wanted| wanted == account)
     }
 
-    fn is_about(&self, mut names: impl Iterator<Item = String>) -> bool {
-        let Some(wanted) = &self.about else { return true };
-        let below = format!("{wanted}/");
-        names.any(|name| name == *wanted || name.starts_with(&below))
+    fn is_about(&self, names: &[String]) -> bool {
+        self.about.as_ref().is_none_or(|wanted| names.iter().any(|name| is_at_or_below(name, wanted)))
     }
+}
+
+/// Whether a name is that of a resource, or of something that belongs to it.
+pub(crate) fn is_at_or_below(name: &str, resource: &str) -> bool {
+    name.strip_prefix(resource).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Something that somebody did.
@@ -63,58 +68,118 @@ pub struct Act {
     pub about: String,
     /// Coded reason of a change.
     pub reason: String,
+    /// The instant, in microseconds since the epoch.
     #[serde(skip)]
-    order: i64,
+    pub(crate) instant: i64,
+    /// All that the request names, or the resource after the change.
+    #[serde(skip)]
+    pub(crate) names: Vec<String>,
 }
+
+/// Where a look through the acts goes on: the readings come first, by their instants, then the changes, as the feed has them.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Place {
+    /// After the reading of this instant and line.
+    Readings(i64, i64),
+    /// After this change.
+    Changes(Cursor),
+}
+
+impl Place {
+    pub const BEGIN: Self = Self::Readings(i64::MIN, 0);
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Readings(at, line) => write!(f, "read {at} {line}"),
+            Self::Changes(Cursor { position, index }) => write!(f, "changed {position} {index}"),
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut words = text.split(' ');
+        let kind = words.next();
+        let mut number = || words.next().and_then(|word| word.parse::<i64>().ok()).ok_or(());
+        let (one, other) = (number()?, number()?);
+        match kind {
+            Some("read") => Ok(Self::Readings(one, other)),
+            Some("changed") => Ok(Self::Changes(Cursor { position: one, index: i32::try_from(other).map_err(drop)? })),
+            _ => Err(()),
+        }
+    }
+}
+
+/// What one look found: each act with its place, and where the next look begins; `None` at the end.
+pub(crate) type Part = (Vec<(Act, Place)>, Option<Place>);
 
 /// The acts, in the order of their instants; of one instant readings first.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn acts(db: &Db, wanted: &Wanted) -> Result<Vec<Act>, Failure> {
-    let mut acts = readings(db, wanted).await?;
-    acts.extend(changes(db, wanted).await?);
-    acts.sort_by_key(|act| act.order);
+    let (mut acts, mut place) = (Vec::new(), Some(Place::BEGIN));
+    while let Some(from) = place {
+        let (found, next) = part(db, wanted, from).await?;
+        acts.extend(found.into_iter().map(|(act, _)| act));
+        place = next;
+    }
+    acts.sort_by_key(|act| act.instant);
     Ok(acts)
 }
 
-async fn readings(db: &Db, wanted: &Wanted) -> Result<Vec<Act>, Failure> {
-    let (mut acts, mut after) = (Vec::new(), 0_i64);
-    loop {
-        let rows = db
-            .reader()
-            .all(
-                "SELECT line, at, account, roles, method, about FROM reading WHERE line > $1 ORDER BY line LIMIT $2",
-                args![after, PAGE],
-            )
-            .await?;
-        for row in &rows {
-            after = row.get("line")?;
-            let (at, who, about) = (row.get("at")?, row.get::<String>("account")?, row.get::<String>("about")?);
-            let names = about.split(' ').filter_map(|field| Some(field.split_once('=')?.1.to_owned()));
-            if wanted.is_when(at) && wanted.is_who(&who) && wanted.is_about(names) {
-                let (roles, what) = (row.get("roles")?, row.get("method")?);
-                let (act, service, reason) = ("read", db.service(), String::new());
-                acts.push(Act { at: instant(at), act, service, who, roles, what, about, reason, order: at });
-            }
-        }
-        if rows.len() < PAGE {
-            return Ok(acts);
-        }
+/// One bounded look from a place on.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn part(db: &Db, wanted: &Wanted, from: Place) -> Result<Part, Failure> {
+    match from {
+        Place::Readings(at, line) => readings(db, wanted, at, line).await,
+        Place::Changes(after) => changes(db, wanted, &after).await,
     }
 }
 
-async fn changes(db: &Db, wanted: &Wanted) -> Result<Vec<Act>, Failure> {
-    let (mut acts, mut after) = (Vec::new(), Cursor::default());
-    loop {
-        let messages = since(db, &after).await?;
-        let Some(last) = messages.last() else { return Ok(acts) };
-        let taken = last.first.saturating_add(i32::try_from(last.changes.len()).unwrap_or(i32::MAX));
-        after = Cursor { position: last.position, index: taken };
-        for change in messages.into_iter().flat_map(|message| message.changes) {
+async fn readings(db: &Db, wanted: &Wanted, at: i64, line: i64) -> Result<Part, Failure> {
+    let rows = db
+        .reader()
+        .all(
+            "SELECT line, at, account, roles, method, about FROM reading
+             WHERE at >= $1 AND at < $2 AND (at > $1 OR line > $3) ORDER BY at, line LIMIT $4",
+            args![at.max(wanted.since), wanted.until, if at < wanted.since { 0 } else { line }, LOOK],
+        )
+        .await?;
+    let (mut acts, mut place) = (Vec::new(), Place::BEGIN);
+    for row in &rows {
+        let (at, who, about) = (row.get("at")?, row.get::<String>("account")?, row.get::<String>("about")?);
+        place = Place::Readings(at, row.get("line")?);
+        let names: Vec<_> = about.split(' ').filter_map(|field| Some(field.split_once('=')?.1.to_owned())).collect();
+        if wanted.is_who(&who) && wanted.is_about(&names) {
+            let (roles, what) = (row.get("roles")?, row.get("method")?);
+            let (act, service, reason) = ("read", db.service(), String::new());
+            let act = Act { at: text(at), act, service, who, roles, what, about, reason, instant: at, names };
+            acts.push((act, place.clone()));
+        }
+    }
+    Ok((acts, Some(if rows.len() < LOOK { Place::Changes(Cursor::default()) } else { place })))
+}
+
+async fn changes(db: &Db, wanted: &Wanted, after: &Cursor) -> Result<Part, Failure> {
+    let (mut acts, mut next) = (Vec::new(), None);
+    for message in since(db, after).await? {
+        for (index, change) in (message.first.saturating_add(1)..).zip(message.changes) {
+            let place = Place::Changes(Cursor { position: message.position, index });
+            next = Some(place.clone());
             let at = change.at.as_ref().map(proto::instant).unwrap_or_default();
             let actor = change.actor.clone().unwrap_or_default();
-            if !wanted.is_when(at) || !wanted.is_who(&actor.account) || !wanted.is_about(names(&change).into_iter()) {
+            if !wanted.is_when(at) || !wanted.is_who(&actor.account) {
+                continue;
+            }
+            let names = names(&change);
+            if !wanted.is_about(&names) {
                 continue;
             }
             let roles = match actor.account.as_str() {
@@ -124,9 +189,11 @@ async fn changes(db: &Db, wanted: &Wanted) -> Result<Vec<Act>, Failure> {
             let who = if actor.account.is_empty() { actor.service } else { actor.account };
             let (act, service) = ("changed", db.service());
             let (what, about, reason) = (change.verb, change.resource, change.reason);
-            acts.push(Act { at: instant(at), act, service, who, roles, what, about, reason, order: at });
+            let act = Act { at: text(at), act, service, who, roles, what, about, reason, instant: at, names };
+            acts.push((act, place));
         }
     }
+    Ok((acts, next))
 }
 
 /// The resource, and all that the resource after the change names.
@@ -136,17 +203,43 @@ fn names(change: &Change) -> Vec<String> {
         let name = after.type_url.rsplit('/').next().unwrap_or_default();
         let descriptor = contract::pool().get_message_by_name(name);
         let message = descriptor.and_then(|it| DynamicMessage::decode(it, after.value.as_slice()).ok());
-        for (_, value) in message.iter().flat_map(DynamicMessage::fields) {
-            let values = match value {
-                Value::List(values) => values.as_slice(),
-                one => std::slice::from_ref(one),
-            };
-            names.extend(values.iter().filter_map(Value::as_str).map(str::to_owned));
+        if let Some(message) = message {
+            add_names(&Value::Message(message), &mut names);
         }
     }
     names
 }
 
-fn instant(at: i64) -> String {
+fn add_names(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::String(text) if text.contains('/') => names.push(text.clone()),
+        Value::List(values) => values.iter().for_each(|value| add_names(value, names)),
+        Value::Message(message) => message.fields().for_each(|(_, value)| add_names(value, names)),
+        _ => {}
+    }
+}
+
+fn text(at: i64) -> String {
     proto::jiff_instant(at).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_as_it_was_written() {
+        for place in [Place::BEGIN, Place::Readings(5, 7), Place::Changes(Cursor { position: 3, index: 2 })] {
+            assert_eq!(place.to_string().parse(), Ok(place));
+        }
+        for text in ["", "read", "read 1", "changed 1 9999999999", "changed a b", "other 1 2"] {
+            assert_eq!(text.parse::<Place>(), Err(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_a_person_is_about_him() {
+        assert!(is_at_or_below("teachers/1", "teachers/1") && is_at_or_below("teachers/1/exports/2", "teachers/1"));
+        assert!(!is_at_or_below("teachers/12", "teachers/1") && !is_at_or_below("teachers/1", "teachers/1/exports/2"));
+    }
 }

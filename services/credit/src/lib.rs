@@ -64,6 +64,7 @@ impl Program for Credit {
         host.add(LedgerServiceServer::new(api.clone()));
         host.add(ComplianceServiceServer::new(api.clone()));
         host.add(PersonServiceServer::new(api));
+        host.standing(store::organizations::STANDING);
         host.policy::<Policy>();
         host.steps(CreditSteps);
         host.mirror(RosterMirror)?;

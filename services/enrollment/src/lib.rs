@@ -69,6 +69,7 @@ impl Program for Enrollment {
         host.add(InboxServiceServer::new(api.clone()));
         host.add(PersonServiceServer::new(api.clone()));
         host.add(TrainingServiceServer::new(api));
+        host.standing(store::roster::STANDING);
         host.policy::<domain::Policy>();
         host.steps(EnrollmentSteps);
         host.observe(observe_seats);

@@ -56,6 +56,7 @@ impl chassis::Program for Roster {
         host.add(TeacherServiceServer::new(service.clone()));
         host.add(AccountServiceServer::new(service.clone()));
         host.add(PersonServiceServer::new(service.clone()));
+        host.standing(store::organizations::STANDING);
         host.policy::<policy::Policy>();
         host.steps(api::RosterSteps(service));
         host.due(api::Coming(coming));

@@ -58,6 +58,11 @@ pub async fn put_account(tx: &mut Tx, facts: &AccountFacts) -> Result<(), Failur
     Ok(())
 }
 
+/// The organisations of a list that stand under one of another list, or are one; of teachers the catalog knows nothing.
+pub const STANDING: &str = "SELECT o.name AS name FROM organization o JOIN json_each($2) AS root
+         ON replace(o.path, '\"' || (root.value ->> 0) || '\"', '') <> o.path
+     WHERE o.name IN (SELECT value ->> 0 FROM json_each($1))";
+
 /// An organisation and all above it, root first. One that is not mirrored stands alone.
 pub async fn path(db: &mut impl Queries, organization: &str) -> Result<Vec<String>, Failure> {
     let paths = paths(db, [organization]).await?;

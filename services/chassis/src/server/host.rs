@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use proto::common::v1::{
-    change_service_server::ChangeServiceServer, clock_service_server::ClockServiceServer,
-    gate_service_server::GateServiceServer, step_service_server::StepServiceServer,
+    audit_service_server::AuditServiceServer, change_service_server::ChangeServiceServer,
+    clock_service_server::ClockServiceServer, gate_service_server::GateServiceServer,
+    step_service_server::StepServiceServer,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use tower::Service;
 
 use super::{
     Guard,
+    audit_api::AuditApi,
     clock_api::ClockApi,
     due::{Carrier, Due},
     gate_api::{CalendarCheck, GateApi, PolicyCheck},
@@ -65,6 +67,8 @@ pub struct Host {
     policy: Option<PolicyCheck>,
     calendar: Option<Arc<dyn CalendarCheck>>,
     guard: Option<Arc<dyn Guard>>,
+    standing: Option<&'static str>,
+    audited: BTreeMap<String, Peer>,
     due: Option<Carrier>,
     fallback: Option<axum::Router>,
     tasks: Vec<JoinHandle<()>>,
@@ -114,6 +118,8 @@ impl Host {
             policy: None,
             calendar: None,
             guard: None,
+            standing: None,
+            audited: BTreeMap::new(),
             due: None,
             fallback: None,
             tasks: Vec::new(),
@@ -213,6 +219,17 @@ impl Host {
         self.guard = Some(guard);
     }
 
+    /// How the audit view tells what stands in an officer's area: `sql` gives, as `name`, those organisations and teachers of the
+    /// list `$1` that stand under one of the organisations of the list `$2`, or are one.
+    pub fn standing(&mut self, sql: &'static str) {
+        self.standing = Some(sql);
+    }
+
+    /// Has the audit views of other services asked for here.
+    pub fn audited(&mut self, others: BTreeMap<String, Peer>) {
+        self.audited = others;
+    }
+
     pub(super) fn guarded(&self) -> Option<Arc<dyn Guard>> {
         self.guard.clone()
     }
@@ -267,6 +284,8 @@ impl Host {
         self.add(GateServiceServer::new(gates));
         let watch = ChangeApi { db: self.db.clone(), shutdown: self.shutdown.clone() };
         self.add(ChangeServiceServer::new(watch));
+        let (standing, others) = (self.standing, std::mem::take(&mut self.audited));
+        self.add(AuditServiceServer::new(AuditApi { db: self.db.clone(), standing, others }));
         for service in &self.served {
             let mut methods = contract::methods().filter(|method| method.service == *service).peekable();
             anyhow::ensure!(methods.peek().is_some(), "{service} is in no contract");

@@ -1,5 +1,6 @@
 //! A server of the house: one way to start it, for every service, in production and in tests.
 
+mod audit_api;
 mod clock_api;
 mod due;
 pub(crate) mod gate_api;

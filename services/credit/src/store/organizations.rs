@@ -8,6 +8,13 @@ use proto::roster::v1::{OrganizationFacts, organization::Kind};
 
 use super::{from_list, list};
 
+/// The organisations and teachers of a list that stand under one of another list, or are one.
+pub const STANDING: &str = "SELECT organization AS name FROM ancestor
+     WHERE organization IN (SELECT value ->> 0 FROM json_each($1)) AND ancestor IN (SELECT value ->> 0 FROM json_each($2))
+     UNION ALL
+     SELECT t.name AS name FROM teacher t JOIN ancestor a ON a.organization = t.school
+     WHERE t.name IN (SELECT value ->> 0 FROM json_each($1)) AND a.ancestor IN (SELECT value ->> 0 FROM json_each($2))";
+
 /// Keeps an organisation.
 pub async fn put(tx: &mut Tx, facts: &OrganizationFacts) -> Result<(), Failure> {
     let is_school = facts.kinds().any(|kind| matches!(kind, Kind::School | Kind::Kindergarten));

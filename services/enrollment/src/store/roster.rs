@@ -13,6 +13,13 @@ use proto::roster::v1::{AccountFacts, OrganizationFacts, TeacherFacts, account};
 use super::{count, day, dialect, facts};
 use crate::domain::{Teacher, teacher::Status};
 
+/// The organisations and teachers of a list that stand under one of another list, or are one.
+pub const STANDING: &str = "SELECT organization AS name FROM organization_under
+     WHERE organization IN (SELECT value ->> 0 FROM json_each($1)) AND ancestor IN (SELECT value ->> 0 FROM json_each($2))
+     UNION ALL
+     SELECT t.name AS name FROM teacher t JOIN organization_under u ON u.organization = t.school
+     WHERE t.name IN (SELECT value ->> 0 FROM json_each($1)) AND u.ancestor IN (SELECT value ->> 0 FROM json_each($2))";
+
 fn read(row: &Row) -> Result<Teacher, Failure> {
     let facts = row.get::<Vec<u8>>("facts")?;
     facts::teacher(TeacherFacts::decode(facts.as_slice()).map_err(Failure::internal)?)

@@ -9,6 +9,15 @@ use proto::roster::v1::organization::Kind;
 use super::CHUNK;
 use crate::domain::organization::Organization;
 
+/// The organisations and teachers of a list that stand under one of another list, or are one.
+pub const STANDING: &str = "SELECT o.name AS name FROM organization o JOIN json_each($2) AS root
+         ON replace('>' || o.path, '>' || (root.value ->> 0) || '>', '') <> '>' || o.path
+     WHERE o.name IN (SELECT value ->> 0 FROM json_each($1))
+     UNION ALL
+     SELECT t.name AS name FROM teacher t JOIN organization o ON o.name = t.school JOIN json_each($2) AS root
+         ON replace('>' || o.path, '>' || (root.value ->> 0) || '>', '') <> '>' || o.path
+     WHERE t.name IN (SELECT value ->> 0 FROM json_each($1))";
+
 /// An organisation by name.
 ///
 /// # Errors

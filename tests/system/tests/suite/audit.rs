@@ -8,8 +8,11 @@ use chassis::{
     db::Db,
 };
 use proto::{
-    common::v1::Role,
+    common::v1::{
+        self as common, ListActsRequest, Role, act::Kind as ActKind, audit_service_client::AuditServiceClient,
+    },
     credit::v1::{GetStatementRequest, ledger_service_client::LedgerServiceClient},
+    enrollment::v1::{ListSelectionsRequest, selection_service_client::SelectionServiceClient},
     google::r#type::Date,
     roster::v1::{
         GetTeacherRequest, ListTeachersRequest, RecordStatusEventRequest, StatusEvent, status_event::Kind,
@@ -24,7 +27,7 @@ use shixun::{
 };
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use system::World;
-use tonic::Code;
+use tonic::{Code, Request, Status};
 
 const TEACHERS: u32 = 60;
 const BUREAU: &str = "organizations/county";
@@ -53,10 +56,32 @@ impl Stage {
         self.county.teachers.first().context("nobody")
     }
 
+    /// All that a token is shown of a service's acts through the gateway, in pages of three.
+    async fn shown(&self, token: &str, wanted: &ListActsRequest) -> Result<Vec<common::Act>, Status> {
+        let gateway = chassis::peer::channel(&self.world.system.gateway()).map_err(unsent)?;
+        let mut client = AuditServiceClient::new(gateway);
+        let (mut acts, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let mut request = Request::new(ListActsRequest { page_size: 3, page_token, ..wanted.clone() });
+            request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().map_err(unsent)?);
+            let reply = client.list_acts(request).await?.into_inner();
+            assert!(reply.acts.len() <= 3);
+            acts.extend(reply.acts);
+            page_token = reply.next_page_token;
+            if page_token.is_empty() {
+                return Ok(acts);
+            }
+        }
+    }
+
     async fn himself(&self) -> anyhow::Result<client::Person> {
         let gateway = chassis::peer::channel(&self.world.system.gateway())?;
         Ok(client::Person::login(&gateway, &self.teacher()?.login, &self.county.password).await?)
     }
+}
+
+fn unsent(error: impl std::fmt::Display) -> Status {
+    Status::internal(error.to_string())
 }
 
 fn of(name: &str) -> GetTeacherRequest {
@@ -135,6 +160,100 @@ async fn audited(engine: &str) -> anyhow::Result<()> {
         db.close().await;
     }
     Ok(())
+}
+
+/// The same over the wire: to the bureau that answers for whoever it is about or for whoever acted, and to the person himself.
+async fn shown_to_who_answers(engine: &str) -> anyhow::Result<()> {
+    let stage = Stage::set(engine).await?;
+    let name = stage.teacher()?.teacher.name.clone();
+    let (account, city) = (stage.himself().await?.account, stage.county.staff.iter().find(|one| one.login == "city-1"));
+    let (city, term) = (city.context("no officer above")?, TermFolder::sample()?.name());
+    let held = |account: &str, teacher: &str, role, scope| stage.world.token(account, teacher, &[(role, scope)]);
+    let county = held(&stage.officer.account, "", Role::BureauOfficer, BUREAU)?;
+    let elsewhere = held("accounts/elsewhere", "", Role::BureauOfficer, "organizations/elsewhere")?;
+    let operator = held("accounts/operator", "", Role::Operator, "")?;
+    let himself = held(&account, &name, Role::Teacher, &stage.teacher()?.teacher.school)?;
+    // An officer of the bureau above reads of him in three services.
+    let gateway = chassis::peer::channel(&stage.world.system.gateway())?;
+    let above = client::Person::login(&gateway, &city.login, &stage.county.password).await?;
+    TeacherServiceClient::new(above.wire()).get_teacher(of(&name)).await?;
+    let statement = GetStatementRequest { teacher: name.clone(), ..GetStatementRequest::default() };
+    LedgerServiceClient::new(above.wire()).get_statement(statement).await?;
+    let list = ListSelectionsRequest { parent: term, teacher: name.clone(), ..ListSelectionsRequest::default() };
+    SelectionServiceClient::new(above.wire()).list_selections(list).await?;
+
+    let wanted = |service: &str, about: &str, account: &str| ListActsRequest {
+        parent: format!("services/{service}"),
+        about: about.to_owned(),
+        account: account.to_owned(),
+        ..ListActsRequest::default()
+    };
+    let reads = [
+        ("roster", "shixun.roster.v1.TeacherService/GetTeacher"),
+        ("credit", "shixun.credit.v1.LedgerService/GetStatement"),
+        ("enrollment", "shixun.enrollment.v1.SelectionService/ListSelections"),
+    ];
+    for (service, method) in reads {
+        let read = |acts: &[common::Act]| {
+            let read = acts.iter().filter(|act| act.kind() == ActKind::Read && act.account == city.account);
+            read.map(|act| act.method.clone()).collect::<Vec<_>>()
+        };
+        // He is of the county: its officers see who read of him, whoever it was; so does he himself.
+        for token in [&county, &himself] {
+            let acts = stage.shown(token, &wanted(service, &name, "")).await?;
+            assert_eq!(read(&acts), [method], "{engine}: {service}");
+            let act = acts.iter().find(|act| act.account == city.account).context("the act")?;
+            assert!(act.about.contains(&name) && act.verb.is_empty(), "{act:?}");
+            assert_eq!(act.roles.iter().map(common::RoleGrant::role).collect::<Vec<_>>(), [Role::BureauOfficer]);
+        }
+        assert_eq!(read(&stage.shown(&county, &wanted(service, "", &city.account)).await?), [method]);
+        // A bureau of another area is shown none of it, and who answers for nothing is refused.
+        for wanted in [wanted(service, &name, ""), wanted(service, "", &city.account), wanted(service, "", "")] {
+            let mut shown = stage.shown(&elsewhere, &wanted).await?;
+            // But that he looked.
+            shown.retain(|act| act.account != "accounts/elsewhere");
+            assert_eq!(shown, [], "{engine}: {wanted:?}");
+            for token in [&operator, &himself].iter().take(if wanted.about.is_empty() { 2 } else { 1 }) {
+                let refused = stage.shown(token, &wanted).await.err().map(|status| status.code());
+                assert_eq!(refused, Some(Code::PermissionDenied), "{engine}: {wanted:?}");
+            }
+        }
+        // When: before all of it, and from its instant on.
+        let act = stage.shown(&county, &wanted(service, &name, "")).await?;
+        let at = act.iter().find(|act| act.account == city.account).and_then(|act| act.at);
+        let before = ListActsRequest { until: at, ..wanted(service, "", &city.account) };
+        assert_eq!(read(&stage.shown(&county, &before).await?), [""; 0]);
+        let since = ListActsRequest { since: at, ..wanted(service, "", &city.account) };
+        assert_eq!(read(&stage.shown(&county, &since).await?), [method]);
+        // Who looked at the trail stands in it, too; who looked at himself does not.
+        let looked = stage.shown(&county, &wanted(service, &name, &stage.officer.account)).await?;
+        let looked = looked.iter().filter(|act| act.method.ends_with("AuditService/ListActs"));
+        assert!(looked.count() > 0, "{engine}: {service}");
+        assert_eq!(stage.shown(&himself, &wanted(service, &name, &account)).await?, [], "{engine}: {service}");
+    }
+    // What an officer changed is shown to his bureau; the gateway has a trail of its own.
+    let entered = stage.shown(&county, &wanted("roster", &name, "")).await?;
+    assert!(entered.iter().any(|act| act.kind() == ActKind::Changed && act.verb == "created" && act.about == [&*name]));
+    let terms = stage.shown(&county, &wanted("gateway", "", &stage.officer.account)).await?;
+    assert!(
+        terms.iter().any(|act| act.kind() == ActKind::Changed && act.about.iter().any(|it| it.starts_with("terms/")))
+    );
+    for service in ["catalog", "gateway"] {
+        assert_eq!(stage.shown(&himself, &wanted(service, &name, "")).await?, [], "{engine}: {service}");
+    }
+    let nobody = stage.shown(&county, &wanted("nobody", "", "")).await.err().map(|status| status.code());
+    assert_eq!(nobody, Some(Code::NotFound));
+    stage.world.system.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_is_shown_to_who_answers_on_sqlite() -> anyhow::Result<()> {
+    shown_to_who_answers("sqlite").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_is_shown_to_who_answers_on_postgres() -> anyhow::Result<()> {
+    shown_to_who_answers("postgres").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
