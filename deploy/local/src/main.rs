@@ -34,7 +34,7 @@ enum Command {
     System(BareOptions),
     /// Copy the five embedded databases of a data folder as they stand at one instant, also while they are in use.
     Backup(BackupOptions),
-    /// Write all that is held of a teacher into one file, for himself or on his behalf.
+    /// Write all that is held of a person into one file, for himself or on his behalf.
     Export(ExportOptions),
     /// Play the whole term on the virtual clock, and report.
     Rehearse(RehearseOptions),

@@ -1,4 +1,4 @@
-//! `PersonService`: a teacher's sessions. Who may have them the roster says, on the person's own token.
+//! `PersonService`: a person's sessions. Who may have them the roster says, on the person's own token.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use chassis::{
 use proto::{
     common::v1::Reason,
     gateway::v1::{
-        ExportTeacherRequest, ExportTeacherResponse, ExportedRecord, SessionRecord, exported_record::Record,
-        person_service_server::PersonService,
+        ExportAccountRequest, ExportAccountResponse, ExportTeacherRequest, ExportTeacherResponse, ExportedRecord,
+        SessionRecord, exported_record::Record, person_service_server::PersonService,
     },
     roster::v1::{self as roster, person_service_client::PersonServiceClient},
 };
@@ -47,6 +47,57 @@ impl PersonService for Persons {
         let token = request.metadata().get(TOKEN).cloned();
         answer(request, |call| export_teacher(self, call, token.clone())).await
     }
+
+    async fn export_account(
+        &self,
+        request: Request<ExportAccountRequest>,
+    ) -> Result<Response<ExportAccountResponse>, Status> {
+        let token = request.metadata().get(TOKEN).cloned();
+        answer(request, |call| export_account(self, call, token.clone())).await
+    }
+}
+
+async fn export_account(
+    api: &Persons,
+    call: Call<ExportAccountRequest>,
+    token: Option<MetadataValue<Ascii>>,
+) -> Result<ExportAccountResponse, Failure> {
+    let message = &call.message;
+    let query = ExportAccountRequest { page_size: 0, page_token: String::new(), ..message.clone() };
+    let page = Page::read(message.page_size, &message.page_token, &query)?;
+    if message.account != call.actor().account {
+        let account = message.account.clone();
+        let asked = roster::ExportAccountRequest { account, page_size: 1, page_token: String::new() };
+        let reply = PersonServiceClient::new(api.roster.clone()).export_account(as_he(asked, token)).await;
+        reply.map_err(|status| refused(&status, &message.account))?;
+    }
+    let (records, next_page_token) = sessions(api, &call, page, &message.account).await?;
+    Ok(ExportAccountResponse { records, next_page_token })
+}
+
+/// One page of an account's sessions.
+async fn sessions<M>(
+    api: &Persons,
+    call: &Call<M>,
+    page: Page,
+    account: &str,
+) -> Result<(Vec<ExportedRecord>, String), Failure> {
+    let mut db = api.db.read(call, Scope::AnyTerm).await?;
+    let mut records = Sections::of(page, 1);
+    while let Some((_, after, limit)) = records.next() {
+        let sessions = store::of_account(&mut db, account, &after, limit).await?;
+        records.take(sessions.into_iter().map(|session| (session.id.clone(), record(&session))).collect());
+    }
+    Ok(records.end())
+}
+
+/// A request to the roster on a person's own token.
+fn as_he<M>(message: M, token: Option<MetadataValue<Ascii>>) -> Request<M> {
+    let mut request = within(PATIENCE, message);
+    if let Some(token) = token {
+        request.metadata_mut().insert(TOKEN, token);
+    }
+    request
 }
 
 async fn export_teacher(
@@ -58,24 +109,14 @@ async fn export_teacher(
     let query = ExportTeacherRequest { page_size: 0, page_token: String::new(), ..message.clone() };
     let page = Page::read(message.page_size, &message.page_token, &query)?;
     let account = account_of(api, &message.teacher, token).await?;
-    let mut db = api.db.read(&call, Scope::AnyTerm).await?;
-    let mut records = Sections::of(page, 1);
-    while let Some((_, after, limit)) = records.next() {
-        let sessions = store::of_account(&mut db, &account, &after, limit).await?;
-        records.take(sessions.into_iter().map(|session| (session.id.clone(), record(&session))).collect());
-    }
-    let (records, next_page_token) = records.end();
+    let (records, next_page_token) = sessions(api, &call, page, &account).await?;
     Ok(ExportTeacherResponse { records, next_page_token })
 }
 
 /// The account of a teacher whose data the bearer of this token may have.
 async fn account_of(api: &Persons, teacher: &str, token: Option<MetadataValue<Ascii>>) -> Result<String, Failure> {
     let asked = roster::ExportTeacherRequest { teacher: teacher.to_owned(), page_size: 2, page_token: String::new() };
-    let mut request = within(PATIENCE, asked);
-    if let Some(token) = token {
-        request.metadata_mut().insert(TOKEN, token);
-    }
-    let reply = PersonServiceClient::new(api.roster.clone()).export_teacher(request).await;
+    let reply = PersonServiceClient::new(api.roster.clone()).export_teacher(as_he(asked, token)).await;
     let records = reply.map_err(|status| refused(&status, teacher))?.into_inner().records;
     let account = records.into_iter().find_map(|one| match one.record {
         Some(roster::exported_record::Record::Facts(facts)) => Some(facts.account),

@@ -49,12 +49,12 @@ pub async fn mirror(tx: &mut Tx, change: &Change) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// The permits that were given for a teacher, by name from after `after`.
+/// The permits that were given for a person ("teachers/…" or "accounts/…"), by name from after `after`.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn permits(db: &mut impl Queries, teacher: &str, after: &str, limit: usize) -> Result<Vec<Permit>, Failure> {
-    let sql = "SELECT * FROM export_permit WHERE teacher = $1 AND name > $2 ORDER BY name LIMIT $3";
+pub async fn permits(db: &mut impl Queries, person: &str, after: &str, limit: usize) -> Result<Vec<Permit>, Failure> {
+    let sql = "SELECT * FROM export_permit WHERE (teacher = $1 OR account = $1) AND name > $2 ORDER BY name LIMIT $3";
     let read = |row: &Row| {
         Ok(Permit {
             permit: ExportPermit {
@@ -68,7 +68,7 @@ pub async fn permits(db: &mut impl Queries, teacher: &str, after: &str, limit: u
             opened_at: row.get("opened_at")?,
         })
     };
-    db.all(sql, args![teacher, after, limit]).await?.iter().map(read).collect()
+    db.all(sql, args![person, after, limit]).await?.iter().map(read).collect()
 }
 
 /// Whether `actor` may have all that is held of the person with this name ("teachers/…" or "accounts/…"): he is it, or he has

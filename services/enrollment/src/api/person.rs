@@ -1,4 +1,4 @@
-//! `PersonService`: all that is held of a teacher.
+//! `PersonService`: all that is held of a person.
 
 use chassis::{
     Call, Failure, Page, answer,
@@ -7,8 +7,8 @@ use chassis::{
     export::{self, Found, Sections},
 };
 use proto::enrollment::v1::{
-    ExportTeacherRequest, ExportTeacherResponse, ExportedRecord, SelectionRecord, exported_record::Record,
-    person_service_server::PersonService,
+    ExportAccountRequest, ExportAccountResponse, ExportTeacherRequest, ExportTeacherResponse, ExportedRecord,
+    SelectionRecord, exported_record::Record, person_service_server::PersonService,
 };
 use tonic::{Request, Response, Status};
 
@@ -26,6 +26,38 @@ impl PersonService for Api {
     ) -> Result<Response<ExportTeacherResponse>, Status> {
         answer(request, |call| export_teacher(self, call)).await
     }
+
+    async fn export_account(
+        &self,
+        request: Request<ExportAccountRequest>,
+    ) -> Result<Response<ExportAccountResponse>, Status> {
+        answer(request, |call| export_account(self, call)).await
+    }
+}
+
+async fn export_account(api: &Api, call: Call<ExportAccountRequest>) -> Result<ExportAccountResponse, Failure> {
+    let message = &call.message;
+    let query = ExportAccountRequest { page_size: 0, page_token: String::new(), ..message.clone() };
+    let page = Page::read(message.page_size, &message.page_token, &query)?;
+    let mut db = api.db.read(&call, Scope::AnyTerm).await?;
+    let (actor, at, account) = (db.actor().clone(), db.at(), message.account.as_str());
+    export::admit(&mut db, &actor, account, at).await?;
+    let mut records = Sections::of(page, 1);
+    while let Some((_, after, limit)) = records.next() {
+        records.take(inbox(&mut db, account, &after, limit).await?);
+    }
+    let (records, next_page_token) = records.end();
+    Ok(ExportAccountResponse { records, next_page_token })
+}
+
+async fn inbox(
+    db: &mut impl Queries,
+    account: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Found<ExportedRecord>, Failure> {
+    let (found, _) = notifications::list(db, account, false, after, limit).await?;
+    Ok(of(found.into_iter().map(|one| (notifications::key(&one), one)).collect(), Record::Notification))
 }
 
 async fn export_teacher(api: &Api, call: Call<ExportTeacherRequest>) -> Result<ExportTeacherResponse, Failure> {
@@ -46,10 +78,7 @@ async fn export_teacher(api: &Api, call: Call<ExportTeacherRequest>) -> Result<E
             }
             1 => of(persons::overrides(&mut db, teacher, after, limit).await?, Record::Override),
             2 => of(persons::received(&mut db, teacher, after, limit).await?, Record::Notice),
-            3 => {
-                let (found, _) = notifications::list(&mut db, &account, false, after, limit).await?;
-                of(found.into_iter().map(|one| (notifications::key(&one), one)).collect(), Record::Notification)
-            }
+            3 => inbox(&mut db, &account, after, limit).await?,
             4 => of(persons::non_selections(&mut db, teacher, after, limit).await?, Record::NonSelection),
             5 => of(persons::urgings(&mut db, teacher, after, limit).await?, Record::Urging),
             6 => of(persons::fixed(&mut db, teacher, after, limit).await?, Record::FixedCredit),

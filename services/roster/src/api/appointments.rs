@@ -47,6 +47,15 @@ impl Scoped {
         own_area && self.account.roles.iter().filter(|held| !held.is_over(today)).all(appointed)
     }
 
+    /// The role of a bureau to whose area every role of the account belongs; none for who has none, or one that belongs to nobody's.
+    pub fn governed_by<'a>(&self, actor: &'a Actor) -> Option<&'a Held> {
+        let organizations = self.account.roles.iter().map(|held| self.organizations.get(&held.organization));
+        let mut paths: Vec<_> = organizations.map(|found| found.map(|found| found.path.as_slice())).collect();
+        paths.extend(self.teacher_path.as_ref().map(|path| Some(path.as_slice())));
+        let held: Option<Vec<_>> = paths.into_iter().map(|path| scope::governs(actor, path?)).collect();
+        held?.into_iter().next()
+    }
+
     /// Whether the actor may see that there is this account and what it may do.
     pub fn is_seen_by(&self, actor: &Actor) -> bool {
         actor.account == self.account.name

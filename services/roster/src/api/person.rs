@@ -1,25 +1,27 @@
-//! `PersonService`: all that is held of a teacher; its erasure has a file of its own.
-
-use std::collections::BTreeSet;
+//! `PersonService`: all that is held of a person; its erasure has a file of its own.
 
 use chassis::{
     Call, Failure, Faults, Page,
     changes::history,
-    db::{Queries, Record, Scope},
+    db::{Queries, Record, Scope, Tx},
     export::{self, Found as Records, Permit, Sections},
 };
 use proto::{
+    Held,
     common::v1::{ExportPermit, RoleGrant},
     roster::v1::{
-        self as pb, EraseTeacherRequest, EraseTeacherResponse, ExportTeacherRequest, ExportTeacherResponse,
-        ExportedRecord, OpenExportRequest, OpenExportResponse, exported_record::Record as Exported,
+        self as pb, EraseTeacherRequest, EraseTeacherResponse, ExportAccountRequest, ExportAccountResponse,
+        ExportTeacherRequest, ExportTeacherResponse, ExportedRecord, OpenAccountExportRequest,
+        OpenAccountExportResponse, OpenExportRequest, OpenExportResponse, exported_record::Record as Exported,
         person_service_server::PersonService,
     },
 };
 use tonic::{Request, Response, Status};
 
 use super::{
-    Service, erasure, facts,
+    Service,
+    appointments::scoped,
+    erasure, facts,
     teachers::{Found, find},
     wire,
 };
@@ -48,6 +50,20 @@ impl PersonService for Service {
         chassis::answer(request, |call| export_teacher(self, call)).await
     }
 
+    async fn open_account_export(
+        &self,
+        request: Request<OpenAccountExportRequest>,
+    ) -> Result<Response<OpenAccountExportResponse>, Status> {
+        chassis::answer(request, |call| open_account(self, call)).await
+    }
+
+    async fn export_account(
+        &self,
+        request: Request<ExportAccountRequest>,
+    ) -> Result<Response<ExportAccountResponse>, Status> {
+        chassis::answer(request, |call| export_account(self, call)).await
+    }
+
     async fn erase_teacher(
         &self,
         request: Request<EraseTeacherRequest>,
@@ -58,30 +74,104 @@ impl PersonService for Service {
 
 async fn open(service: &Service, call: Call<OpenExportRequest>) -> Result<OpenExportResponse, Failure> {
     let OpenExportRequest { teacher: name, reason, .. } = &call.message;
+    check_reason(reason)?;
+    let mut tx = service.db.begin(&call, Scope::AnyTerm).await?;
+    let Found { teacher, school } = find(&mut tx, name).await?;
+    let held = scope::governs(tx.actor(), &school.path).ok_or_else(|| Failure::out_of_scope(name))?.clone();
+    let (name, account) = (teacher.name.clone(), teacher.account.as_str());
+    // Of an erased person nothing is written any more.
+    let reason_kept = if teacher.erased { "" } else { reason };
+    let permit = permit(&mut tx, (&name, &name, account), (reason, reason_kept), &held).await?;
+    tx.commit(OpenExportResponse { permit: Some(permit) }).await
+}
+
+async fn open_account(
+    service: &Service,
+    call: Call<OpenAccountExportRequest>,
+) -> Result<OpenAccountExportResponse, Failure> {
+    let OpenAccountExportRequest { account: name, reason, .. } = &call.message;
+    check_reason(reason)?;
+    let mut tx = service.db.begin(&call, Scope::AnyTerm).await?;
+    let scoped = scoped(&mut tx, name).await?;
+    let held = scoped.governed_by(tx.actor()).ok_or_else(|| Failure::out_of_scope(name))?.clone();
+    let reason_kept = if scoped.account.erased { "" } else { reason };
+    let permit = permit(&mut tx, (name, &scoped.account.teacher, name), (reason, reason_kept), &held).await?;
+    tx.commit(OpenAccountExportResponse { permit: Some(permit) }).await
+}
+
+fn check_reason(reason: &str) -> Result<(), Failure> {
     let mut faults = Faults::new();
     faults.required("reason", reason.trim());
     if !is_told_reason(reason) {
         faults.add("reason", Defect::Malformed.zh(), Defect::Malformed.en());
     }
-    faults.check()?;
-    let mut tx = service.db.begin(&call, Scope::AnyTerm).await?;
-    let Found { teacher, school } = find(&mut tx, name).await?;
+    faults.check()
+}
+
+/// Lets the caller read for a day what is held of a person, keeps why, and tells of it by a coded reason only.
+async fn permit(
+    tx: &mut Tx,
+    (person, teacher, account): (&str, &str, &str),
+    (reason, reason_kept): (&str, &str),
+    held: &Held,
+) -> Result<ExportPermit, Failure> {
     let actor = tx.actor().clone();
-    let held = scope::governs(&actor, &school.path).ok_or_else(|| Failure::out_of_scope(name))?;
     let permit = ExportPermit {
-        name: format!("{}/{}", teacher.name, tx.id("exports")),
-        teacher: teacher.name,
-        account: teacher.account,
+        name: format!("{person}/{}", tx.id("exports")),
+        teacher: teacher.to_owned(),
+        account: account.to_owned(),
         officer: actor.account.clone(),
         expires_at: Some(proto::timestamp(tx.at().saturating_add(OPEN))),
     };
-    // Of an erased person nothing is written any more.
-    let reason_kept = if teacher.erased { String::new() } else { reason.clone() };
-    let kept = Permit { permit: permit.clone(), reason: reason_kept, opened_at: tx.at() };
-    export::keep(&mut tx, &kept).await?;
-    let coded = if is_coded_reason(reason) { reason.as_str() } else { "" };
+    let kept = Permit { permit: permit.clone(), reason: reason_kept.to_owned(), opened_at: tx.at() };
+    export::keep(tx, &kept).await?;
+    let coded = if is_coded_reason(reason) { reason } else { "" };
     tx.record(Record::of(&permit.name, "opened", &permit).reason(coded).by(&actor, Some(held)));
-    tx.commit(OpenExportResponse { permit: Some(permit) }).await
+    Ok(permit)
+}
+
+async fn export_account(service: &Service, call: Call<ExportAccountRequest>) -> Result<ExportAccountResponse, Failure> {
+    let message = &call.message;
+    let query = ExportAccountRequest { page_size: 0, page_token: String::new(), ..message.clone() };
+    let page = Page::read(message.page_size, &message.page_token, &query)?;
+    let mut db = service.db.read(&call, Scope::AnyTerm).await?;
+    let (actor, at, account) = (db.actor().clone(), db.at(), message.account.as_str());
+    export::admit(&mut db, &actor, account, at).await?;
+    let mut records = Sections::of(page, 3);
+    while let Some((section, after, limit)) = records.next() {
+        records.take(match section {
+            0 => part(account_and_roles(&mut db, account).await?, &after, limit),
+            1 => opened_exports(&mut db, account, &after, limit).await?,
+            _ => {
+                let (changes, next) = happened_to(&mut db, [account], &after).await?;
+                records.take_part(changes, next);
+                continue;
+            }
+        });
+    }
+    let (records, next_page_token) = records.end();
+    Ok(ExportAccountResponse { records, next_page_token })
+}
+
+async fn opened_exports(
+    db: &mut impl Queries,
+    person: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Records<ExportedRecord>, Failure> {
+    Ok(export::permits(db, person, after, limit).await?.into_iter().map(opened).collect())
+}
+
+/// A part of the changes of what a person has, and where the next part begins.
+async fn happened_to<const N: usize>(
+    db: &mut impl Queries,
+    resources: [&str; N],
+    after: &str,
+) -> Result<(Vec<ExportedRecord>, Option<String>), Failure> {
+    let resources = resources.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let (changes, next) = history(db, &resources, after.parse().unwrap_or(0)).await?;
+    let changes = changes.into_iter().map(|change| record(Exported::Change(change))).collect();
+    Ok((changes, next.map(|position| position.to_string())))
 }
 
 async fn export_teacher(service: &Service, call: Call<ExportTeacherRequest>) -> Result<ExportTeacherResponse, Failure> {
@@ -98,20 +188,14 @@ async fn export_teacher(service: &Service, call: Call<ExportTeacherRequest>) -> 
     while let Some((section, after, limit)) = records.next() {
         let found = match section {
             0 => himself(service, &found, today),
-            1 => account_and_roles(&mut db, &account, &found).await?,
+            1 => account_and_roles(&mut db, &account).await?,
             2 => leaves(&found),
             3 => happened::events(&mut db, &teacher).await?.iter().map(event).collect(),
             4 => happened::decisions(&mut db, &teacher).await?.into_iter().map(decision).collect(),
-            5 => {
-                let permits = export::permits(&mut db, &teacher, &after, limit).await?;
-                permits.into_iter().map(opened).collect()
-            }
+            5 => opened_exports(&mut db, &teacher, &after, limit).await?,
             _ => {
-                let resources = [teacher.clone(), account.clone()].into_iter().filter(|name| !name.is_empty());
-                let resources: BTreeSet<String> = resources.collect();
-                let (changes, next) = history(&mut db, &resources, after.parse().unwrap_or(0)).await?;
-                let changes = changes.into_iter().map(|change| record(Exported::Change(change)));
-                records.take_part(changes.collect(), next.map(|position| position.to_string()));
+                let (changes, next) = happened_to(&mut db, [&teacher, &account], &after).await?;
+                records.take_part(changes, next);
                 continue;
             }
         };
@@ -149,13 +233,9 @@ fn values(entry: &Entry) -> std::collections::BTreeMap<String, String> {
     entry.iter().map(|(field, value)| (field.name().to_owned(), value.to_owned())).collect()
 }
 
-async fn account_and_roles(
-    db: &mut impl Queries,
-    name: &str,
-    found: &Found,
-) -> Result<Records<ExportedRecord>, Failure> {
+async fn account_and_roles(db: &mut impl Queries, name: &str) -> Result<Records<ExportedRecord>, Failure> {
     let Some(account) = accounts::find(db, name).await? else { return Ok(Vec::new()) };
-    let himself = proto::Actor { account: found.teacher.account.clone(), ..proto::Actor::default() };
+    let himself = proto::Actor { account: name.to_owned(), ..proto::Actor::default() };
     let mut all = vec![("account".to_owned(), record(Exported::Account(wire::account(&account, &himself))))];
     for (held, revoked_at) in accounts::roles_ever(db, name).await? {
         let role = pb::RoleRecord {

@@ -326,7 +326,102 @@ async fn exports(engine: &str) -> anyhow::Result<()> {
     let untold: Vec<_> = told.iter().filter(|(_, rows)| **rows == 0).map(|(table, _)| table.as_str()).collect();
     // What no teacher of this county had: nothing is proved of it here.
     assert_eq!(untold, NOT_PLAYED, "on {engine}");
+    staff_exports(&world, &county, &officer).await?;
     world.verify().await
+}
+
+/// Holds the export of somebody who is no teacher against the databases: what is held of him, what he did, who read it.
+fn hold_account(export: &Value, databases: &Databases, account: &str) -> anyhow::Result<()> {
+    let records = |service: &str, kind: &str| export[service][kind].as_array().map_or(0, Vec::len);
+    for (service, name, column, kind) in [
+        ("roster", "account", "name", "account"),
+        ("roster", "account_role", "account", "role"),
+        ("roster", "change", "resource", "change"),
+        ("roster", "export_permit", "account", "export"),
+        ("catalog", "assignment", "expert", "assignment"),
+        ("catalog", "score", "expert", "score"),
+        ("enrollment", "notification", "account", "notification"),
+        ("gateway", "session", "account", "session"),
+    ] {
+        let rows = table(databases, service, name)?.rows_of(&[column], &[account]).len();
+        assert_eq!(records(service, kind), rows, "{account}: {service}.{name}");
+    }
+    let own = table(databases, "roster", "account")?.rows_of(&["name"], &[account]);
+    for personal in ["login", "display_name"] {
+        let columns = &table(databases, "roster", "account")?.columns;
+        let place = columns.iter().position(|known| known == personal).context("a column")?;
+        let value = own.first().and_then(|row| row.get(place)?.as_deref()).context("a value")?;
+        assert!(export["roster"].to_string().contains(str::from_utf8(value)?), "{account}: {personal} is not told");
+    }
+    // What he did, read or changed, is there as often as it was kept: others cannot be told apart in bytes, readings can.
+    for service in up::SERVICES {
+        let acts = export[service]["act"].as_array().context("no acts")?;
+        let read = acts.iter().filter(|act| act["kind"] == "KIND_READ" && act["account"] == account).count();
+        let kept = table(databases, service, "reading")?.rows_of(&["account"], &[account]).len();
+        // Readings of the export itself go on.
+        anyhow::ensure!(read <= kept && kept <= read + 30, "{account}: {service} kept {kept}, {read} are told");
+    }
+    Ok(())
+}
+
+/// Who is no teacher gets what is held of him, too: by himself, and by an officer who says why.
+async fn staff_exports(world: &World, county: &County, officer: &client::Person) -> anyhow::Result<()> {
+    let databases = read_all(world).await?;
+    let scores = table(&databases, "catalog", "score")?;
+    let mut busiest = BTreeMap::new();
+    for staff in &county.staff {
+        let acts = scores.rows_of(&["expert"], &[&staff.account]).len();
+        let best = busiest.entry(staff.role).or_insert((acts, staff));
+        if acts > best.0 {
+            *best = (acts, staff);
+        }
+    }
+    assert!(busiest.len() >= 5, "few kinds of staff: this proves little");
+    for (_, staff) in busiest.values() {
+        let himself = log_in(world, &staff.login, &county.password).await?;
+        let databases = read_all(world).await?;
+        let export = collect(&himself, &staff.account, None).await?;
+        hold_account(&export, &databases, &staff.account)?;
+        let decided = export["catalog"]["act"].as_array().is_some_and(|acts| {
+            acts.iter().any(|act| act["kind"] == "KIND_CHANGED" && act["account"] == staff.account.as_str())
+        });
+        assert!(decided || staff.role != Role::ProviderStaff, "what he declared is not told");
+        if staff.role == Role::Operator {
+            let other = collect(&himself, &officer.account, None).await;
+            assert!(other.is_err(), "an operator reads all of an officer");
+        }
+    }
+    // By an officer of the bureau above all that he does: not by one beside or below him.
+    let one = county.staff.iter().find(|staff| staff.role == Role::DistrictOfficer).context("no district")?;
+    assert!(collect(officer, &officer.account.replace("bureau-1", "city-1"), Some("x")).await.is_err());
+    assert!(collect(officer, "accounts/operator", Some("x")).await.is_err());
+    // An hour later than any that read before.
+    let last = instants(world, "gateway", "reading").await?.last().copied().context("nobody read")?;
+    world.system.advance(last.saturating_add(3_600_000_000), false).await?;
+    let export = collect(officer, &one.account, Some("本人书面申请")).await?;
+    assert!(export.to_string().contains("本人书面申请"));
+    hold_account(&export, &read_all(world).await?, &one.account)?;
+    // He is told who had it.
+    let himself = log_in(world, &one.login, &county.password).await?;
+    let export = collect(&himself, &one.account, None).await?;
+    for service in ["roster", "catalog", "enrollment", "gateway"] {
+        let acts = export[service]["act"].as_array().context("no acts")?;
+        let read = acts.iter().filter(|act| act["kind"] == "KIND_READ" && act["account"] == officer.account.as_str());
+        let exports = read.filter(|act| act["method"].as_str().is_some_and(|method| method.contains("ExportAccount")));
+        assert!(exports.count() > 0, "{service} does not tell who exported him");
+    }
+    Ok(())
+}
+
+/// The instants of a table's rows, in order.
+async fn instants(world: &World, service: &str, name: &str) -> anyhow::Result<Vec<i64>> {
+    let databases = read_all(world).await?;
+    let table = table(&databases, service, name)?;
+    let place = table.columns.iter().position(|column| column == "at").context("no instants")?;
+    let value = |row: &Vec<Option<Vec<u8>>>| str::from_utf8(row.get(place)?.as_deref()?).ok()?.parse().ok();
+    let mut instants: Vec<i64> = table.rows.iter().map(value).collect::<Option<_>>().context("an instant")?;
+    instants.sort_unstable();
+    Ok(instants)
 }
 
 /// Exported tables that the sample county's term leaves empty for everybody who was looked at.
