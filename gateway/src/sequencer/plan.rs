@@ -321,11 +321,8 @@ fn at_closing(window: &Window, ends_confirmation: bool, has_results: bool) -> Ve
 /// What a term's end makes due by the policy's section `[retention]`, service by service.
 fn forgotten(window: &Window) -> Vec<Vec<Task>> {
     let run = |service: &str, action: Action| Task::run(service, action, &window.id, window.round);
-    let mut all: Vec<_> = ["roster", "catalog", "enrollment", "credit"]
-        .into_iter()
-        .map(|service| vec![run(service, Action::PurgeReplies)])
-        .collect();
-    if let [roster, _, enrollment, _] = all.as_mut_slice() {
+    let mut all: Vec<_> = ALL.into_iter().map(|service| vec![run(service, Action::PurgeReplies)]).collect();
+    if let [roster, _, enrollment, ..] = all.as_mut_slice() {
         // Each erasure looks through the replies that are left.
         roster.push(run("roster", Action::EraseDue));
         enrollment.push(run("enrollment", Action::PurgeInboxes));

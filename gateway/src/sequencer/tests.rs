@@ -110,6 +110,7 @@ fn a_term_ends_with_its_last_window() {
         "purge-replies-catalog",
         "purge-replies-enrollment",
         "purge-replies-credit",
+        "purge-replies-gateway",
         "erase-due",
         "purge-inboxes",
     ];

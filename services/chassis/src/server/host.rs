@@ -67,6 +67,7 @@ pub struct Host {
     policy: Option<PolicyCheck>,
     calendar: Option<Arc<dyn CalendarCheck>>,
     guard: Option<Arc<dyn Guard>>,
+    steps: Option<Arc<dyn Steps>>,
     standing: Option<&'static str>,
     audited: BTreeMap<String, Peer>,
     due: Option<Carrier>,
@@ -118,6 +119,7 @@ impl Host {
             policy: None,
             calendar: None,
             guard: None,
+            steps: None,
             standing: None,
             audited: BTreeMap::new(),
             due: None,
@@ -234,10 +236,9 @@ impl Host {
         self.guard.clone()
     }
 
-    /// Carries out the sequencer's steps.
+    /// Carries out those of the sequencer's steps that not every service has.
     pub fn steps(&mut self, steps: impl Steps) {
-        let api = StepApi { db: self.db.clone(), steps: Arc::new(steps) };
-        self.add(StepServiceServer::new(api));
+        self.steps = Some(Arc::new(steps));
     }
 
     /// Carries out what waits in the database when its day has come.
@@ -282,6 +283,8 @@ impl Host {
     pub(super) async fn finish(mut self) -> anyhow::Result<Parts> {
         let gates = GateApi { db: self.db.clone(), policy: self.policy, calendar: self.calendar.clone() };
         self.add(GateServiceServer::new(gates));
+        let steps = StepApi { db: self.db.clone(), steps: self.steps.take() };
+        self.add(StepServiceServer::new(steps));
         let watch = ChangeApi { db: self.db.clone(), shutdown: self.shutdown.clone() };
         self.add(ChangeServiceServer::new(watch));
         let (standing, others) = (self.standing, std::mem::take(&mut self.audited));

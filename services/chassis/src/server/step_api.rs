@@ -43,7 +43,8 @@ pub trait Steps: Send + Sync + 'static {
 #[derive(Clone)]
 pub(super) struct StepApi {
     pub db: Db,
-    pub steps: Arc<dyn Steps>,
+    /// None: a service that has no steps of its own.
+    pub steps: Option<Arc<dyn Steps>>,
 }
 
 #[tonic::async_trait]
@@ -66,9 +67,15 @@ async fn run(api: &StepApi, call: Call<RunStepRequest>) -> Result<RunStepRespons
     if version < step.gate_version {
         return Err(Failure::new(Reason::VersionOutdated).with("version", version).with("current", step.gate_version));
     }
-    let outcome = match step.action() {
-        Action::PurgeReplies => purge_replies(&mut tx, &step.term).await?,
-        _ => api.steps.run(&mut tx, step).await?,
+    let outcome = match (step.action(), &api.steps) {
+        (Action::PurgeReplies, _) => purge_replies(&mut tx, &step.term).await?,
+        (_, Some(steps)) => steps.run(&mut tx, step).await?,
+        (_, None) => {
+            let mut faults = Faults::new();
+            faults.add("action", "本服务没有该步骤", "is no step of this service");
+            faults.check()?;
+            StepOutcome::default()
+        }
     };
     // The position that the caller may wait for is the one that this very page commits.
     let position = match tx.write_changes().await? {

@@ -43,11 +43,9 @@ type Caller = (String, bool, Option<(&'static str, String)>);
 /// The services that serve a method: its own, or each one for what all have.
 fn servers(method: &Method) -> Vec<&'static str> {
     let all = shixun::up::SERVICES;
-    match method.service.as_str() {
-        // The gateway has others carry out steps and carries out none itself.
-        "shixun.common.v1.StepService" => vec!["roster", "catalog", "enrollment", "credit"],
-        _ if method.package == "common" => all.to_vec(),
-        _ => all.into_iter().filter(|service| *service == method.package).collect(),
+    match method.package.as_str() {
+        "common" => all.to_vec(),
+        package => all.into_iter().filter(|service| *service == package).collect(),
     }
 }
 

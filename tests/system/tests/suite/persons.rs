@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
+use chassis::peer::within;
 use proto::{
     catalog::v1::{ExportAccountRequest, person_service_client::PersonServiceClient as CatalogClient},
-    common::v1::{Credit, Role},
+    common::v1::{Action, Credit, Role, RunStepRequest, step_service_client::StepServiceClient},
     credit::v1::{
         GetStatementRequest, OpenBalanceRequest, RecordSchoolBasedRequest, ReverseEntryRequest, Statement,
         ledger_service_client::LedgerServiceClient,
@@ -266,7 +267,7 @@ fn accounts(databases: &Databases) -> anyhow::Result<BTreeMap<String, String>> {
 }
 
 async fn exports(engine: &str) -> anyhow::Result<()> {
-    let Stage { world, county, officer, .. } = Stage::set(engine).await?;
+    let Stage { world, county, officer, folder } = Stage::set(engine).await?;
     let databases = read_all(&world).await?;
     let mut undecided = Vec::new();
     for (service, tables) in &databases {
@@ -327,6 +328,7 @@ async fn exports(engine: &str) -> anyhow::Result<()> {
     // What no teacher of this county had: nothing is proved of it here.
     assert_eq!(untold, NOT_PLAYED, "on {engine}");
     staff_exports(&world, &county, &officer).await?;
+    forgotten(&world, &folder).await?;
     world.verify().await
 }
 
@@ -422,6 +424,37 @@ async fn instants(world: &World, service: &str, name: &str) -> anyhow::Result<Ve
     let mut instants: Vec<i64> = table.rows.iter().map(value).collect::<Option<_>>().context("an instant")?;
     instants.sort_unstable();
     Ok(instants)
+}
+
+/// What is older than the policy says goes, what is as young as it says stays: the messages, and every service's trail of reading.
+async fn forgotten(world: &World, folder: &TermFolder) -> anyhow::Result<()> {
+    let kept = chassis::policy::Retention::default();
+    let trails = up::SERVICES.map(|service| (service, "reading", Action::PurgeReplies, kept.reading_days));
+    let inboxes = [("enrollment", "notification", Action::PurgeInboxes, kept.inbox_days)];
+    for (service, name, action, days) in inboxes.into_iter().chain(trails) {
+        let before = instants(world, service, name).await?;
+        // As young as the second instant: the first ones are older.
+        let young = before.iter().copied().find(|at| Some(at) > before.first());
+        let young = young.with_context(|| format!("{service}.{name} has one instant at most: this proves nothing"))?;
+        let younger: Vec<i64> = before.iter().copied().filter(|at| *at >= young).collect();
+        for page in 0.. {
+            let due = young.saturating_add(i64::from(days).saturating_mul(86_400_000_000));
+            let request = RunStepRequest {
+                term: folder.name(),
+                action: action.into(),
+                due: Some(proto::timestamp(due)),
+                page,
+                request_id: format!("{name}-{page}"),
+                ..RunStepRequest::default()
+            };
+            let mut steps = StepServiceClient::new(world.peer("gateway", service)?);
+            if !steps.run_step(within(std::time::Duration::from_secs(10), request)).await?.into_inner().more {
+                break;
+            }
+        }
+        assert_eq!(instants(world, service, name).await?, younger, "{service}.{name}");
+    }
+    Ok(())
 }
 
 /// Exported tables that the sample county's term leaves empty for everybody who was looked at.
