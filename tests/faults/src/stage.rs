@@ -79,7 +79,7 @@ impl Stage {
         }
         let entrance = Door::before(world.gateway()?).await?;
         world.lead(routes);
-        let layout = Layout { teachers: TEACHERS, lots, max_per_round: Some(100) };
+        let layout = Layout { teachers: TEACHERS, lots, max_per_round: Some(100), documents: None };
         let town = town::settle(&mut world, &layout).await?;
         world.start().await?.catch_up().await?;
         Ok(Self { world, town, given: 0, wanted: 0, between, before_databases, entrance })

@@ -101,7 +101,7 @@ impl Bench {
         self.quiet()?;
         say(&format!("setting up a town of {SMALL} teachers"));
         let mut world = World::new(Engine::Postgres, &self.programs)?;
-        let layout = Layout { teachers: SMALL, lots: BTreeMap::new(), max_per_round: None };
+        let layout = Layout { teachers: SMALL, lots: BTreeMap::new(), max_per_round: None, documents: None };
         let town = town::settle(&mut world, &layout).await?;
         Ok((world, town))
     }

@@ -1,7 +1,7 @@
 //! Who and what is there when the window opens: the sample county with the cases' own projects, set up over the public API
 //! and played to the first selection morning; everyone is logged in.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context as _;
 use chassis::peer::channel;
@@ -110,6 +110,8 @@ pub struct Layout {
     pub lots: BTreeMap<Lot, usize>,
     /// `selection.max_per_round`, where it differs from the sample's policy.
     pub max_per_round: Option<usize>,
+    /// The folder of the term's documents; none: the sample of this build.
+    pub documents: Option<PathBuf>,
 }
 
 impl Layout {
@@ -118,7 +120,7 @@ impl Layout {
     pub fn opening(teachers: u32) -> Self {
         let lots =
             [(Lot::Hot, EACH), (Lot::Short, EACH), (Lot::Spread, SPREAD), (Lot::Uncapped, SPREAD), (Lot::Full, EACH)];
-        Self { teachers, lots: lots.into(), max_per_round: None }
+        Self { teachers, lots: lots.into(), max_per_round: None, documents: None }
     }
 }
 
@@ -176,7 +178,7 @@ pub struct Officer {
 /// # Errors
 /// What the system refused.
 pub async fn settle(world: &mut World, layout: &Layout) -> anyhow::Result<Town> {
-    let mut folder = TermFolder::sample()?;
+    let mut folder = layout.documents.as_deref().map_or_else(TermFolder::sample, TermFolder::read)?;
     folder.projects.size.teachers_per_project = TEACHERS_PER_PROJECT;
     if let Some(limit) = layout.max_per_round {
         let usual = format!("max_per_round = {EACH}");

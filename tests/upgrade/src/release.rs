@@ -40,6 +40,18 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// The folder of the newest release's sample term, as it was then; `PREVIOUS_DOCUMENTS`, where the previous release is another.
+///
+/// # Errors
+/// If there is none.
+pub fn documents() -> anyhow::Result<PathBuf> {
+    if let Some(named) = std::env::var_os("PREVIOUS_DOCUMENTS") {
+        return Ok(named.into());
+    }
+    let (newest, _) = releases()?.pop_last().context("no release")?;
+    Ok(root().join(format!("deploy/releases/{newest}/2019-autumn")))
+}
+
 /// All releases with what each promised of its migrations.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use crate::{
     fleet::{self, Fleet, Replica},
     mesh::Mesh,
     names::Names,
-    schema,
+    release, schema,
 };
 
 /// Teachers of the county.
@@ -47,7 +47,10 @@ pub struct Outcome {
 pub async fn play(previous: &Programs, next: &Programs) -> anyhow::Result<Outcome> {
     // Set up by the previous release, on its schema.
     let mut world = World::new(Engine::Postgres, previous)?;
-    let layout = Layout { teachers: TEACHERS, lots: [(Lot::Short, PROJECTS)].into(), max_per_round: Some(100) };
+    // By its documents, too: it would refuse a key of the policy that it does not know.
+    let documents = Some(release::documents()?);
+    let lots = [(Lot::Short, PROJECTS)].into();
+    let layout = Layout { teachers: TEACHERS, lots, max_per_round: Some(100), documents };
     let town = town::settle(&mut world, &layout).await?;
     let (names, mesh) = (Names::in_folder(world.folder())?, Mesh::in_folder(world.folder())?);
     let installed = |programs: &Programs, folder: &str| {

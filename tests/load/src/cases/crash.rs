@@ -80,7 +80,9 @@ pub struct Crashes {
 pub async fn crash(programs: &Programs, engine: Engine, rounds: usize, seed: u64) -> anyhow::Result<Crashes> {
     let mut world = World::new(engine, programs)?;
     let lots = [(Lot::Short, 2 * ROUNDS_A_STATE.min(rounds))].into();
-    let town = town::settle(&mut world, &Layout { teachers: TEACHERS, lots, max_per_round: Some(LIMIT) }).await?;
+    let town =
+        town::settle(&mut world, &Layout { teachers: TEACHERS, lots, max_per_round: Some(LIMIT), documents: None })
+            .await?;
     let mut rng = ChaCha12Rng::seed_from_u64(seed);
     let mut crashes = Crashes::default();
     // Of all rounds on this state.
