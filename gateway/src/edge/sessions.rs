@@ -14,7 +14,7 @@ use proto::{
     common::v1::Reason,
     gateway::v1::{
         LoginRequest, LoginResponse, LogoutRequest, LogoutResponse, RefreshRequest, RefreshResponse, Session,
-        session_service_server::SessionService,
+        TokenReuse, session_service_server::SessionService,
     },
     roster::v1::{
         self as roster, AuthenticateRequest, ResolveAccountRequest, account_service_client::AccountServiceClient,
@@ -27,6 +27,9 @@ use crate::store::sessions as store;
 
 /// How long the roster may take to check a password.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes with which all refresh tokens of a session begin, and as many that are new with each.
+const HALF: usize = 16;
 
 /// `SessionService`.
 #[derive(Debug, Clone)]
@@ -73,14 +76,28 @@ async fn login(api: &Sessions, call: Call<LoginRequest>) -> Result<LoginResponse
     let reply = api.roster_pulse.during(asked).await.ok_or_else(|| Failure::away("roster"))?;
     let identity = reply.map_err(|status| refused(&status))?.into_inner().identity.unwrap_or_default();
     let session = hex::encode(api.env.random::<16>().map_err(Failure::internal)?);
-    let session = open(api, &identity, &session, None).await?;
-    Ok(LoginResponse { session: Some(session) })
+    let family = api.env.random::<HALF>().map_err(Failure::internal)?;
+    let (session, reused) = open(api, &identity, &session, &family, None).await?;
+    let token_reuse = reused.map(|(at, times)| TokenReuse {
+        last_at: Some(proto::timestamp(at.saturating_mul(1_000_000))),
+        times: i32::try_from(times).unwrap_or(i32::MAX),
+    });
+    Ok(LoginResponse { session: Some(session), token_reuse })
 }
 
 async fn refresh(api: &Sessions, call: Call<RefreshRequest>) -> Result<RefreshResponse, Failure> {
-    let digest = digest(&call.message.refresh_token);
+    let (family, good) = (family(&call.message.refresh_token), digest(&call.message.refresh_token));
     let ended = || Failure::new(Reason::SessionEnded);
-    let known = store::by_token(&mut api.db.reader(), &digest).await?.ok_or_else(ended)?;
+    let Some(known) = store::by_token(&mut api.db.reader(), &good).await? else {
+        let now = api.env.wall_seconds();
+        if let Some(account) = store::of_family(&mut api.db.reader(), &digest(&family), now).await? {
+            let mut tx = api.db.begin_own(call.at(), "token reuse").await?;
+            store::keep_reuse(&mut tx, &account, now).await?;
+            tx.finish().await?;
+            tracing::warn!(account, "an old refresh token was used: its owner is told at his next login");
+        }
+        return Err(ended());
+    };
     if known.ended || known.expires_at <= api.env.wall_seconds() {
         return Err(ended());
     }
@@ -88,7 +105,7 @@ async fn refresh(api: &Sessions, call: Call<RefreshRequest>) -> Result<RefreshRe
     let asked = roster.resolve_account(within(PATIENCE, ResolveAccountRequest { account: known.account }));
     let reply = api.roster_pulse.during(asked).await.ok_or_else(|| Failure::away("roster"))?;
     let identity = reply.map_err(|status| refused(&status))?.into_inner().identity.unwrap_or_default();
-    let session = open(api, &identity, &known.id, Some(&digest)).await?;
+    let (session, _) = open(api, &identity, &known.id, &family, Some(&good)).await?;
     Ok(RefreshResponse { session: Some(session) })
 }
 
@@ -99,17 +116,20 @@ async fn logout(api: &Sessions, call: Call<LogoutRequest>) -> Result<LogoutRespo
     Ok(LogoutResponse {})
 }
 
-/// Signs an access token and stores the next refresh token, in the place of `replaces` where there was one.
+/// Signs an access token and stores the next refresh token, in the place of `replaces` where there was one; at a login with what there
+/// is to tell of old ones that were used.
 async fn open(
     api: &Sessions,
     identity: &roster::Identity,
     id: &str,
+    family: &[u8],
     replaces: Option<&str>,
-) -> Result<Session, Failure> {
+) -> Result<(Session, Option<(i64, i64)>), Failure> {
     let roles = identity.roles.iter().map(|grant| (grant.role, grant.organization.clone())).collect();
     let (access_token, access_until) =
         api.identity.issue(&identity.account, &identity.teacher, roles, api.access_seconds)?;
-    let refresh_token = URL_SAFE_NO_PAD.encode(api.env.random::<32>().map_err(Failure::internal)?);
+    let fresh = api.env.random::<HALF>().map_err(Failure::internal)?;
+    let refresh_token = URL_SAFE_NO_PAD.encode([family, &fresh].concat());
     let refresh_until = api.env.wall_seconds() + api.refresh_seconds;
     let mut tx = api.db.begin_own(api.env.clock.now(), "session").await?;
     let row = store::Session {
@@ -118,13 +138,15 @@ async fn open(
         expires_at: refresh_until,
         ended: false,
     };
-    let taken = store::put(&mut tx, &row, &digest(&refresh_token), replaces, api.env.wall_seconds()).await?;
+    let digests = store::Digests { family: &digest(family), token: &digest(&refresh_token) };
+    let taken = store::put(&mut tx, &row, digests, replaces, api.env.wall_seconds()).await?;
     if !taken {
         // Another call has used this refresh token in between.
         return Err(Failure::new(Reason::SessionEnded));
     }
+    let reused = if replaces.is_none() { store::tell_reuse(&mut tx, &identity.account).await? } else { None };
     tx.finish().await?;
-    Ok(Session {
+    let session = Session {
         access_token,
         access_expires_at: Some(proto::timestamp(access_until.saturating_mul(1_000_000))),
         refresh_token,
@@ -132,11 +154,19 @@ async fn open(
         account: identity.account.clone(),
         teacher: identity.teacher.clone(),
         roles: identity.roles.clone(),
-    })
+    };
+    Ok((session, reused))
 }
 
-fn digest(token: &str) -> String {
+fn digest(token: impl AsRef<[u8]>) -> String {
     hex::encode(Sha256::digest(token))
+}
+
+/// What all refresh tokens of a session begin with; of what is none, nothing that any begins with.
+fn family(token: &str) -> Vec<u8> {
+    let mut bytes = URL_SAFE_NO_PAD.decode(token).unwrap_or_default();
+    bytes.truncate(HALF);
+    bytes
 }
 
 /// The roster's refusal as the person sees it.

@@ -33,6 +33,15 @@ pub async fn by_token(db: &mut impl Queries, digest: &str) -> Result<Option<Sess
     }))
 }
 
+/// The tokens of a session: each begins alike, and one is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digests<'a> {
+    /// Of what they begin with.
+    pub family: &'a str,
+    /// Of the good one.
+    pub token: &'a str,
+}
+
 /// Opens a session at `now` (seconds by the wall clock), or gives it the next token in the place of `replaces`. False if that token is no longer the good one.
 ///
 /// # Errors
@@ -40,28 +49,59 @@ pub async fn by_token(db: &mut impl Queries, digest: &str) -> Result<Option<Sess
 pub async fn put(
     tx: &mut Tx,
     session: &Session,
-    digest: &str,
+    Digests { family, token }: Digests<'_>,
     replaces: Option<&str>,
     now: i64,
 ) -> Result<bool, Failure> {
     let written = match replaces {
         None => {
             tx.execute(
-                "INSERT INTO session (id, account, token_digest, expires_at, ended, began_at)
-                 VALUES ($1, $2, $3, $4, 0, $5)",
-                args![&session.id, &session.account, digest, session.expires_at, now],
+                "INSERT INTO session (id, account, token_digest, expires_at, ended, began_at, family)
+                 VALUES ($1, $2, $3, $4, 0, $5, $6)",
+                args![&session.id, &session.account, token, session.expires_at, now, family],
             )
             .await?
         }
         Some(old) => {
             tx.execute(
-                "UPDATE session SET token_digest = $3, expires_at = $4 WHERE id = $1 AND token_digest = $2 AND ended = 0",
-                args![&session.id, old, digest, session.expires_at],
+                "UPDATE session SET token_digest = $3, expires_at = $4, family = $5
+                 WHERE id = $1 AND token_digest = $2 AND ended = 0",
+                args![&session.id, old, token, session.expires_at, family],
             )
             .await?
         }
     };
     Ok(written == 1)
+}
+
+/// Whose the session is whose tokens begin like this, if it can be refreshed at `now` (seconds by the wall clock).
+///
+/// # Errors
+/// Those of the database.
+pub async fn of_family(db: &mut impl Queries, family: &str, now: i64) -> Result<Option<String>, Failure> {
+    let sql = "SELECT account FROM session
+               WHERE family = $1 AND family <> '' AND ended = 0 AND expires_at > $2 ORDER BY id LIMIT 1";
+    db.one(sql, args![family, now]).await?.map(|row| row.get("account")).transpose()
+}
+
+/// Keeps that an old token of an account was used at `now` (seconds by the wall clock).
+///
+/// # Errors
+/// Those of the database.
+pub async fn keep_reuse(tx: &mut Tx, account: &str, now: i64) -> Result<(), Failure> {
+    let sql = "INSERT INTO token_reuse (account, at, times) VALUES ($1, $2, 1)
+               ON CONFLICT (account) DO UPDATE SET at = excluded.at, times = token_reuse.times + 1";
+    tx.execute(sql, args![account, now]).await.map(drop)
+}
+
+/// When an old token of an account was last used, in seconds by the wall clock, and how often: told once.
+///
+/// # Errors
+/// Those of the database.
+pub async fn tell_reuse(tx: &mut Tx, account: &str) -> Result<Option<(i64, i64)>, Failure> {
+    let sql = "DELETE FROM token_reuse WHERE account = $1 RETURNING at, times";
+    let told = tx.all(sql, args![account]).await?;
+    told.first().map(|row| Ok((row.get("at")?, row.get("times")?))).transpose()
 }
 
 /// Ends the session whose refresh token has this digest, if there is one.

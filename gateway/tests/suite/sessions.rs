@@ -15,6 +15,13 @@ async fn login(gateway: &Running, login: &str, password: &str) -> anyhow::Result
     Ok(reply.map(|reply| reply.into_inner().session.unwrap_or_default()))
 }
 
+/// How often an old token of his was used, as he is told when he logs in.
+async fn told_of_reuse(gateway: &Running) -> anyhow::Result<Option<i32>> {
+    let request = LoginRequest { login: "wang".to_owned(), password: PASSWORD.to_owned() };
+    let reply = SessionServiceClient::new(gateway.channel()?).login(request).await?.into_inner();
+    Ok(reply.token_reuse.map(|reuse| reuse.times))
+}
+
 async fn refresh(gateway: &Running, session: &Session) -> anyhow::Result<Result<Session, Status>> {
     let request = RefreshRequest { refresh_token: session.refresh_token.clone() };
     let reply = SessionServiceClient::new(gateway.channel()?).refresh(request).await;
@@ -37,7 +44,10 @@ async fn a_session_from_login_to_logout() -> anyhow::Result<()> {
         let second = refresh(&gateway, &first).await??;
         assert_ne!(second.refresh_token, first.refresh_token);
         gateway.identity()?.person(&second.access_token)?;
+        assert_eq!(told_of_reuse(&gateway).await?, None);
         let old = refresh(&gateway, &first).await?.unwrap_err();
+        // Its owner is told, once.
+        assert_eq!((told_of_reuse(&gateway).await?, told_of_reuse(&gateway).await?), (Some(1), None));
         assert_eq!((old.code(), reason(&old).as_str()), (Code::Unauthenticated, "REASON_SESSION_ENDED"));
         // The old one, used again, does not end the session of whoever has the good one.
         let third = refresh(&gateway, &second).await??;

@@ -9,7 +9,7 @@ use chassis::{
 use gateway::{
     sequencer::{Planned, Task},
     store::{
-        sessions::{self, Session},
+        sessions::{self, Digests, Session},
         steps::{self, Claimant},
         terms::{self, Calendar, Term},
     },
@@ -188,14 +188,28 @@ async fn a_sessions_token_is_good_for_one_refresh() -> anyhow::Result<()> {
     for database in databases().await? {
         let db = &database.db;
         let session = Session { id: "s".to_owned(), account: "accounts/any".to_owned(), expires_at: 100, ended: false };
-        let put = async |digest: &str, replaces: Option<&str>| {
-            write(db, async |tx| sessions::put(tx, &session, digest, replaces, 1).await).await
+        let put = async |token: &str, replaces: Option<&str>| {
+            let digests = Digests { family: "family", token };
+            write(db, async |tx| sessions::put(tx, &session, digests, replaces, 1).await).await
         };
+        let keep = async |now: i64| write(db, async |tx| sessions::keep_reuse(tx, "accounts/any", now).await).await;
+        let told = async |account: &str| write(db, async |tx| sessions::tell_reuse(tx, account).await).await;
         assert!(put("one", None).await?);
         assert_eq!(sessions::by_token(&mut db.reader(), "one").await?, Some(session.clone()));
         assert!(put("two", Some("one")).await?);
         assert_eq!(sessions::by_token(&mut db.reader(), "one").await?, None);
         assert!(!put("three", Some("one")).await?);
+        // Who has an old token had it once; who has none, or one of a session that is over, has nothing.
+        for (family, now, whose) in
+            [("family", 99, true), ("family", 100, false), ("other", 99, false), ("", 99, false)]
+        {
+            let found = sessions::of_family(&mut db.reader(), family, now).await?;
+            assert_eq!(found.is_some_and(|account| account == "accounts/any"), whose, "{family:?} at {now}");
+        }
+        keep(5).await?;
+        keep(7).await?;
+        assert_eq!((told("accounts/other").await?, told("accounts/any").await?), (None, Some((7, 2))));
+        assert_eq!(told("accounts/any").await?, None, "it is told once");
         write(db, async |tx| sessions::end(tx, "two").await).await?;
         assert!(sessions::by_token(&mut db.reader(), "two").await?.is_some_and(|session| session.ended));
         assert!(!put("three", Some("two")).await?, "it has ended");
@@ -209,7 +223,7 @@ async fn sessions_of(db: &Db, name: &str, count: usize, expires_at: i64) -> Resu
         for n in 0..count {
             let id = format!("{name}-{n}");
             let session = Session { id: id.clone(), account: "accounts/any".to_owned(), expires_at, ended: false };
-            sessions::put(tx, &session, &format!("digest of {id}"), None, 1).await?;
+            sessions::put(tx, &session, Digests { family: "", token: &format!("digest of {id}") }, None, 1).await?;
         }
         Ok(())
     })

@@ -100,6 +100,7 @@ const DECISIONS: &[(&str, &str, &[&str], Decision)] = &[
     ("credit", "result", &["teacher"], MIRROR),
     ("credit", "change", &["resource"], Kept("entries and positions as they were told: the ledger itself is exported")),
     ("gateway", "session", &["account"], Exported("session")),
+    ("gateway", "token_reuse", &["account"], Kept("told to its account's owner at his next login, and then gone")),
     ("gateway", "calendar", &["put_by"], OFFICE),
     // In every database.
     ("", "request", &["caller"], REQUEST),
@@ -118,7 +119,8 @@ const HIDDEN: &[&str] = &[
     "identity_sealed",
     "identity_index",
     "password",
-    "token_digest", // secrets
+    "token_digest",
+    "family", // secrets
     "id",
     "once", // inner names
     "pending",
