@@ -70,7 +70,10 @@ impl chassis::Mirror for RosterMirror {
         let mut before = roster::facts(tx, &renewed).await?;
         let mut known = roster::teachers(tx, &selecting).await?;
         let erased = teachers.iter().filter(|(_, facts)| facts.erased);
-        let erased: Vec<_> = erased.map(|(_, facts)| (facts.name.clone(), facts.account.clone())).collect();
+        let mut erased: Vec<_> = erased.map(|(_, facts)| (facts.name.clone(), facts.account.clone())).collect();
+        // Of who is no teacher it is the account that tells it.
+        let others = accounts.values().filter(|facts| facts.erased && facts.teacher.is_empty());
+        erased.extend(others.map(|facts| (String::new(), facts.name.clone())));
         let mut told = Told::default();
         let mut others = BTreeMap::new();
         for (change, facts) in teachers {

@@ -47,15 +47,6 @@ impl Scoped {
         own_area && self.account.roles.iter().filter(|held| !held.is_over(today)).all(appointed)
     }
 
-    /// The role of a bureau to whose area every role of the account belongs; none for who has none, or one that belongs to nobody's.
-    pub fn governed_by<'a>(&self, actor: &'a Actor) -> Option<&'a Held> {
-        let organizations = self.account.roles.iter().map(|held| self.organizations.get(&held.organization));
-        let mut paths: Vec<_> = organizations.map(|found| found.map(|found| found.path.as_slice())).collect();
-        paths.extend(self.teacher_path.as_ref().map(|path| Some(path.as_slice())));
-        let held: Option<Vec<_>> = paths.into_iter().map(|path| scope::governs(actor, path?)).collect();
-        held?.into_iter().next()
-    }
-
     /// Whether the actor may see that there is this account and what it may do.
     pub fn is_seen_by(&self, actor: &Actor) -> bool {
         actor.account == self.account.name
@@ -66,6 +57,26 @@ impl Scoped {
                 appoints(actor, held.role, path, kinds).is_some()
             })
     }
+}
+
+/// The role of a bureau to whose area every role of an account belongs, and its teacher's school: those that it holds, else those that it
+/// held. Of an account that is nobody's, none.
+///
+/// # Errors
+/// `OUT_OF_SCOPE`.
+pub(super) async fn governing(db: &mut impl Queries, scoped: &Scoped, actor: &Actor) -> Result<Held, Failure> {
+    let account = &scoped.account;
+    let mut names: Vec<String> = account.roles.iter().map(|held| held.organization.clone()).collect();
+    if names.is_empty() {
+        let ever = accounts::roles_ever(db, &account.name).await?;
+        names = ever.into_iter().map(|(held, _)| held.organization).collect();
+    }
+    let found = wire::by_name(organizations::find_all(db, names.iter().map(String::as_str)).await?);
+    let mut paths: Vec<_> = names.iter().map(|name| found.get(name).map(|one| one.path.as_slice())).collect();
+    paths.extend(scoped.teacher_path.as_ref().map(|path| Some(path.as_slice())));
+    let held: Option<Vec<_>> = paths.into_iter().map(|path| scope::governs(actor, path?)).collect();
+    let held = held.and_then(|held| held.into_iter().next());
+    held.cloned().ok_or_else(|| Failure::out_of_scope(&account.name))
 }
 
 /// An organisation's place in the tree, and what it is; of none, nowhere.

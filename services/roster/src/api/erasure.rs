@@ -10,11 +10,15 @@ use jiff::{ToSpan as _, civil::Date};
 use proto::{
     Held,
     common::v1::Reason,
-    roster::v1::{EraseTeacherRequest, EraseTeacherResponse, account::State},
+    roster::v1::{
+        EraseAccountRequest, EraseAccountResponse, EraseTeacherRequest, EraseTeacherResponse, account::State,
+    },
 };
 
 use super::{
-    Service, facts,
+    Service,
+    appointments::{governing, scoped},
+    facts,
     teachers::{Found, find},
     wire,
 };
@@ -22,7 +26,7 @@ use crate::{
     domain::{erasure::erase, scope, teacher::Teacher},
     policy::Policy,
     store::{
-        accounts,
+        accounts::{self, Account},
         erasure::{self, Cutoffs},
         teachers,
     },
@@ -36,10 +40,7 @@ pub async fn erase_teacher(
     call: Call<EraseTeacherRequest>,
 ) -> Result<EraseTeacherResponse, Failure> {
     let EraseTeacherRequest { name, reason, .. } = &call.message;
-    let mut faults = Faults::new();
-    faults.required("reason", reason);
-    wire::coded_reason("reason", reason, &mut faults);
-    faults.check()?;
+    check_reason(reason)?;
     let mut tx = service.db.begin(&call, Scope::AnyTerm).await?;
     let today = service.term(tx.gates().ok().as_deref(), tx.at())?.today;
     let found = find(&mut tx, name).await?;
@@ -50,6 +51,44 @@ pub async fn erase_teacher(
     forget(&mut tx, &[name, &account]).await?;
     let teacher = wire::teacher(&teacher, &service.vault, &actor, today);
     tx.commit(EraseTeacherResponse { teacher: Some(teacher) }).await
+}
+
+pub async fn erase_account(
+    service: &Service,
+    call: Call<EraseAccountRequest>,
+) -> Result<EraseAccountResponse, Failure> {
+    let EraseAccountRequest { name, reason, .. } = &call.message;
+    check_reason(reason)?;
+    let mut tx = service.db.begin(&call, Scope::AnyTerm).await?;
+    let scoped = scoped(&mut tx, name).await?;
+    let actor = tx.actor().clone();
+    let held = governing(&mut tx, &scoped, &actor).await?;
+    let mut account = scoped.account;
+    if account.erased {
+        return Err(Failure::new(Reason::PersonErased).with("resource", name));
+    }
+    if !account.teacher.is_empty() {
+        let mut faults = Faults::new();
+        faults.add(
+            "name",
+            "这是教师的账号，请删除该教师的个人信息",
+            "is a teacher's: erase the teacher, and it goes with him",
+        );
+        faults.check()?;
+    }
+    if account.state != State::Suspended {
+        return Err(Failure::state(name, account.state.as_str_name(), "erase"));
+    }
+    put_out(service, &mut tx, &mut account, reason, Some(&held)).await?;
+    forget(&mut tx, &[name]).await?;
+    tx.commit(EraseAccountResponse { account: Some(wire::account(&account, &actor)) }).await
+}
+
+fn check_reason(reason: &str) -> Result<(), Failure> {
+    let mut faults = Faults::new();
+    faults.required("reason", reason);
+    wire::coded_reason("reason", reason, &mut faults);
+    faults.check()
 }
 
 /// The term ends: whoever has been gone for as long as its policy says is erased.
@@ -100,14 +139,29 @@ async fn carry_out(
     let record = Record::of(&erased.name, "erased", &facts::teacher(&erased, &school.path, today));
     tx.record(record.reason(reason).by(&actor, held));
     if let Some(mut account) = accounts::find(tx, &erased.account).await? {
-        let login_index = service.vault.login_index(&account.login);
-        (account.state, account.erased) = (State::Suspended, true);
-        account.roles.clear();
-        account.version = account.version.saturating_add(1);
-        if !erasure::account(tx, &account, &login_index).await? {
-            return Err(wire::changed(&account.name));
-        }
-        tx.record(Record::of(&account.name, "erased", &facts::account(&account)).reason(reason).by(&actor, held));
+        put_out(service, tx, &mut account, reason, held).await?;
     }
     Ok(erased)
+}
+
+/// Erases an account, and tells of it.
+async fn put_out(
+    service: &Service,
+    tx: &mut Tx,
+    account: &mut Account,
+    reason: &str,
+    held: Option<&Held>,
+) -> Result<(), Failure> {
+    let login_index = service.vault.login_index(&account.login);
+    (account.state, account.erased) = (State::Suspended, true);
+    account.login.clone_from(&account.name);
+    account.display_name.clear();
+    account.roles.clear();
+    account.version = account.version.saturating_add(1);
+    if !erasure::account(tx, account, &login_index).await? {
+        return Err(wire::changed(&account.name));
+    }
+    let actor = tx.actor().clone();
+    tx.record(Record::of(&account.name, "erased", &facts::account(account)).reason(reason).by(&actor, held));
+    Ok(())
 }

@@ -10,17 +10,17 @@ use proto::{
     Held,
     common::v1::{ExportPermit, RoleGrant},
     roster::v1::{
-        self as pb, EraseTeacherRequest, EraseTeacherResponse, ExportAccountRequest, ExportAccountResponse,
-        ExportTeacherRequest, ExportTeacherResponse, ExportedRecord, OpenAccountExportRequest,
-        OpenAccountExportResponse, OpenExportRequest, OpenExportResponse, exported_record::Record as Exported,
-        person_service_server::PersonService,
+        self as pb, EraseAccountRequest, EraseAccountResponse, EraseTeacherRequest, EraseTeacherResponse,
+        ExportAccountRequest, ExportAccountResponse, ExportTeacherRequest, ExportTeacherResponse, ExportedRecord,
+        OpenAccountExportRequest, OpenAccountExportResponse, OpenExportRequest, OpenExportResponse,
+        exported_record::Record as Exported, person_service_server::PersonService,
     },
 };
 use tonic::{Request, Response, Status};
 
 use super::{
     Service,
-    appointments::scoped,
+    appointments::{governing, scoped},
     erasure, facts,
     teachers::{Found, find},
     wire,
@@ -70,6 +70,13 @@ impl PersonService for Service {
     ) -> Result<Response<EraseTeacherResponse>, Status> {
         chassis::answer(request, |call| erasure::erase_teacher(self, call)).await
     }
+
+    async fn erase_account(
+        &self,
+        request: Request<EraseAccountRequest>,
+    ) -> Result<Response<EraseAccountResponse>, Status> {
+        chassis::answer(request, |call| erasure::erase_account(self, call)).await
+    }
 }
 
 async fn open(service: &Service, call: Call<OpenExportRequest>) -> Result<OpenExportResponse, Failure> {
@@ -93,7 +100,8 @@ async fn open_account(
     check_reason(reason)?;
     let mut tx = service.db.begin(&call, Scope::AnyTerm).await?;
     let scoped = scoped(&mut tx, name).await?;
-    let held = scoped.governed_by(tx.actor()).ok_or_else(|| Failure::out_of_scope(name))?.clone();
+    let actor = tx.actor().clone();
+    let held = governing(&mut tx, &scoped, &actor).await?;
     let reason_kept = if scoped.account.erased { "" } else { reason };
     let permit = permit(&mut tx, (name, &scoped.account.teacher, name), (reason, reason_kept), &held).await?;
     tx.commit(OpenAccountExportResponse { permit: Some(permit) }).await

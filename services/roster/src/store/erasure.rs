@@ -54,7 +54,7 @@ pub async fn teacher(tx: &mut Tx, teacher: &Teacher) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Erases the account of an erased teacher over its version before: no login leads to it and no password fits it. False if
+/// Erases an account over its version before: no login leads to it and no password fits it. False if
 /// that version is no longer the current one.
 ///
 /// # Errors
@@ -74,6 +74,7 @@ pub async fn account(tx: &mut Tx, account: &Account, login_index: &str) -> Resul
         args![&account.name, at],
     )
     .await?;
+    tx.execute("UPDATE export_permit SET reason = '' WHERE account = $1", args![&account.name]).await?;
     tx.execute("DELETE FROM login_failure WHERE login_index = $1", args![login_index]).await?;
     Ok(erased == 1)
 }

@@ -18,7 +18,8 @@ use proto::{
     },
     google::r#type::Date,
     roster::v1::{
-        EraseTeacherRequest, RecordStatusEventRequest, StatusEvent, person_service_client::PersonServiceClient,
+        EraseAccountRequest, EraseTeacherRequest, RecordStatusEventRequest, SetAccountStateRequest, StatusEvent,
+        account, account_service_client::AccountServiceClient, person_service_client::PersonServiceClient,
         status_event::Kind, teacher_service_client::TeacherServiceClient,
     },
 };
@@ -557,8 +558,61 @@ async fn write_about(stage: &Stage, person: &people::Person) -> anyhow::Result<(
     Ok(())
 }
 
+/// Who is no teacher: an expert, whose account was suspended.
+async fn staff_erasure(stage: &Stage) -> anyhow::Result<()> {
+    let before = read_all(&stage.world).await?;
+    let of = |databases: &Databases, service: &str, name: &str, column: &str, account: &str| {
+        anyhow::Ok(table(databases, service, name)?.rows_of(&[column], &[account]).len())
+    };
+    // Not the first: he also belongs to a provider.
+    let experts = stage.county.staff.iter().filter(|staff| staff.role == Role::Expert).skip(1);
+    let mut scored = experts.filter(|staff| of(&before, "catalog", "score", "expert", &staff.account).unwrap_or(0) > 0);
+    let expert = scored.next().context("no expert has scored")?;
+    let (name, display) = (expert.account.as_str(), expert.display_name.as_str());
+    assert_eq!(value(&before, "roster", "account", name, "display_name")?, display.as_bytes());
+    let erase = |name: &str| EraseAccountRequest {
+        name: name.to_owned(),
+        reason: "requested".to_owned(),
+        request_id: format!("erase-{}", name.replace('/', "-")),
+    };
+    let mut persons = PersonServiceClient::new(stage.officer.wire());
+    let teachers = accounts(&before)?.into_iter().find(|(teacher, _)| !teacher.is_empty()).context("a teacher")?.1;
+    for (other, code) in [
+        (name, tonic::Code::FailedPrecondition),
+        (teachers.as_str(), tonic::Code::InvalidArgument),
+        ("accounts/city-1", tonic::Code::PermissionDenied),
+        ("accounts/operator", tonic::Code::PermissionDenied),
+    ] {
+        let refused = persons.erase_account(erase(other)).await.err().map(|status| status.code());
+        assert_eq!(refused, Some(code), "{other}");
+    }
+    let suspend = SetAccountStateRequest {
+        name: name.to_owned(),
+        state: account::State::Suspended.into(),
+        request_id: "suspend".to_owned(),
+        ..Default::default()
+    };
+    AccountServiceClient::new(stage.officer.wire()).set_account_state(suspend).await?;
+    let erased = persons.erase_account(erase(name)).await?.into_inner();
+    assert_eq!(persons.erase_account(erase(name)).await?.into_inner(), erased, "the same request again");
+    stage.world.system.catch_up().await?;
+    let after = read_all(&stage.world).await?;
+    assert_eq!(value(&after, "roster", "account", name, "display_name")?, b"");
+    assert_eq!(value(&after, "roster", "account", name, "login")?, name.as_bytes());
+    assert_eq!(value(&after, "roster", "account", name, "password")?, b"");
+    assert_eq!(of(&after, "enrollment", "notification", "account", name)?, 0);
+    // That he scored stays; what he said in words does not.
+    let scores = of(&before, "catalog", "score", "expert", name)?;
+    assert_eq!(of(&after, "catalog", "score", "expert", name)?, scores);
+    assert!(log_in(&stage.world, &expert.login, &stage.county.password).await.is_err(), "he can still log in");
+    let export = collect(&stage.officer, name, Some("requested")).await?;
+    assert!(!export.to_string().contains(display), "what is left of him is told by his name");
+    Ok(())
+}
+
 async fn erasure(engine: &str) -> anyhow::Result<()> {
     let mut stage = Stage::set(engine).await?;
+    staff_erasure(&stage).await?;
     // Somebody with credit of the term, whose login is no part of another's.
     let databases = read_all(&stage.world).await?;
     let entries = table(&databases, "credit", "entry")?;
