@@ -209,9 +209,11 @@ async fn every_server_tells_its_health_and_what_it_serves() -> anyhow::Result<()
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
+        "shixun.common.v1.AuditService",
         "shixun.common.v1.ChangeService",
         "shixun.common.v1.ClockService",
         "shixun.common.v1.GateService",
+        "shixun.common.v1.StepService",
         "shixun.roster.v1.OrganizationService",
     ];
     assert_eq!(names, expected);
