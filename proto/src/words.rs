@@ -107,6 +107,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("KIND_DEATH", "去世", "a death"),
     ("STATE_COMING", "尚未生效", "still to come"),
     ("withdraw_status_event", "撤回任职变动", "withdrawing a status event"),
+    ("erase", "删除个人信息", "erasing personal data"),
     ("no_correction", "没有待审核的更正", "without a correction to decide"),
     ("confirm_correction", "审核更正", "deciding a correction"),
     // Accounts

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
-    db::{Queries, Row, Rows, Tx, args, insert, row},
+    db::{Queries, Row, Rows, Sql, Tx, args, insert, row},
 };
 use jiff::civil::Date;
 use proto::roster::v1::teacher::Status;
@@ -199,6 +199,28 @@ pub async fn codes_in_use(db: &mut impl Queries) -> Result<BTreeSet<(Field, Stri
     Ok(in_use)
 }
 
+/// The teachers whom rows mean, each found by a condition of its own, so that each finds its index.
+macro_rules! known {
+    ($before:literal, $after:literal) => {
+        known!(@ $before, $after, "t.name = r.value ->> 0", " UNION ",
+            "t.school = r.value ->> 1 AND t.teacher_number = r.value ->> 2 AND t.teacher_number <> ''", " UNION ",
+            "t.identity_index = r.value ->> 3", "")
+    };
+    (@ $before:literal, $after:literal, $($condition:literal, $next:literal),+) => {
+        concat!($(
+            "SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on, t.principal_appointed_on,
+                    t.standing
+             FROM json_each($1) AS r ", $before, $condition, $after, $next
+        ),+)
+    };
+}
+/// LATERAL and LIMIT: the rows drive, whatever PostgreSQL believes of a roster that was empty when it planned. A plain join then
+/// reads all of it for each row, and goes on so once a file has filled it.
+pub const KNOWN: Sql = Sql {
+    sqlite: known!("JOIN teacher t ON ", ""),
+    postgres: known!("CROSS JOIN LATERAL (SELECT * FROM teacher t WHERE ", " LIMIT 1) AS t"),
+};
+
 /// Whom the rows of a file may mean: by name, by school and number, by identity.
 ///
 /// # Errors
@@ -214,24 +236,7 @@ pub async fn known(
         for (name, school, number, index) in chunk {
             rows.push(row![*name, *school, *number, *index]);
         }
-        // A union of three joins, so that each finds its index.
-        let found = db
-            .all(
-                "SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
-                    t.principal_appointed_on, t.standing
-                   FROM json_each($1) AS r JOIN teacher t ON t.name = r.value ->> 0
-                 UNION
-                 SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
-                    t.principal_appointed_on, t.standing
-                   FROM json_each($1) AS r JOIN teacher t ON t.school = r.value ->> 1
-                    AND t.teacher_number = r.value ->> 2 AND t.teacher_number <> ''
-                 UNION
-                 SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
-                    t.principal_appointed_on, t.standing
-                   FROM json_each($1) AS r JOIN teacher t ON t.identity_index = r.value ->> 3",
-                args![rows.json()],
-            )
-            .await?;
+        let found = db.all(KNOWN, args![rows.json()]).await?;
         for row in &found {
             let name: String = row.get("name")?;
             let teacher = Known {

@@ -13,6 +13,7 @@ mod import;
 mod migrations;
 mod organizations;
 mod persons;
+mod plans;
 mod status_events;
 mod teachers;
 mod wire;
