@@ -339,6 +339,9 @@ async fn take(
     {
         return Err(wire::changed("teachers"));
     }
+    if created.len() >= teachers::MANY {
+        teachers::look_anew(tx).await?;
+    }
     let actor = tx.actor().clone();
     let changed =
         created.iter().map(|teacher| ("created", teacher)).chain(updated.iter().map(|teacher| ("updated", teacher)));

@@ -199,27 +199,33 @@ pub async fn codes_in_use(db: &mut impl Queries) -> Result<BTreeSet<(Field, Stri
     Ok(in_use)
 }
 
-/// The teachers whom rows mean, each found by a condition of its own, so that each finds its index.
-macro_rules! known {
-    ($before:literal, $after:literal) => {
-        known!(@ $before, $after, "t.name = r.value ->> 0", " UNION ",
-            "t.school = r.value ->> 1 AND t.teacher_number = r.value ->> 2 AND t.teacher_number <> ''", " UNION ",
-            "t.identity_index = r.value ->> 3", "")
-    };
-    (@ $before:literal, $after:literal, $($condition:literal, $next:literal),+) => {
-        concat!($(
-            "SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on, t.principal_appointed_on,
-                    t.standing
-             FROM json_each($1) AS r ", $before, $condition, $after, $next
-        ),+)
-    };
+/// A union of three joins, so that each finds its index.
+pub const KNOWN: &str = "SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
+        t.principal_appointed_on, t.standing
+       FROM json_each($1) AS r JOIN teacher t ON t.name = r.value ->> 0
+     UNION
+     SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
+        t.principal_appointed_on, t.standing
+       FROM json_each($1) AS r JOIN teacher t ON t.school = r.value ->> 1
+        AND t.teacher_number = r.value ->> 2 AND t.teacher_number <> ''
+     UNION
+     SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
+        t.principal_appointed_on, t.standing
+       FROM json_each($1) AS r JOIN teacher t ON t.identity_index = r.value ->> 3";
+
+/// So many new teachers at once change what a roster is to PostgreSQL's planner.
+pub const MANY: usize = 1_000;
+
+/// Has PostgreSQL look at the table anew, after many were inserted. Plans that its connections keep from when the roster was empty
+/// would read all of it for each row of the next file, until it comes to look by itself, a minute later.
+///
+/// # Errors
+/// Those of the database.
+pub async fn look_anew(tx: &mut Tx) -> Result<(), Failure> {
+    // One column tells how many there are.
+    let sql = Sql { sqlite: "SELECT 1", postgres: "ANALYZE teacher (name)" };
+    tx.execute(sql, args![]).await.map(drop)
 }
-/// LATERAL and LIMIT: the rows drive, whatever PostgreSQL believes of a roster that was empty when it planned. A plain join then
-/// reads all of it for each row, and goes on so once a file has filled it.
-pub const KNOWN: Sql = Sql {
-    sqlite: known!("JOIN teacher t ON ", ""),
-    postgres: known!("CROSS JOIN LATERAL (SELECT * FROM teacher t WHERE ", " LIMIT 1) AS t"),
-};
 
 /// Whom the rows of a file may mean: by name, by school and number, by identity.
 ///
