@@ -107,12 +107,12 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("KIND_DEATH", "去世", "a death"),
     ("STATE_COMING", "尚未生效", "still to come"),
     ("withdraw_status_event", "撤回任职变动", "withdrawing a status event"),
-    ("erase", "删除个人信息", "erasing personal data"),
     ("no_correction", "没有待审核的更正", "without a correction to decide"),
     ("confirm_correction", "审核更正", "deciding a correction"),
     // Accounts
     ("suspended", "已停用", "suspended"),
     ("not_held", "未担任该角色", "without that role"),
+    ("erase", "删除个人信息", "erasing personal data"),
     // States of projects, classes, expansions and selections
     ("draft", "草稿", "a draft"),
     ("submitted", "已提交", "submitted"),
