@@ -4,11 +4,11 @@
 use std::{fmt, str::FromStr};
 
 use prost_reflect::{DynamicMessage, Value};
-use proto::common::v1::{Change, Cursor};
+use proto::common::v1::Change;
 use serde::Serialize;
 
 use crate::{
-    changes::since,
+    changes::{Moment, period},
     contract,
     db::{Db, Queries, args},
     failure::Failure,
@@ -76,13 +76,13 @@ pub struct Act {
     pub(crate) names: Vec<String>,
 }
 
-/// Where a look through the acts goes on: the readings come first, by their instants, then the changes, as the feed has them.
-#[derive(Debug, Clone, PartialEq)]
+/// Where a look through the acts goes on: the readings come first, by their instants, then the changes, by those of their transactions.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Place {
     /// After the reading of this instant and line.
     Readings(i64, i64),
     /// After this change.
-    Changes(Cursor),
+    Changes(Moment),
 }
 
 impl Place {
@@ -93,7 +93,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Readings(at, line) => write!(f, "read {at} {line}"),
-            Self::Changes(Cursor { position, index }) => write!(f, "changed {position} {index}"),
+            Self::Changes(Moment { at, position, told }) => write!(f, "changed-at {at} {position} {told}"),
         }
     }
 }
@@ -105,10 +105,9 @@ impl FromStr for Place {
         let mut words = text.split(' ');
         let kind = words.next();
         let mut number = || words.next().and_then(|word| word.parse::<i64>().ok()).ok_or(());
-        let (one, other) = (number()?, number()?);
         match kind {
-            Some("read") => Ok(Self::Readings(one, other)),
-            Some("changed") => Ok(Self::Changes(Cursor { position: one, index: i32::try_from(other).map_err(drop)? })),
+            Some("read") => Ok(Self::Readings(number()?, number()?)),
+            Some("changed-at") => Ok(Self::Changes(Moment { at: number()?, position: number()?, told: number()? })),
             _ => Err(()),
         }
     }
@@ -139,7 +138,7 @@ pub async fn acts(db: &Db, wanted: &Wanted) -> Result<Vec<Act>, Failure> {
 pub(crate) async fn part(db: &Db, wanted: &Wanted, from: Place) -> Result<Part, Failure> {
     match from {
         Place::Readings(at, line) => readings(db, wanted, at, line).await,
-        Place::Changes(after) => changes(db, wanted, &after).await,
+        Place::Changes(after) => changes(db, wanted, after).await,
     }
 }
 
@@ -161,39 +160,36 @@ async fn readings(db: &Db, wanted: &Wanted, at: i64, line: i64) -> Result<Part, 
             let (roles, what) = (row.get("roles")?, row.get("method")?);
             let (act, service, reason) = ("read", db.service(), String::new());
             let act = Act { at: text(at), act, service, who, roles, what, about, reason, instant: at, names };
-            acts.push((act, place.clone()));
-        }
-    }
-    Ok((acts, Some(if rows.len() < LOOK { Place::Changes(Cursor::default()) } else { place })))
-}
-
-async fn changes(db: &Db, wanted: &Wanted, after: &Cursor) -> Result<Part, Failure> {
-    let (mut acts, mut next) = (Vec::new(), None);
-    for message in since(db, after).await? {
-        for (index, change) in (message.first.saturating_add(1)..).zip(message.changes) {
-            let place = Place::Changes(Cursor { position: message.position, index });
-            next = Some(place.clone());
-            let at = change.at.as_ref().map(proto::instant).unwrap_or_default();
-            let actor = change.actor.clone().unwrap_or_default();
-            if !wanted.is_when(at) || !wanted.is_who(&actor.account) {
-                continue;
-            }
-            let names = names(&change);
-            if !wanted.is_about(&names) {
-                continue;
-            }
-            let roles = match actor.account.as_str() {
-                "" => String::new(),
-                _ => format!("{} {}", actor.role().as_str_name(), actor.organization),
-            };
-            let who = if actor.account.is_empty() { actor.service } else { actor.account };
-            let (act, service) = ("changed", db.service());
-            let (what, about, reason) = (change.verb, change.resource, change.reason);
-            let act = Act { at: text(at), act, service, who, roles, what, about, reason, instant: at, names };
             acts.push((act, place));
         }
     }
-    Ok((acts, next))
+    Ok((acts, Some(if rows.len() < LOOK { Place::Changes(Moment::default()) } else { place })))
+}
+
+async fn changes(db: &Db, wanted: &Wanted, from: Moment) -> Result<Part, Failure> {
+    let (found, next) = period(&mut db.reader(), wanted.since, wanted.until, from).await?;
+    let mut acts = Vec::new();
+    for (change, after) in found {
+        let at = change.at.as_ref().map(proto::instant).unwrap_or_default();
+        let actor = change.actor.clone().unwrap_or_default();
+        if !wanted.is_when(at) || !wanted.is_who(&actor.account) {
+            continue;
+        }
+        let names = names(&change);
+        if !wanted.is_about(&names) {
+            continue;
+        }
+        let roles = match actor.account.as_str() {
+            "" => String::new(),
+            _ => format!("{} {}", actor.role().as_str_name(), actor.organization),
+        };
+        let who = if actor.account.is_empty() { actor.service } else { actor.account };
+        let (act, service) = ("changed", db.service());
+        let (what, about, reason) = (change.verb, change.resource, change.reason);
+        let act = Act { at: text(at), act, service, who, roles, what, about, reason, instant: at, names };
+        acts.push((act, Place::Changes(after)));
+    }
+    Ok((acts, next.map(Place::Changes)))
 }
 
 /// The resource, and all that the resource after the change names.
@@ -229,10 +225,10 @@ mod tests {
 
     #[test]
     fn a_place_is_read_as_it_was_written() {
-        for place in [Place::BEGIN, Place::Readings(5, 7), Place::Changes(Cursor { position: 3, index: 2 })] {
+        for place in [Place::BEGIN, Place::Readings(5, 7), Place::Changes(Moment { at: 5, position: 3, told: 2 })] {
             assert_eq!(place.to_string().parse(), Ok(place));
         }
-        for text in ["", "read", "read 1", "changed 1 9999999999", "changed a b", "other 1 2"] {
+        for text in ["", "read", "read 1", "changed-at 1 2", "changed-at a b c", "changed 1 2"] {
             assert_eq!(text.parse::<Place>(), Err(()), "{text}");
         }
     }

@@ -21,7 +21,7 @@ use crate::{
     changes::{self, ChangeApi},
     config::DatabaseConfig,
     contract,
-    db::{Db, Migrations, args, request},
+    db::{Db, Migrations, Sql, args, request},
     env::Env,
     failure::Failure,
     gates::TermGates,
@@ -167,8 +167,13 @@ pub fn change_service(db: &Db) -> impl ChangeService<WatchStream = Changes> + Cl
     ChangeApi { db: db.clone(), shutdown: CancellationToken::new() }
 }
 
-/// Statements that grow with nothing but their arguments, whatever PostgreSQL's planner knows: parameter types and text.
+/// Statements that grow with nothing but their arguments, whatever PostgreSQL's planner knows: their parameters' types there, and the
+/// texts.
 #[must_use]
-pub const fn planned() -> [(&'static str, &'static str); 2] {
-    [("BIGINT, BIGINT", changes::SINCE.postgres), ("TEXT[], TEXT[], TEXT[]", request::ANSWERED_AMONG.postgres)]
+pub const fn planned() -> [(&'static str, Sql); 3] {
+    [
+        ("BIGINT, BIGINT", changes::SINCE),
+        ("BIGINT, BIGINT, BIGINT, BIGINT", changes::PERIOD),
+        ("TEXT[], TEXT[], TEXT[]", request::ANSWERED_AMONG),
+    ]
 }

@@ -5,6 +5,7 @@ use prost::Message as _;
 use proto::common::v1::Change;
 use sha2::{Digest as _, Sha256};
 
+use super::period;
 use crate::{
     db::{Engine, Queries, Rows, Tx, args, insert, row},
     failure::Failure,
@@ -41,6 +42,7 @@ pub fn zero() -> Vec<u8> {
 
 pub(crate) async fn append(tx: &mut Tx, batch: &str, changes: &[Change]) -> Result<i64, Failure> {
     let mut digest = zero();
+    let at = period::instant(changes);
     for (chunk_index, chunk) in changes.chunks(CHUNK).enumerate() {
         let mut rows = Rows::new();
         for (offset, change) in chunk.iter().enumerate() {
@@ -52,34 +54,34 @@ pub(crate) async fn append(tx: &mut Tx, batch: &str, changes: &[Change]) -> Resu
         tx.insert(insert, rows).await?;
     }
     match tx.engine() {
-        Engine::Postgres => advance_postgres(tx, batch, changes.len(), digest).await,
-        Engine::Sqlite => advance_sqlite(tx, batch, changes.len(), digest).await,
+        Engine::Postgres => advance_postgres(tx, batch, changes.len(), digest, at).await,
+        Engine::Sqlite => advance_sqlite(tx, batch, changes.len(), digest, at).await,
     }
 }
 
 /// From here to the commit every other writer waits: one statement, which does what `chain_step` does.
-async fn advance_postgres(tx: &mut Tx, batch: &str, count: usize, digest: Vec<u8>) -> Result<i64, Failure> {
+async fn advance_postgres(tx: &mut Tx, batch: &str, count: usize, digest: Vec<u8>, at: i64) -> Result<i64, Failure> {
     tx.one(
         "WITH head AS (
              UPDATE feed SET position = position + 1, chain = sha256(chain || int8send(position + 1) || $3)
              WHERE id = 1 RETURNING position, chain)
-         INSERT INTO change_batch (position, batch, count, digest, chain, trace)
-         SELECT position, $1, $2, $3, chain, $4 FROM head RETURNING position",
-        args![batch, count, digest, traceparent()],
+         INSERT INTO change_batch (position, batch, count, digest, chain, trace, at)
+         SELECT position, $1, $2, $3, chain, $4, $5 FROM head RETURNING position",
+        args![batch, count, digest, traceparent(), at],
     )
     .await?
     .ok_or_else(headless)?
     .get("position")
 }
 
-async fn advance_sqlite(tx: &mut Tx, batch: &str, count: usize, digest: Vec<u8>) -> Result<i64, Failure> {
+async fn advance_sqlite(tx: &mut Tx, batch: &str, count: usize, digest: Vec<u8>, at: i64) -> Result<i64, Failure> {
     let head = tx.one("SELECT position + 1 AS position, chain FROM feed WHERE id = 1", args![]).await?;
     let head = head.ok_or_else(headless)?;
     let position: i64 = head.get("position")?;
     let chain = chain_step(&head.get::<Vec<u8>>("chain")?, position, &digest);
     tx.execute(
-        "INSERT INTO change_batch (position, batch, count, digest, chain, trace) VALUES ($1, $2, $3, $4, $5, $6)",
-        args![position, batch, count, digest, chain.clone(), traceparent()],
+        "INSERT INTO change_batch (position, batch, count, digest, chain, trace, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        args![position, batch, count, digest, chain.clone(), traceparent(), at],
     )
     .await?;
     tx.execute("UPDATE feed SET position = $1, chain = $2 WHERE id = 1", args![position, chain]).await?;

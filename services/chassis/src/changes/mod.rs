@@ -3,6 +3,7 @@
 pub mod feed;
 mod history;
 mod mirror;
+mod period;
 mod verify;
 mod watch;
 mod witness;
@@ -13,6 +14,9 @@ use proto::common::v1::Change;
 pub use history::history;
 pub use mirror::Mirror;
 pub(crate) use mirror::run as run_mirror;
+#[cfg(feature = "testing")]
+pub(crate) use period::PERIOD;
+pub(crate) use period::{Moment, period};
 pub use verify::{Verified, verify};
 pub(crate) use watch::ChangeApi;
 #[cfg(feature = "testing")]

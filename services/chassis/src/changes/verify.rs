@@ -5,6 +5,7 @@ use proto::common::v1::Change;
 
 use super::{
     feed::{chain_step, digest_step, zero},
+    period,
     witness::{Witness, head_of},
 };
 use crate::{
@@ -47,7 +48,7 @@ pub async fn verify(db: &Db, witnesses: &[Witness]) -> Result<Verified, Failure>
     while found.batches < end {
         let batches = reader
             .all(
-                "SELECT position, batch, count, digest, chain FROM change_batch
+                "SELECT position, batch, count, digest, chain, at FROM change_batch
                  WHERE position > $1 AND position <= $2 ORDER BY position LIMIT 500",
                 args![found.batches, end],
             )
@@ -66,7 +67,7 @@ pub async fn verify(db: &Db, witnesses: &[Witness]) -> Result<Verified, Failure>
             let bodies = reader
                 .all("SELECT idx, resource, body FROM change WHERE batch = $1 ORDER BY idx", args![name.as_str()])
                 .await?;
-            let (mut digest, mut misnamed) = (zero(), false);
+            let (mut digest, mut misnamed, mut changes) = (zero(), false, Vec::new());
             for (expected, row) in (0_i64..).zip(&bodies) {
                 if row.get::<i64>("idx")? != expected {
                     found.fault = fault("a change is missing");
@@ -75,8 +76,9 @@ pub async fn verify(db: &Db, witnesses: &[Witness]) -> Result<Verified, Failure>
                 let body: Vec<u8> = row.get("body")?;
                 digest = digest_step(&digest, &body);
                 // Beside the body for whoever looks for a resource; digested with the body alone.
-                let told = Change::decode(body.as_slice()).map(|change| change.resource).unwrap_or_default();
-                misnamed |= row.get::<String>("resource")? != told;
+                let told = Change::decode(body.as_slice()).unwrap_or_default();
+                misnamed |= row.get::<String>("resource")? != told.resource;
+                changes.push(told);
             }
             let count = i64::try_from(bodies.len()).map_err(Failure::internal)?;
             if count != batch.get::<i64>("count")? {
@@ -89,6 +91,11 @@ pub async fn verify(db: &Db, witnesses: &[Witness]) -> Result<Verified, Failure>
             }
             if misnamed {
                 found.fault = fault("what a change is about was altered");
+                return Ok(found);
+            }
+            // Another one would hide it from whoever asks for a period.
+            if !period::is_instant(batch.get("at")?, &changes) {
+                found.fault = fault("the instant of its changes was altered");
                 return Ok(found);
             }
             chain = chain_step(&chain, position, &digest);

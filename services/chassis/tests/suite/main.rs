@@ -2,6 +2,7 @@
 
 mod fixture;
 
+mod audit;
 mod clock;
 mod config;
 mod contract;

@@ -8,7 +8,7 @@ use chassis::{
 use crate::fixture::{AT, databases, write};
 
 /// Ways to tamper with five batches of three changes, and what is found.
-const TAMPERINGS: [(&str, &str); 11] = [
+const TAMPERINGS: [(&str, &str); 12] = [
     (
         "UPDATE change SET body = unhex('00') WHERE resource = 'organizations/3-00001'",
         "position 3: a change was altered",
@@ -25,6 +25,7 @@ const TAMPERINGS: [(&str, &str); 11] = [
     ("UPDATE feed SET chain = unhex('00')", "the head is not at the end of the chain"),
     ("UPDATE change_batch SET chain = unhex('00') WHERE position = 2", "position 2: the chain was altered"),
     ("UPDATE change_batch SET digest = unhex('00') WHERE position = 2", "position 2: a change was altered"),
+    ("UPDATE change_batch SET at = at + 1 WHERE position = 2", "position 2: the instant of its changes was altered"),
     (
         "INSERT INTO change (batch, idx, resource, body) VALUES ('stray', 0, 'organizations/stray', unhex('00'))",
         "there are changes that are not in the chain",
