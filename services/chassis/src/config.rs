@@ -65,6 +65,11 @@ pub struct DatabaseConfig {
     #[serde(default = "default_readers")]
     #[schemars(range(min = 1, max = 1000))]
     pub readers: u32,
+    /// How long a statement on PostgreSQL may take. It is ended there then; whoever has no answer five seconds later either waits on a
+    /// connection that leads nowhere any more, and it is given up.
+    #[serde(default = "default_statement_seconds")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub statement_seconds: u64,
     /// Wait for the disk at each commit. Only tests that do not test durability turn it off.
     #[serde(default = "yes")]
     pub durable: bool,
@@ -86,6 +91,7 @@ impl DatabaseConfig {
             migrate: true,
             connections: default_connections(),
             readers: default_readers(),
+            statement_seconds: default_statement_seconds(),
             durable: true,
         }
     }
@@ -209,6 +215,10 @@ const fn default_connections() -> u32 {
 
 const fn default_readers() -> u32 {
     4
+}
+
+const fn default_statement_seconds() -> u64 {
+    60
 }
 
 /// Each service of the house may be a peer.

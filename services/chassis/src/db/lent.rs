@@ -16,7 +16,7 @@ const GIVEN_BACK: Duration = Duration::from_secs(5);
 
 /// See the module. Dropped in a transaction it rolls back.
 #[derive(Debug)]
-pub(super) struct Lent<DB: Database>(PoolConnection<DB>);
+pub(crate) struct Lent<DB: Database>(PoolConnection<DB>);
 
 impl<DB: Database> Lent<DB> {
     pub async fn by(pool: &Pool<DB>) -> Result<Self, sqlx::Error> {
@@ -24,10 +24,9 @@ impl<DB: Database> Lent<DB> {
     }
 
     /// Begins a transaction on it.
-    pub async fn begin(pool: &Pool<DB>) -> Result<Self, sqlx::Error> {
-        let mut lent = Self::by(pool).await?;
-        DB::TransactionManager::begin(&mut lent, None).await?;
-        Ok(lent)
+    pub async fn begin(mut self) -> Result<Self, sqlx::Error> {
+        DB::TransactionManager::begin(&mut self, None).await?;
+        Ok(self)
     }
 
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {

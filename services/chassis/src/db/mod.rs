@@ -27,7 +27,7 @@ use std::{
 
 use anyhow::Context as _;
 use sqlx::{
-    Connection as _, Executor as _,
+    AssertSqlSafe, Connection as _, Executor as _,
     postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -44,6 +44,7 @@ pub use scope::Scope;
 pub use tx::Tx;
 pub use value::{Row, Sql, Value};
 
+use lent::Lent;
 use renewal::Renewal;
 
 use crate::{config::DatabaseConfig, env::Env, failure::Failure, gates::TermGates, pulse::Pulse};
@@ -75,6 +76,8 @@ pub(crate) struct Inner {
     pub mirrored: watch::Sender<u64>,
     /// Whether PostgreSQL answers; an embedded database always does.
     pub pulse: Option<Pulse>,
+    /// How long is waited for what a connection to PostgreSQL was asked.
+    patience: Duration,
     /// Which of PostgreSQL's connections are no longer good.
     renewal: Renewal,
     /// Neighbours whose clocks differ from ours by more than is tolerated: by how many microseconds they are ahead.
@@ -100,8 +103,12 @@ pub(crate) enum Pool {
 /// What every session has. A lost client must not hold the fence or the feed's head until TCP notices. And a plan made while a
 /// table was empty must not scan it when it has filled: what can walk an index does. Where nothing can, the price of that would
 /// have each statement compiled, which takes longer than the statement; or given to workers, whose start takes longer, too.
-const SESSION: &str = "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s';
+const SESSION: &str = "SET idle_in_transaction_session_timeout = '60s';
      SET enable_seqscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0";
+/// How long after PostgreSQL has ended a statement its answer may still be on the way. What has none by then waits on a connection that
+/// leads nowhere, while others answer: one that a network has forgotten, or to a primary that another one has replaced. TCP would find
+/// that out in a quarter of an hour, or never.
+const ON_THE_WAY: Duration = Duration::from_secs(5);
 /// How long a connection may have been idle without being asked whether it is still there.
 const RESTED: Duration = Duration::from_secs(1);
 /// One for the batch under way, one for whoever does not wait for it.
@@ -143,6 +150,7 @@ impl Db {
             head: watch::Sender::new(0),
             mirrored: watch::Sender::new(0),
             pulse,
+            patience: Duration::from_secs(config.statement_seconds).saturating_add(ON_THE_WAY),
             renewal,
             skews: Mutex::default(),
             halted: Mutex::default(),
@@ -173,7 +181,7 @@ impl Db {
         self.0.service
     }
 
-    /// Waits for what is asked of the database.
+    /// Waits for what is asked of the database on a connection, for as long as it may take.
     ///
     /// # Errors
     /// Its own, and `UNAVAILABLE` as soon as it is found not to answer.
@@ -181,12 +189,27 @@ impl Db {
         &self,
         asked: impl Future<Output = Result<T, sqlx::Error>> + Send,
     ) -> Result<T, Failure> {
-        let outcome = match &self.0.pulse {
-            None => asked.await,
-            Some(pulse) => pulse.during(asked).await.ok_or_else(|| Failure::away("database"))?,
-        };
+        let patience = self.0.patience;
+        let asked = async { tokio::time::timeout(patience, asked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) };
+        let outcome = self.there(asked).await?;
         self.0.renewal.look(&outcome);
         Ok(outcome?)
+    }
+
+    /// A connection of one of PostgreSQL's pools, which bound the wait for one.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if there is none in time, or the server is found not to answer.
+    pub(crate) async fn lent<DB: sqlx::Database>(&self, pool: &sqlx::Pool<DB>) -> Result<Lent<DB>, Failure> {
+        Ok(self.there(Lent::by(pool)).await??)
+    }
+
+    /// Waits, for as long as the database is there.
+    async fn there<T>(&self, work: impl Future<Output = T> + Send) -> Result<T, Failure> {
+        match &self.0.pulse {
+            None => Ok(work.await),
+            Some(pulse) => pulse.during(work).await.ok_or_else(|| Failure::away("database")),
+        }
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -256,8 +279,9 @@ async fn open_postgres(
         .context("database.url")?
         .application_name(&format!("shixun-{service}"))
         .statement_cache_capacity(500);
+    let session = format!("SET statement_timeout = '{}s'; {SESSION}", config.statement_seconds);
     let pool = |connections| {
-        let renewal = renewal.clone();
+        let (renewal, session) = (renewal.clone(), session.clone());
         PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(30))
@@ -275,7 +299,11 @@ async fn open_postgres(
                     Ok(is_kept)
                 })
             })
-            .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) }))
+            .after_connect(move |connection, _| {
+                // A number, and constants.
+                let session = AssertSqlSafe(session.clone());
+                Box::pin(async move { connection.execute(sqlx::raw_sql(session)).await.map(drop) })
+            })
     };
     let pulse = pulse(service, options.clone());
     // Opened when the first batch comes: most services have none.

@@ -16,7 +16,7 @@ use sqlx::{
     },
 };
 
-use super::{Column, Db, Pool, Row, Sql, Value, lent::Lent};
+use super::{Column, Db, Pool, Row, Sql, Value};
 use crate::{
     call::Admission,
     failure::Failure,
@@ -142,7 +142,8 @@ impl Queries for Reader {
                         sqlite(sql, args).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
                     }
                     Pool::Postgres { pool, .. } => {
-                        let asked = async { postgres(sql, args).fetch_all(&mut *Lent::by(pool).await?).await };
+                        let mut lent = self.db.lent(pool).await?;
+                        let asked = postgres(sql, args).fetch_all(&mut *lent);
                         let found = self.db.answered(asked).await?;
                         found.into_iter().map(Row::Postgres).collect()
                     }
@@ -160,7 +161,8 @@ impl Queries for Reader {
                 Ok(match &self.db.inner().pool {
                     Pool::Sqlite { readers, .. } => sqlite(sql, args).fetch_optional(readers).await?.map(Row::Sqlite),
                     Pool::Postgres { pool, .. } => {
-                        let asked = async { postgres(sql, args).fetch_optional(&mut *Lent::by(pool).await?).await };
+                        let mut lent = self.db.lent(pool).await?;
+                        let asked = postgres(sql, args).fetch_optional(&mut *lent);
                         self.db.answered(asked).await?.map(Row::Postgres)
                     }
                 })

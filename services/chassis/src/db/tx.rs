@@ -59,7 +59,8 @@ impl Tx {
         let engine = match &db.inner().pool {
             Pool::Sqlite { writer, .. } => Engine::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
             Pool::Postgres { pool, batches } => {
-                Engine::Postgres(db.answered(Lent::begin(if batch { batches } else { pool })).await?)
+                let lent = db.lent(if batch { batches } else { pool }).await?;
+                Engine::Postgres(db.answered(lent.begin()).await?)
             }
         };
         let seed = claim.as_ref().map_or([0; 32], |claim| {

@@ -99,14 +99,14 @@ async fn asked(mut tx: Tx) -> Result<(), Failure> {
 }
 
 /// The database behind a way, with notes and a term.
-async fn behind_a_way() -> anyhow::Result<(TestDatabase, Way, Db)> {
+async fn behind_a_way(statement_seconds: u64) -> anyhow::Result<(TestDatabase, Way, Db)> {
     let database = databases().await?.pop().context("no PostgreSQL")?;
     put_gates(&database.db, gates(1, Vec::new())).await?;
     let options = PgConnectOptions::from_str(&database.url)?;
     let server = format!("{}:{}", options.get_host(), options.get_port());
     let way = Way::to(server.clone()).await?;
     let url = database.url.replace(&server, &way.address.to_string());
-    let config = DatabaseConfig { connections: CONNECTIONS, ..DatabaseConfig::at(url) };
+    let config = DatabaseConfig { connections: CONNECTIONS, statement_seconds, ..DatabaseConfig::at(url) };
     let db = Db::open("chassis", &config, database.db.env().clone()).await?;
     Ok((database, way, db))
 }
@@ -130,7 +130,7 @@ async fn goes_on(db: &Db) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn who_waits_for_a_silent_server_is_told_and_holds_no_place_when_it_is_replaced() -> anyhow::Result<()> {
-    let (_database, way, db) = behind_a_way().await?;
+    let (_database, way, db) = behind_a_way(60).await?;
     let all = everywhere(&db).await?;
     way.fall_silent(false);
     let told = timeout(BACK, join_all(all.into_iter().map(asked))).await.context("nobody is told")?;
@@ -143,7 +143,7 @@ async fn who_waits_for_a_silent_server_is_told_and_holds_no_place_when_it_is_rep
 
 #[tokio::test]
 async fn who_gives_up_on_a_silent_server_holds_no_place_though_another_one_answers_all_others() -> anyhow::Result<()> {
-    let (database, way, db) = behind_a_way().await?;
+    let (database, way, db) = behind_a_way(60).await?;
     let mut calls = everywhere(&db).await?;
     // In the place of one of them, who reads.
     drop(calls.swap_remove(0));
@@ -160,5 +160,18 @@ async fn who_gives_up_on_a_silent_server_holds_no_place_though_another_one_answe
     });
     assert!(join_all(given_up).await.iter().all(Result::is_err), "it answers");
     asleep.abort();
+    goes_on(&db).await
+}
+
+/// As who works in the background does: he has no deadline, and others prove that the server is there.
+#[tokio::test]
+async fn who_waits_without_a_deadline_on_a_dead_connection_is_told_though_another_one_answers() -> anyhow::Result<()> {
+    let (_database, way, db) = behind_a_way(1).await?;
+    let all = everywhere(&db).await?;
+    way.fall_silent(true);
+    let told = timeout(BACK, join_all(all.into_iter().map(asked))).await.context("nobody is told")?;
+    for outcome in told {
+        assert_eq!(outcome.unwrap_err().reason(), Some(Reason::Unavailable));
+    }
     goes_on(&db).await
 }
