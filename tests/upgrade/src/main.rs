@@ -1,6 +1,9 @@
-//! `upgrade`: a rolling upgrade under load, from the release that `PREVIOUS_RELEASE` names.
+//! `upgrade`: a rolling upgrade under load, from the release that `PREVIOUS_RELEASE` names to that of `NEXT_RELEASE`, each this build's own
+//! if it is not named.
 
 use std::process::ExitCode;
+
+use upgrade::roll;
 
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "the command's own words")]
 fn main() -> ExitCode {
@@ -12,8 +15,7 @@ fn main() -> ExitCode {
         let own = std::env::current_exe()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let outcome =
-                upgrade::roll::play(&upgrade::roll::previous(&own)?, &load::program::Programs::of(&own)?).await?;
+            let outcome = roll::play(&roll::previous(&own)?, &roll::next(&own)?).await?;
             println!("{:?}, {} full", outcome.tally.done, outcome.tally.full);
             anyhow::ensure!(outcome.faults.is_empty(), "{}", outcome.faults.join("\n"));
             anyhow::Ok(())

@@ -161,6 +161,18 @@ impl Stage {
 /// # Errors
 /// If it is not there.
 pub fn previous(own: &Path) -> anyhow::Result<Programs> {
-    let named = std::env::var_os("PREVIOUS_RELEASE");
-    Programs::of(named.as_deref().map_or(own, Path::new)).context("PREVIOUS_RELEASE")
+    named("PREVIOUS_RELEASE", own)
+}
+
+/// The programs that take their place: those of `NEXT_RELEASE`, which is older where rolling back is played, else this build's.
+///
+/// # Errors
+/// If it is not there.
+pub fn next(own: &Path) -> anyhow::Result<Programs> {
+    named("NEXT_RELEASE", own)
+}
+
+fn named(variable: &'static str, own: &Path) -> anyhow::Result<Programs> {
+    let named = std::env::var_os(variable);
+    Programs::of(named.as_deref().map_or(own, Path::new)).context(variable)
 }

@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use load::program::Programs;
 use upgrade::{crowd::Act, roll};
 
 #[allow(clippy::print_stderr, reason = "a test that is left out says so")]
@@ -15,7 +14,7 @@ async fn a_rolling_upgrade_fails_no_request() -> anyhow::Result<()> {
     }
     chassis::install_crypto();
     let own = Path::new(env!("CARGO_BIN_EXE_upgrade"));
-    let outcome = roll::play(&roll::previous(own)?, &Programs::of(own)?).await?;
+    let outcome = roll::play(&roll::previous(own)?, &roll::next(own)?).await?;
     assert_eq!(outcome.faults, Vec::<String>::new());
     for act in
         [Act::Login, Act::Teacher, Act::Menu, Act::Check, Act::Selections, Act::Submit, Act::Statement, Act::Today]
