@@ -2,6 +2,7 @@
 //!
 //! `Db::begin` is the only door to a writing transaction; `Db::read` the door to reading on a caller's behalf.
 
+pub(crate) mod archive;
 mod backup;
 mod doors;
 mod lent;
@@ -33,6 +34,7 @@ use sqlx::{
 };
 use tokio::sync::watch;
 
+pub use archive::Archive;
 pub use backup::backup;
 pub use queries::{Queries, Reader};
 pub use record::Record;

@@ -39,7 +39,7 @@ pub use step_api::{StepOutcome, Steps};
 
 use crate::{
     config::{ClockConfig, Config},
-    db::{Db, Migrations},
+    db::{Db, Migrations, archive},
     env::{Clock, Env},
     places::{self, Places},
     telemetry::{KeyValue, TraceLayer, meter},
@@ -109,6 +109,7 @@ pub async fn serve<P: Program>(
     if let Some(tls) = tls.clone() {
         host.spawn(tls.follow(ending.clone()));
     }
+    host.spawn(archive::watch(db.clone(), ending.clone()));
     P::build(&mut host, &config).await?;
     if common.clock == ClockConfig::Rehearsal {
         host.add_clock();

@@ -2,6 +2,7 @@
 
 mod fixture;
 
+mod archive;
 mod audit;
 mod clock;
 mod config;

@@ -27,7 +27,7 @@ use tonic::{
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::fixture::{
-    AT, Consumer, Hooks, Keys, Running, Settings, Source, databases, migrations, reason, start, until,
+    AT, Consumer, Hooks, Keys, Running, Settings, Source, databases, figure, migrations, reason, start, until,
 };
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -233,17 +233,6 @@ async fn a_services_token_is_good_on_its_own_connections_alone() -> anyhow::Resu
     let refused = answers(connect(front.address, "gateway", &trusted, Some(&stranger)).await).await;
     assert!(refused.is_err(), "a stranger's certificate was taken for none");
     front.end().await
-}
-
-/// A figure of the page for Prometheus, by what its line begins with.
-async fn figure(page: SocketAddr, line: &str) -> anyhow::Result<Option<f64>> {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut asked = tokio::net::TcpStream::connect(page).await?;
-    asked.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
-    let mut text = String::new();
-    asked.read_to_string(&mut text).await?;
-    let found = text.lines().find(|shown| shown.starts_with(line));
-    Ok(found.and_then(|shown| shown.rsplit(' ').next()).map(str::parse).transpose()?)
 }
 
 /// All certificates change hands, authority included, under calls that go on all the while.
