@@ -86,6 +86,7 @@ impl Bench {
             say(&format!("setting up a county of {teachers} teachers on {}", engine.name()));
             let mut world = World::new(engine, &self.programs)?;
             let town = town::settle(&mut world, &Layout::opening(teachers)).await?;
+            world.keep()?;
             self.worlds.insert(engine, (world, town));
         }
         let (world, town) = self.worlds.get_mut(&engine).context("the world was just made")?;
@@ -93,7 +94,7 @@ impl Bench {
     }
 
     /// A small town in a world of its own on PostgreSQL, for cases that fill databases themselves; the other worlds stand
-    /// still meanwhile.
+    /// still meanwhile. It does not run yet.
     ///
     /// # Errors
     /// If it cannot be set up.

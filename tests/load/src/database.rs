@@ -1,4 +1,4 @@
-//! Where the services' databases are: those that live, and a copy of each as the setting up left it.
+//! Where the services' databases are: those that live, and, where there are several runs, a copy of each as the setting up left it.
 
 use std::{
     collections::BTreeMap,
@@ -34,9 +34,9 @@ impl Engine {
 /// The databases of one world.
 #[derive(Debug, Clone)]
 pub enum Databases {
-    /// Files in `live` and `kept` below this folder.
+    /// Files in `live` and, once they were kept, `kept` below this folder.
     Sqlite(PathBuf),
-    /// Databases `live_…` and `kept_…`.
+    /// Databases `live_…` and, once they were kept, `kept_…`.
     Postgres(Arc<Cluster>),
     /// The same, each service's on a server of its own.
     Apart(BTreeMap<&'static str, Arc<Cluster>>),
@@ -105,6 +105,17 @@ impl Databases {
         }
     }
 
+    /// What autovacuum would have done in the weeks before the opening.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub fn tidy(&self) -> anyhow::Result<()> {
+        let tidy = |(service, cluster): (&str, &Arc<Cluster>)| {
+            cluster.sql_in(&format!("live_{service}"), "VACUUM ANALYZE").map(drop)
+        };
+        self.servers().try_for_each(tidy)
+    }
+
     /// Keeps a copy of them as they are. Nobody is connected.
     ///
     /// # Errors
@@ -114,13 +125,11 @@ impl Databases {
             Self::Sqlite(folder) => copy(&folder.join("live"), &folder.join("kept")),
             Self::Postgres(_) | Self::Apart(_) => {
                 for (service, cluster) in self.servers() {
-                    // What autovacuum would have done in the weeks before the opening.
-                    cluster.sql_in(&format!("live_{service}"), "VACUUM ANALYZE")?;
                     cluster.sql(&format!("CREATE DATABASE kept_{service} TEMPLATE live_{service}"))?;
                 }
                 Ok(())
             }
-            Self::Replicated(_) => Ok(()),
+            Self::Replicated(_) => anyhow::bail!("they are played with once"),
         }
     }
 

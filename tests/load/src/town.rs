@@ -173,7 +173,7 @@ pub struct Officer {
     pub token: String,
 }
 
-/// Sets an empty world up, and keeps it as it then is; it does not run afterwards.
+/// Sets an empty world up; it does not run afterwards.
 ///
 /// # Errors
 /// What the system refused.
@@ -218,7 +218,7 @@ pub async fn settle(world: &mut World, layout: &Layout) -> anyhow::Result<Town> 
     fill(&reach, &town.term, &full, &takers).await?;
     reach.catch_up().await?;
     world.stop().await?;
-    world.keep()?;
+    world.databases().tidy()?;
     Ok(town)
 }
 

@@ -83,7 +83,7 @@ impl World {
     /// The first fault of a feed, or that of `look`.
     pub async fn verify_with(self, look: impl AsyncFn(&str, &Db) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let Self { system, folder, _cluster: cluster } = self;
-        let databases = system.databases().await?;
+        let databases: Vec<_> = system.databases().map(|(service, url)| (service, url.to_owned())).collect();
         system.stop().await?;
         let (mut open, mut witnesses) = (Vec::new(), BTreeMap::<String, Vec<Witness>>::new());
         for (service, url) in databases {

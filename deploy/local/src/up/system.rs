@@ -67,6 +67,8 @@ pub struct System {
 
 #[derive(Debug)]
 struct Part {
+    /// Of its database.
+    url: String,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
     runtime: Option<Apart>,
@@ -151,7 +153,7 @@ impl System {
         let runtime = if self.apart { Some(Apart::new()?) } else { None };
         let own = runtime.as_ref().and_then(|Apart(runtime)| runtime.as_ref()).map(Runtime::handle);
         let task = spawn_on(own, service, document, listener, env, &stop)?;
-        self.parts.insert(service, Part { stop, task, runtime });
+        self.parts.insert(service, Part { url, stop, task, runtime });
         Ok(())
     }
 
@@ -219,15 +221,8 @@ impl System {
     }
 
     /// The URL of every service's database.
-    ///
-    /// # Errors
-    /// If the server of the databases cannot be reached.
-    pub async fn databases(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
-        let mut databases = Vec::new();
-        for service in SERVICES {
-            databases.push((service, self.launch.engine.database(service, &self.launch.data).await?));
-        }
-        Ok(databases)
+    pub fn databases(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        SERVICES.into_iter().filter_map(|service| Some((service, self.parts.get(service)?.url.as_str())))
     }
 
     /// The way to its services.

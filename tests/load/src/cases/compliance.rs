@@ -42,7 +42,7 @@ pub async fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     let within = Duration::from_secs(bench.options.seconds);
     let folder = bench.programs().scratch()?;
     let (mut world, town) = bench.small_town().await?;
-    world.fresh().await?;
+    world.start().await?;
     let Databases::Postgres(cluster) = world.databases() else { anyhow::bail!("not on PostgreSQL") };
     let client = Client::connect(world.gateway()?, 1).await?;
     let ask = |organization| {

@@ -83,13 +83,18 @@ pub async fn crash(programs: &Programs, engine: Engine, rounds: usize, seed: u64
     let town =
         town::settle(&mut world, &Layout { teachers: TEACHERS, lots, max_per_round: Some(LIMIT), documents: None })
             .await?;
+    // Making databases takes longer than a round: nothing is kept that will not be asked for.
+    if rounds > ROUNDS_A_STATE {
+        world.keep()?;
+    }
+    world.start().await?;
     let mut rng = ChaCha12Rng::seed_from_u64(seed);
     let mut crashes = Crashes::default();
     // Of all rounds on this state.
     let mut acknowledged = Vec::new();
     for round in 0..rounds {
         let place = round % ROUNDS_A_STATE;
-        if place == 0 {
+        if place == 0 && round > 0 {
             world.fresh().await?;
             acknowledged.clear();
         }

@@ -48,6 +48,7 @@ pub async fn run(bench: &mut Bench) -> anyhow::Result<Outcome> {
     setup::offices(&reach, &county, &folder, &Progress::hidden()).await?;
     reach.catch_up().await?;
     world.stop().await?;
+    world.databases().tidy()?;
     world.keep()?;
 
     let mut outcome = Outcome::of("import", Engine::Postgres, "s", Goal::AtMost(3.0));

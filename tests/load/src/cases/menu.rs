@@ -132,7 +132,7 @@ impl Browse {
 pub async fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     let folder = bench.programs().scratch()?;
     let (mut world, town) = bench.small_town().await?;
-    world.fresh().await?;
+    world.start().await?;
     say(&format!("putting {PROJECTS} projects on the menu"));
     fill(&world).await?;
     let Databases::Postgres(cluster) = world.databases() else { anyhow::bail!("not on PostgreSQL") };

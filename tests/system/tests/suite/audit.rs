@@ -125,7 +125,7 @@ async fn audited(engine: &str) -> anyhow::Result<()> {
         since: i64::MIN,
         until: i64::MAX,
     };
-    let databases = stage.world.system.databases().await?;
+    let databases: Vec<_> = stage.world.system.databases().map(|(service, url)| (service, url.to_owned())).collect();
     stage.world.system.stop().await?;
     for (service, url) in databases {
         let db = &Db::open(service, &DatabaseConfig::at(url), Env::system()).await?;
@@ -270,8 +270,7 @@ async fn who_read_and_who_changed_is_told_on_postgres() -> anyhow::Result<()> {
 async fn what_cannot_be_kept_is_not_handed_out() -> anyhow::Result<()> {
     let stage = Stage::set("postgres").await?;
     let name = stage.teacher()?.teacher.name.clone();
-    let databases = stage.world.system.databases().await?;
-    let url = &databases.iter().find(|(service, _)| *service == "roster").context("no roster")?.1;
+    let url = stage.world.system.databases().find(|(service, _)| *service == "roster").context("no roster")?.1;
     let mut connection = PgConnection::connect(url).await?;
     connection.execute("ALTER TABLE reading RENAME TO elsewhere").await?;
     let mut roster = TeacherServiceClient::new(stage.officer.wire());

@@ -6,6 +6,7 @@ use chassis::{
     contract::{self, Method},
     peer::{SERVICE_HEADER, within},
 };
+use futures::future::try_join_all;
 use proto::common::v1::{Gates, Phase, PutGatesRequest, Role, Window, gate_service_client::GateServiceClient};
 use system::{World, raw};
 use tonic::transport::Channel;
@@ -106,9 +107,12 @@ async fn every_role(engine: &str) -> anyhow::Result<()> {
                 callers.push((service.to_owned(), allowed, Some((SERVICE_HEADER, token))));
             }
             callers.push(("nobody".to_owned(), rule.public, None));
-            for (n, (caller, allowed, header)) in callers.into_iter().enumerate() {
+            // At once: a stream that stays open is waited for.
+            let asked = callers.into_iter().enumerate().map(async |(n, (caller, allowed, header))| {
                 let message = raw::request(method, TERM, &format!("role-{n}"))?;
-                let outcome = raw::call(channel.clone(), method, header, message).await?;
+                anyhow::Ok((caller, allowed, raw::call(channel.clone(), method, header, message).await?))
+            });
+            for (caller, allowed, outcome) in try_join_all(asked).await? {
                 let refused = ["REASON_ROLE_NOT_ALLOWED", "REASON_UNAUTHENTICATED"].contains(&outcome.reason.as_str());
                 let unserved = outcome.code == tonic::Code::Unimplemented;
                 cells += 1;

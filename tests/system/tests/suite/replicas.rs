@@ -157,8 +157,7 @@ async fn two_on_one_database_never_give_anything_twice() -> anyhow::Result<()> {
         rehearse::Journal::default(),
     )
     .await?;
-    let databases = world.system.databases().await?;
-    let url = &databases.iter().find(|(service, _)| *service == "enrollment").context("no enrollment")?.1;
+    let url = world.system.databases().find(|(service, _)| *service == "enrollment").context("no enrollment")?.1;
     let second = Replica::start(&world, url).await?;
 
     let teachers = county.teachers.iter().map(|person| {
