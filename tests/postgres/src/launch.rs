@@ -92,6 +92,8 @@ fn watch(bin: &Path, state: &Path, seat: &Seat, private: bool, durability: Durab
         "listen_addresses=127.0.0.1".to_owned(),
         format!("unix_socket_directories={}", sockets.display()),
         "max_connections=300".to_owned(),
+        // After a kill the whole data folder is brought to the disk: at once, and not thousands of files one after the other.
+        "recovery_init_sync_method=syncfs".to_owned(),
     ];
     if durability == Durability::Fast {
         settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"].map(str::to_owned));
