@@ -3,6 +3,7 @@
 //! `cargo run --release -p load -- CASE` starts what the case needs, runs the peer and ours in turn, and prints one table.
 //! docs/performance.md says what each case does and how to read it.
 
+pub mod bare;
 pub mod bench;
 pub mod cases;
 pub mod cpu;

@@ -15,7 +15,7 @@ use crate::{
     bench::{Bench, say},
     cpu,
     database::Engine,
-    drive::{Answer, Client, Shot, Volley},
+    drive::{Answer, Client, Kinds, Shot, Volley},
     opening,
     table::{Goal, Latency, Outcome, Pair},
     town::{Lot, Teacher, Town},
@@ -39,6 +39,8 @@ const REST: Duration = Duration::from_secs(5);
 const RECOVERED: f64 = 1.0;
 /// What memory may be to what it was.
 const MEMORY: f64 = 1.1;
+/// The number of the second flood's first submission: beyond all of the first one's.
+const AGAIN: usize = 1 << 40;
 /// Whose memory counts: those who have queues.
 const WATCHED: [&str; 2] = ["gateway", "enrollment"];
 
@@ -67,20 +69,12 @@ pub async fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
         let before = resident(world)?;
 
         let crowd = Crowd { town: town.clone(), teachers: crowd.to_vec(), gateway: world.gateway()? };
+        let crowd = Arc::new(crowd);
         let many = Client::connect(world.gateway()?, connections * TIMES).await?;
         let acknowledged = Arc::new(Mutex::new(Vec::new()));
-        let names = Arc::clone(&acknowledged);
-        let kind = move |_: usize, answer: &Answer| match work::verdict(answer) {
-            Ok(name) => {
-                names.lock().unwrap_or_else(PoisonError::into_inner).push(name);
-                ACCEPTED.to_owned()
-            }
-            Err(reason) if reason == Reason::Overloaded.as_str_name() => shed(answer).to_owned(),
-            Err(reason) => reason,
-        };
         let within = Duration::from_secs(seconds);
         let began = Instant::now();
-        let kinds = many.flood(move |n| crowd.shot(n), kind, callers * TIMES, within).await?;
+        let mut kinds = flood(&many, &crowd, 0, &acknowledged, callers * TIMES, within).await?;
         let flooded = began.elapsed().as_secs_f64();
         drop(many);
         let ended = Instant::now();
@@ -88,6 +82,12 @@ pub async fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
         answers.join(probed)?;
         tokio::time::sleep(REST).await;
         let after = resident(world)?;
+        // What another one adds is what would add up.
+        let many = Client::connect(world.gateway()?, connections * TIMES).await?;
+        let again = flood(&many, &crowd, AGAIN, &acknowledged, callers * TIMES, within).await?;
+        drop(many);
+        tokio::time::sleep(REST).await;
+        let twice = resident(world)?;
 
         let count: u64 = kinds.values().map(|kind| kind.len()).sum();
         let told = kinds.iter().map(|(kind, latency)| {
@@ -102,6 +102,12 @@ pub async fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
         );
         say(&note);
         memory.notes.push(note);
+        for (kind, latency) in again {
+            match kinds.get_mut(&kind) {
+                Some(first) => first.add(latency)?,
+                None => drop(kinds.insert(kind, latency)),
+            }
+        }
         for kind in kinds.keys().filter(|kind| !MEANT.contains(&kind.as_str())) {
             recovery.faults.push(format!("run {n}: answered with {kind}"));
         }
@@ -117,7 +123,9 @@ pub async fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
         memory.counted = format!("{} kept", found.kept);
         let sum = |sizes: &BTreeMap<&str, f64>| sizes.values().sum::<f64>();
         memory.pairs.push(Pair::of(sum(&before), sum(&after)));
-        memory.notes.push(format!("run {n}: before {before:.0?} MB, after {after:.0?} MB"));
+        memory.notes.push(format!(
+            "run {n}: before {before:.0?} MB, after {after:.0?} MB, after the same again {twice:.0?} MB"
+        ));
         recovery.pairs.push(Pair::of(RECOVERED, recovered));
     }
     memory.notes.insert(
@@ -137,6 +145,27 @@ const ACCEPTED: &str = "accepted";
 const SHED: &str = "turned away";
 /// What may be answered: the rest is a fault. Who has selected what he may is refused by the rules.
 const MEANT: [&str; 5] = [ACCEPTED, SHED, "REASON_NOT_ELIGIBLE", "REASON_ALREADY_SELECTED", "REASON_SELECTION_LIMIT"];
+
+/// The crowd's submissions from the `first` on; the names of those that were accepted are added to `acknowledged`.
+async fn flood(
+    many: &Client,
+    crowd: &Arc<Crowd>,
+    first: usize,
+    acknowledged: &Arc<Mutex<Vec<String>>>,
+    callers: usize,
+    within: Duration,
+) -> anyhow::Result<Kinds> {
+    let (crowd, names) = (Arc::clone(crowd), Arc::clone(acknowledged));
+    let kind = move |_: usize, answer: &Answer| match work::verdict(answer) {
+        Ok(name) => {
+            names.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+            ACCEPTED.to_owned()
+        }
+        Err(reason) if reason == Reason::Overloaded.as_str_name() => shed(answer).to_owned(),
+        Err(reason) => reason,
+    };
+    many.flood(move |n| crowd.shot(first + n), kind, callers, within).await
+}
 
 fn shed(answer: &Answer) -> &'static str {
     let told = answer.decode::<()>().is_err_and(|status| status.get_details_retry_info().is_some());

@@ -6,10 +6,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::{
+    bare::Bare,
     bench::{Bench, say},
     cpu,
     database::{Databases, Engine},
-    drive,
+    drive::{self, Client},
     opening::{self, Run},
     peer::{Best, Embedded, Pgbench},
     table::{Goal, Latency, Outcome, Pair},
@@ -122,6 +123,11 @@ pub async fn run(bench: &mut Bench, engine: Engine, work: Work) -> anyhow::Resul
         kept += found.kept;
         answered += volley.answers.len();
         faults.extend(found.faults);
+        let connections = bench.options.connections;
+        let (world, town) = bench.world(engine).await?;
+        let client = Client::connect(world.gateway()?, connections).await?;
+        let bare = Bare::call(&client, town, world, callers).await?;
+        notes.push(format!("run {n}: {}, {:.1} times the peer", bare.told(), bare.rate / peer));
         pairs.push(Pair { peer, ours: volley.rate(), cpu, peer_cpu });
     }
     let (_, town) = bench.world(engine).await?;
