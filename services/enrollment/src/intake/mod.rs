@@ -1,9 +1,11 @@
-//! The hot path: submissions wait in a bounded queue; one writer a process drains all that wait into one transaction, and
-//! answers after its commit. What goes to a project that was seen full a moment ago is looked at before it joins them.
+//! The hot path: submissions wait in bounded queues, the crowd's and the one aside of it; each has one writer a process, which drains
+//! all that wait into one transaction, and answers after its commit. What goes to a project that was seen full a moment ago is looked
+//! at before it joins them.
 
 mod batch;
 mod full;
 mod judge;
+mod lanes;
 mod meters;
 mod refusals;
 
@@ -29,7 +31,12 @@ use tokio::{
 };
 use tracing::{Instrument as _, Span};
 
-use self::{batch::Recalled, full::Full, meters::Meters};
+use self::{
+    batch::Recalled,
+    full::Full,
+    lanes::{Lane, Lanes, Place},
+    meters::Meters,
+};
 
 pub(crate) use judge::{first_round_ends_on, open_selection_window};
 
@@ -37,7 +44,7 @@ pub(crate) use judge::{first_round_ends_on, open_selection_window};
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IntakeConfig {
-    /// Submissions that may wait, and as many to projects seen full; one more is refused at once.
+    /// Submissions that may wait, as many aside of a crowd, and as many to projects seen full; one more is refused at once.
     #[schemars(range(min = 1, max = 100000))]
     pub queue: usize,
     /// Most submissions of one transaction.
@@ -67,14 +74,37 @@ struct Job {
     queued: Instant,
     /// The call's.
     span: Span,
+    /// Held until it is answered.
+    place: Option<Place>,
 }
 
 type Answer = Result<SubmitSelectionResponse, Failure>;
 
+/// The writers' queues. Cheap to clone.
+#[derive(Debug, Clone)]
+struct Queues {
+    main: mpsc::Sender<Job>,
+    aside: mpsc::Sender<Job>,
+    lanes: Lanes,
+}
+
+impl Queues {
+    /// Gives it a place; returns the queue in which it is to wait.
+    fn direct(&self, job: &mut Job) -> &mpsc::Sender<Job> {
+        let place = self.lanes.enter(&job.message.project);
+        let queue = match place.lane {
+            Lane::Main => &self.main,
+            Lane::Aside => &self.aside,
+        };
+        job.place = Some(place);
+        queue
+    }
+}
+
 /// The queues' entrance. Cheap to clone; what empties them ends with the last one.
 #[derive(Debug, Clone)]
 pub struct Intake {
-    queue: mpsc::Sender<Job>,
+    queues: Queues,
     /// Submissions to projects that were seen full.
     doubtful: mpsc::Sender<Job>,
     full: Full,
@@ -84,16 +114,17 @@ pub struct Intake {
 impl Intake {
     /// The queues, and what empties them: to be spawned.
     pub fn new(db: Db, config: IntakeConfig) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let (queue, waiting) = mpsc::channel(config.queue.max(1));
-        let (doubtful, asking) = mpsc::channel(config.queue.max(1));
+        let queue = || mpsc::channel(config.queue.max(1));
+        let ((main, crowd), (aside, few), (doubtful, asking)) = (queue(), queue(), queue());
         let (full, limit) = (Full::default(), config.batch.max(1));
-        let meters = Meters::new([("batch", &queue), ("full", &doubtful)]);
-        let writer = write(db.clone(), waiting, limit, full.clone(), meters.clone());
-        let reader = refuse(db, asking, queue.clone(), limit, full.clone());
+        let meters = Meters::new([("batch", &main), ("aside", &aside), ("full", &doubtful)]);
+        let queues = Queues { main, aside, lanes: Lanes::default() };
+        let writers = [crowd, few].map(|waiting| write(db.clone(), waiting, limit, full.clone(), meters.clone()));
+        let reader = refuse(db, asking, queues.clone(), limit, full.clone());
         let work = async {
-            tokio::join!(writer, reader);
+            tokio::join!(futures::future::join_all(writers), reader);
         };
-        (Self { queue, doubtful, full, meters }, work)
+        (Self { queues, doubtful, full, meters }, work)
     }
 
     /// Waits in the queue and for the commit.
@@ -102,13 +133,14 @@ impl Intake {
     /// The refusal; `OVERLOADED` at once if the queue is full.
     pub async fn submit(&self, call: Call<SubmitSelectionRequest>) -> Answer {
         let (answer, answered) = oneshot::channel();
-        let job = Job {
+        let mut job = Job {
             claim: Claim::of(call.actor(), &call.admission.method.path, &call.message)?,
             admission: call.admission,
             message: call.message,
             answer,
             queued: Instant::now(),
             span: Span::current(),
+            place: None,
         };
         let joined = if self.full.join(&job.message.project, job.queued) {
             self.doubtful.try_send(job).inspect_err(|refused| {
@@ -116,7 +148,7 @@ impl Intake {
                 self.full.leave(&job.message.project);
             })
         } else {
-            self.queue.try_send(job)
+            self.queues.direct(&mut job).try_send(job)
         };
         if joined.is_err() {
             self.meters.refused();
@@ -127,7 +159,7 @@ impl Intake {
 }
 
 /// Refuses who can be refused; the others join the queue, and those after them wait until they have.
-async fn refuse(db: Db, mut asking: mpsc::Receiver<Job>, queue: mpsc::Sender<Job>, limit: usize, full: Full) {
+async fn refuse(db: Db, mut asking: mpsc::Receiver<Job>, queues: Queues, limit: usize, full: Full) {
     let mut jobs = Vec::with_capacity(limit);
     while asking.recv_many(&mut jobs, limit).await > 0 {
         for (term, jobs) in by_term(&mut jobs) {
@@ -138,12 +170,12 @@ async fn refuse(db: Db, mut asking: mpsc::Receiver<Job>, queue: mpsc::Sender<Job
                 .inspect_err(|failure| tracing::debug!(%failure, "nobody could be refused on a reading"))
                 .unwrap_or_default()
                 .into_iter();
-            for job in jobs {
+            for mut job in jobs {
                 let project = job.message.project.clone();
                 match refusals.next().flatten() {
                     Some(refusal) => job.answer(refusal),
                     // The writer lives as long as this sender.
-                    None => drop(queue.send(job).await),
+                    None => drop(queues.direct(&mut job).send(job).await),
                 }
                 full.leave(&project);
             }
@@ -162,6 +194,11 @@ fn by_term(jobs: &mut Vec<Job>) -> BTreeMap<String, Vec<Job>> {
 async fn write(db: Db, mut waiting: mpsc::Receiver<Job>, limit: usize, full: Full, meters: Meters) {
     let mut jobs = Vec::with_capacity(limit);
     while waiting.recv_many(&mut jobs, limit).await > 0 {
+        // Who has gone away meanwhile is not waited for.
+        jobs.retain(|job| !job.answer.is_closed());
+        if jobs.is_empty() {
+            continue;
+        }
         meters.batch(&jobs);
         for (term, mut jobs) in by_term(&mut jobs) {
             while !jobs.is_empty() {

@@ -105,8 +105,10 @@ pub(super) async fn fire(sender: &mut SendRequest<Bytes>, shot: &Shot) -> Answer
 async fn exchange(sender: &mut SendRequest<Bytes>, shot: &Shot) -> Result<Answer, h2::Error> {
     futures::future::poll_fn(|context| sender.poll_ready(context)).await?;
     let (answer, mut stream) = sender.send_request(shot.request(), false)?;
-    stream.send_data(shot.body.clone(), true)?;
-    let (head, mut body) = answer.await?.into_parts();
+    // Who is turned away at once may have his answer, and the stream its end, before the body is sent: the answer counts.
+    let sent = stream.send_data(shot.body.clone(), true);
+    let answer = answer.await.map_err(|error| sent.err().unwrap_or(error))?;
+    let (head, mut body) = answer.into_parts();
     if head.headers.contains_key(Status::GRPC_STATUS) {
         return Ok(Answer::Refusal(Box::new(head.headers)));
     }
