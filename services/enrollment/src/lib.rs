@@ -57,7 +57,7 @@ impl Program for Enrollment {
     }
 
     async fn build(host: &mut Host, config: &Config) -> anyhow::Result<()> {
-        let (intake, writer) = Intake::new(host.db(), config.intake);
+        let (intake, writer) = Intake::new(host.db(), config.intake)?;
         // It ends with the last handler that may still submit, within the drain's limit.
         host.spawn(writer);
         let board = SeatBoard::new(host.db(), config.seats, host.shutdown());

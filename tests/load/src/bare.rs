@@ -1,14 +1,18 @@
-//! What a call costs that does nothing: the gateway's own health, asked for as everyone submits. No submission, which has a second
-//! hop and something to do, can be answered faster on this machine.
+//! What a call costs that does nothing: the gateway's own health, asked for as everyone submits; and a submission without a request
+//! id, which enrollment refuses before it looks anything up. No submission, which has both hops and something to do, can be answered
+//! faster on this machine.
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use proto::enrollment::v1::SubmitSelectionRequest;
 
 use crate::{
     cpu,
     drive::{Answer, Client, Shot},
+    table::Latency,
     town::Town,
+    work::SUBMIT,
     world::World,
 };
 
@@ -16,6 +20,27 @@ const CHECK: &str = "grpc.health.v1.Health/Check";
 /// Calls at most.
 const CALLS: usize = 200_000;
 const WITHIN: Duration = Duration::from_secs(2);
+
+/// Calls a second beside a rush, of each kind.
+const BESIDE: f64 = 50.0;
+
+/// Asks for the gateway's health, and sends submissions that nothing is looked up for, while something else goes on. For people.
+///
+/// # Errors
+/// If a caller's task fails.
+pub async fn beside(client: &Client, town: &Town, world: &World, within: Duration) -> anyhow::Result<String> {
+    let teacher = town.teachers.first().context("nobody is there")?;
+    let count = (BESIDE * within.as_secs_f64() * 2.0) as usize;
+    let without_id = SubmitSelectionRequest { parent: town.term.clone(), ..SubmitSelectionRequest::default() };
+    let near = Arc::new(vec![Shot::new(world.gateway()?, CHECK, &teacher.token, &())?; count]);
+    let far = Arc::new(vec![Shot::new(world.gateway()?, SUBMIT, &teacher.token, &without_id)?; count]);
+    let (near, far) = tokio::try_join!(client.open(&near, BESIDE, within, 1), client.open(&far, BESIDE, within, 2))?;
+    let told = [("through the gateway", near), ("through enrollment", far)].map(|(way, volley)| {
+        let Latency { p50, p99, .. } = Latency::from(&volley.latency);
+        format!("{way} {p50:.1?} (p99 {p99:.1?})")
+    });
+    Ok(format!("meanwhile a call that does nothing took {}", told.join(", ")))
+}
 
 /// Such calls by as many callers on the same connections.
 #[derive(Debug)]

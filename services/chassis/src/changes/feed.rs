@@ -51,7 +51,7 @@ pub(crate) async fn append(tx: &mut Tx, batch: &str, changes: &[Change]) -> Resu
             rows.push(row![batch, chunk_index * CHUNK + offset, change.resource.as_str(), body]);
         }
         let insert = insert!("change", [batch TEXT, idx BIGINT, resource TEXT, body BYTEA], "");
-        tx.insert(insert, rows).await?;
+        tx.insert_later(insert, rows).await?;
     }
     match tx.engine() {
         Engine::Postgres => advance_postgres(tx, batch, changes.len(), digest, at).await,
@@ -59,14 +59,13 @@ pub(crate) async fn append(tx: &mut Tx, batch: &str, changes: &[Change]) -> Resu
     }
 }
 
-/// From here to the commit every other writer waits: one statement, which does what `chain_step` does.
+/// From here to the commit every other writer waits: what does as `chain_step` does is the last part of the last statement.
 async fn advance_postgres(tx: &mut Tx, batch: &str, count: usize, digest: Vec<u8>, at: i64) -> Result<i64, Failure> {
-    tx.one(
-        "WITH head AS (
-             UPDATE feed SET position = position + 1, chain = sha256(chain || int8send(position + 1) || $3)
-             WHERE id = 1 RETURNING position, chain)
-         INSERT INTO change_batch (position, batch, count, digest, chain, trace, at)
-         SELECT position, $1, $2, $3, chain, $4, $5 FROM head RETURNING position",
+    tx.write_and_move(
+        "UPDATE feed SET position = position + 1, chain = sha256(chain || int8send(position + 1) || $3) WHERE id = 1",
+        "position, chain",
+        "INSERT INTO change_batch (position, batch, count, digest, chain, trace, at)
+         SELECT position, $1, $2, $3, chain, $4, $5 FROM moved RETURNING position",
         args![batch, count, digest, traceparent(), at],
     )
     .await?

@@ -8,7 +8,7 @@ use proto::{
     common::v1::{Reason, RunStepRequest},
 };
 
-use super::{Claim, Claimed, Db, Reader, Scope, Tx, request};
+use super::{Claim, Claimed, Db, Lane, Reader, Scope, Tx, request};
 use crate::{
     call::{Admission, Call},
     failure::Failure,
@@ -75,13 +75,13 @@ impl Db {
         }
     }
 
-    /// Begins a transaction for a batch of calls of one term: admit and recall each by itself.
+    /// Begins a transaction for a batch of calls of one term, in its lane: admit and recall each by itself.
     ///
     /// # Errors
     /// An unknown term.
-    pub async fn batch(&self, term: &str) -> Result<Tx, Failure> {
+    pub async fn batch(&self, term: &str, lane: Lane) -> Result<Tx, Failure> {
         let (scope, at) = (Scope::Term(term), self.env().clock.now());
-        let mut tx = Tx::open(self, scope, at, None, true).await?;
+        let mut tx = Tx::open(self, scope, at, None, Some(lane)).await?;
         tx.gates = gates::load_on_fence(&mut tx, self, scope, false).await?;
         Ok(tx)
     }
@@ -166,7 +166,7 @@ impl Db {
     }
 
     async fn open_tx(&self, scope: Scope<'_>, at: i64, claim: Option<Claim>, lock: Lock) -> Result<Tx, Failure> {
-        let mut tx = Tx::open(self, scope, at, claim, false).await?;
+        let mut tx = Tx::open(self, scope, at, claim, None).await?;
         tx.gates = match lock {
             Lock::None => Vec::new(),
             Lock::Shared => gates::load_on_fence(&mut tx, self, scope, false).await?,

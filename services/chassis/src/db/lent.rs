@@ -8,6 +8,7 @@ use std::{
 
 use sqlx::{Database, Pool, pool::PoolConnection};
 use sqlx_core::transaction::TransactionManager as _;
+use tokio::runtime::Handle;
 
 /// How long what a caller has given up may take to end, and a transaction that he left open to be rolled back. After it the connection
 /// is dropped, and another one may be opened in its place. A server that is there and slower than this goes on for itself, and rolls
@@ -29,12 +30,14 @@ impl<DB: Database> Lent<DB> {
         Ok(self)
     }
 
-    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
-        DB::TransactionManager::commit(&mut self).await
+    pub async fn commit(mut self) -> Result<Self, sqlx::Error> {
+        DB::TransactionManager::commit(&mut self).await?;
+        Ok(self)
     }
 
-    pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
-        DB::TransactionManager::rollback(&mut self).await
+    pub async fn rollback(mut self) -> Result<Self, sqlx::Error> {
+        DB::TransactionManager::rollback(&mut self).await?;
+        Ok(self)
     }
 }
 
@@ -57,6 +60,10 @@ impl<DB: Database> Drop for Lent<DB> {
         // Sent with what follows; nothing outside of a transaction.
         DB::TransactionManager::start_rollback(&mut self.0);
         // What its own drop would do, and in time: given up, it drops the connection and frees the place.
-        tokio::spawn(tokio::time::timeout(GIVEN_BACK, self.0.return_to_pool()));
+        let given_back = self.0.return_to_pool();
+        // Where no runtime is left, it is given up at once.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async { drop(tokio::time::timeout(GIVEN_BACK, given_back).await) });
+        }
     }
 }

@@ -13,7 +13,9 @@ type Connections = (&'static str, u32, u32, usize);
 fn connections(inner: &Inner) -> Vec<Connections> {
     match &inner.pool {
         Pool::Sqlite { writer, readers } => [("writer", writer), ("readers", readers)].map(counts).into(),
-        Pool::Postgres { pool, batches } => [("postgres", pool), ("batches", batches)].map(counts).into(),
+        Pool::Postgres { pool, main, aside } => {
+            [("postgres", pool), ("batches", &main.pool), ("aside", &aside.pool)].map(counts).into()
+        }
     }
 }
 

@@ -4,7 +4,9 @@
 
 pub(crate) mod archive;
 mod backup;
+mod batches;
 mod doors;
+mod later;
 mod lent;
 mod lock;
 mod meters;
@@ -28,14 +30,15 @@ use std::{
 
 use anyhow::Context as _;
 use sqlx::{
-    AssertSqlSafe, Connection as _, Executor as _,
+    AssertSqlSafe, Connection as _, Executor as _, Postgres,
     postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 pub use archive::Archive;
 pub use backup::backup;
+pub use batches::Lane;
 pub use queries::{Queries, Reader};
 pub use record::Record;
 pub use request::{Claim, Claimed, forget, purge, recall, tell_apart};
@@ -46,6 +49,7 @@ pub use scope::Scope;
 pub use tx::Tx;
 pub use value::{Row, Sql, Value};
 
+use batches::Batches;
 use lent::Lent;
 use renewal::Renewal;
 
@@ -91,15 +95,8 @@ pub(crate) struct Inner {
 
 #[derive(Debug)]
 pub(crate) enum Pool {
-    Sqlite {
-        writer: SqlitePool,
-        readers: SqlitePool,
-    },
-    /// `batches`: the hot path keeps to one connection, so that the server has its plans and pages at hand.
-    Postgres {
-        pool: PgPool,
-        batches: PgPool,
-    },
+    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    Postgres { pool: PgPool, main: Batches, aside: Batches },
 }
 
 /// What every session has. A lost client must not hold the fence or the feed's head until TCP notices. And a plan made while a
@@ -113,8 +110,6 @@ const SESSION: &str = "SET idle_in_transaction_session_timeout = '60s';
 const ON_THE_WAY: Duration = Duration::from_secs(5);
 /// How long a connection may have been idle without being asked whether it is still there.
 const RESTED: Duration = Duration::from_secs(1);
-/// One for the batch under way, one for whoever does not wait for it.
-const BATCH_CONNECTIONS: u32 = 2;
 
 /// Which engine a database runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,6 +193,32 @@ impl Db {
         Ok(outcome?)
     }
 
+    /// A lane's connection to PostgreSQL, and since when it is lent.
+    ///
+    /// # Errors
+    /// As `lent`.
+    async fn lent_to(&self, lane: Lane) -> Result<(Lent<Postgres>, Instant), Failure> {
+        let batches = self.batches(lane).ok_or_else(|| Failure::internal("a lane of an embedded database"))?;
+        batches.lent(self, &self.0.renewal).await
+    }
+
+    /// Takes a connection back from a transaction that has ended on it.
+    fn keep(&self, lent: Lent<Postgres>, kept: Option<(Lane, Instant)>) {
+        if let Some((lane, since)) = kept
+            && let Some(batches) = self.batches(lane)
+        {
+            batches.keep(lent, since);
+        }
+    }
+
+    fn batches(&self, lane: Lane) -> Option<&Batches> {
+        match (&self.0.pool, lane) {
+            (Pool::Sqlite { .. }, _) => None,
+            (Pool::Postgres { main, .. }, Lane::Main) => Some(main),
+            (Pool::Postgres { aside, .. }, Lane::Aside) => Some(aside),
+        }
+    }
+
     /// A connection of one of PostgreSQL's pools, which bound the wait for one.
     ///
     /// # Errors
@@ -225,8 +246,9 @@ impl Db {
                 readers.close().await;
                 writer.close().await;
             }
-            Pool::Postgres { pool, batches } => {
-                batches.close().await;
+            Pool::Postgres { pool, main, aside } => {
+                main.close().await;
+                aside.close().await;
                 pool.close().await;
             }
         }
@@ -309,9 +331,10 @@ async fn open_postgres(
     };
     let pulse = pulse(service, options.clone());
     // Opened when the first batch comes: most services have none.
-    let batches = pool(BATCH_CONNECTIONS).connect_lazy_with(options.clone());
+    let lane = || Batches::new(pool(Batches::CONNECTIONS).connect_lazy_with(options.clone()));
+    let (main, aside) = (lane(), lane());
     let pool = pool(config.connections).connect_with(options).await.context("connecting to PostgreSQL")?;
-    Ok((Pool::Postgres { pool, batches }, pulse))
+    Ok((Pool::Postgres { pool, main, aside }, pulse))
 }
 
 /// Asks on a connection of its own, which is opened when somebody has waited for the first time.

@@ -8,7 +8,7 @@ use proto::{
     common::v1::{Phase, Window},
 };
 use sqlx::{
-    Postgres, Sqlite,
+    Postgres, SqlSafeStr, Sqlite,
     query::Query,
     {
         postgres::{PgArguments, PgBindIterExt as _},
@@ -44,8 +44,8 @@ pub(super) fn sqlite(sql: Sql, args: Vec<Value>) -> Query<'static, Sqlite, Sqlit
     })
 }
 
-pub(super) fn postgres(sql: Sql, args: Vec<Value>) -> Query<'static, Postgres, PgArguments> {
-    args.into_iter().fold(sqlx::query(sql.postgres), |query, value| match value {
+pub(super) fn postgres(text: impl SqlSafeStr, args: Vec<Value>) -> Query<'static, Postgres, PgArguments> {
+    args.into_iter().fold(sqlx::query(text), |query, value| match value {
         Value::Int(value) => query.bind(value),
         Value::Text(value) => query.bind(value),
         Value::Bool(value) => query.bind(value),
@@ -143,7 +143,7 @@ impl Queries for Reader {
                     }
                     Pool::Postgres { pool, .. } => {
                         let mut lent = self.db.lent(pool).await?;
-                        let asked = postgres(sql, args).fetch_all(&mut *lent);
+                        let asked = postgres(sql.postgres, args).fetch_all(&mut *lent);
                         let found = self.db.answered(asked).await?;
                         found.into_iter().map(Row::Postgres).collect()
                     }
@@ -162,7 +162,7 @@ impl Queries for Reader {
                     Pool::Sqlite { readers, .. } => sqlite(sql, args).fetch_optional(readers).await?.map(Row::Sqlite),
                     Pool::Postgres { pool, .. } => {
                         let mut lent = self.db.lent(pool).await?;
-                        let asked = postgres(sql, args).fetch_optional(&mut *lent);
+                        let asked = postgres(sql.postgres, args).fetch_optional(&mut *lent);
                         self.db.answered(asked).await?.map(Row::Postgres)
                     }
                 })

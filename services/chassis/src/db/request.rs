@@ -136,10 +136,10 @@ impl Tx {
         let mut replies = std::mem::take(&mut self.replies);
         if let Some(Claim { caller, method, request_id, .. }) = self.claim.clone() {
             match replies.pop() {
-                Some((_, reply)) => self.execute(ANSWER, args![caller, method, request_id, reply]).await?,
+                Some((_, reply)) => self.later(ANSWER, args![caller, method, request_id, reply]).await?,
                 // On success only: what was refused may be tried again under its id.
-                None => self.execute(FREE, args![caller, method, request_id]).await?,
-            };
+                None => drop(self.execute(FREE, args![caller, method, request_id]).await?),
+            }
             return Ok(());
         }
         if replies.is_empty() {
@@ -147,14 +147,13 @@ impl Tx {
         }
         // In the order of their keys, so that two batches that share requests do not wait for each other in a ring.
         replies.sort_by(|(one, _), (other, _)| key(one).cmp(&key(other)));
-        let (term, at, noted) = (self.term().to_owned(), self.at(), replies.len());
+        let (term, at) = (self.term().to_owned(), self.at());
         let mut rows = Rows::new();
         for (Claim { caller, method, request_id, organization, body_digest }, reply) in replies {
             rows.push(row![caller, method, request_id, organization, body_digest, reply, &term, at]);
         }
-        let taken = self.insert(ANSWER_ALL, rows).await?;
-        // Another process has answered one of them since they were recalled: it has to be replayed.
-        if usize::try_from(taken).is_ok_and(|taken| taken == noted) { Ok(()) } else { Err(Failure::conflict()) }
+        // Another process may have answered one of them since they were recalled: it has to be replayed.
+        self.insert_new_later(ANSWER_ALL, rows).await
     }
 }
 

@@ -152,6 +152,11 @@ impl Rows {
         self.count == 0
     }
 
+    /// How many columns.
+    pub(super) fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
     /// The argument of PostgreSQL.
     pub(super) fn into_columns(self) -> Vec<Column> {
         self.columns

@@ -9,9 +9,10 @@ use proto::{
     common::v1::{Change, Phase, Reason, Window},
 };
 use sha2::{Digest as _, Sha256};
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Postgres, Sqlite, Transaction};
+use tokio::time::Instant;
 
-use super::{Claim, Db, Pool, Queries, Record, Row, Rows, Scope, Sql, Value, lent::Lent, queries};
+use super::{Claim, Db, Lane, Pool, Queries, Record, Row, Rows, Scope, Sql, Value, later::Later, lent::Lent, queries};
 use crate::{
     call::Admission,
     changes::feed,
@@ -31,6 +32,8 @@ enum Engine {
 #[derive(Debug)]
 pub struct Tx {
     engine: Engine,
+    /// The lane that keeps its connection afterwards, which has it since then.
+    kept: Option<(Lane, Instant)>,
     db: Db,
     pub(super) at: i64,
     pub(super) admitted: Admitted,
@@ -44,6 +47,8 @@ pub struct Tx {
     counter: u64,
     changes: Vec<Change>,
     pub(super) replies: Vec<(Claim, Vec<u8>)>,
+    /// What is to be written before the next statement.
+    pub(super) waiting: Vec<Later>,
     positions: Option<BTreeMap<String, i64>>,
 }
 
@@ -54,12 +59,20 @@ impl Tx {
         scope: Scope<'_>,
         at: i64,
         claim: Option<Claim>,
-        batch: bool,
+        lane: Option<Lane>,
     ) -> Result<Self, Failure> {
+        let mut kept = None;
         let engine = match &db.inner().pool {
             Pool::Sqlite { writer, .. } => Engine::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Pool::Postgres { pool, batches } => {
-                let lent = db.lent(if batch { batches } else { pool }).await?;
+            Pool::Postgres { pool, .. } => {
+                let lent = match lane {
+                    None => db.lent(pool).await?,
+                    Some(lane) => {
+                        let (lent, since) = db.lent_to(lane).await?;
+                        kept = Some((lane, since));
+                        lent
+                    }
+                };
                 Engine::Postgres(db.answered(lent.begin()).await?)
             }
         };
@@ -69,6 +82,7 @@ impl Tx {
         let actor = Actor { service: db.service().to_owned(), ..Actor::default() };
         Ok(Self {
             engine,
+            kept,
             db: db.clone(),
             at,
             admitted: Admitted { actor: Arc::new(actor), windows: Vec::new() },
@@ -80,6 +94,7 @@ impl Tx {
             counter: 0,
             changes: Vec::new(),
             replies: Vec::new(),
+            waiting: Vec::new(),
             positions: None,
         })
     }
@@ -91,13 +106,16 @@ impl Tx {
     pub fn execute(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> BoxFuture<'_, Result<u64, Failure>> {
         let sql = sql.into();
         Box::pin(async move {
+            self.write_waiting().await?;
             let engine = self.db.engine();
             let asked = async {
                 Ok(match &mut self.engine {
                     Engine::Sqlite(tx) => queries::sqlite(sql, args).execute(&mut **tx).await?.rows_affected(),
-                    Engine::Postgres(tx) => {
-                        self.db.answered(queries::postgres(sql, args).execute(&mut **tx)).await?.rows_affected()
-                    }
+                    Engine::Postgres(tx) => self
+                        .db
+                        .answered(queries::postgres(sql.postgres, args).execute(&mut **tx))
+                        .await?
+                        .rows_affected(),
                 })
             };
             statement(engine, sql.of(engine), asked).await
@@ -111,6 +129,17 @@ impl Tx {
     /// Those of the database.
     pub async fn insert(&mut self, sql: Sql, rows: Rows) -> Result<u64, Failure> {
         if rows.is_empty() { Ok(0) } else { self.execute(sql, vec![rows.into()]).await }
+    }
+
+    /// The first row of a statement that was put together for PostgreSQL, of texts that are constants.
+    pub(super) async fn made(&mut self, text: String, args: Vec<Value>) -> Result<Option<Row>, Failure> {
+        let text: Arc<str> = text.into();
+        let asked = async {
+            let Engine::Postgres(tx) = &mut self.engine else { return Err(Failure::internal("made for PostgreSQL")) };
+            let query = queries::postgres(AssertSqlSafe(Arc::clone(&text)), args);
+            Ok(self.db.answered(query.fetch_optional(&mut **tx)).await?.map(Row::Postgres))
+        };
+        statement(super::Engine::Postgres, &text, asked).await
     }
 
     /// Decides on one call of a batch: whether a window that its rule names is open for it.
@@ -272,11 +301,12 @@ impl Tx {
         }
         self.write_replies().await?;
         let position = self.write_changes().await?;
+        self.write_waiting().await?;
         let db = self.db.clone();
         let commit = async {
             match self.engine {
                 Engine::Sqlite(tx) => Ok(tx.commit().await?),
-                Engine::Postgres(tx) => db.answered(tx.commit()).await,
+                Engine::Postgres(tx) => db.answered(tx.commit()).await.map(|lent| db.keep(lent, self.kept)),
             }
         };
         statement(db.engine(), "COMMIT", commit).await?;
@@ -303,7 +333,7 @@ impl Tx {
     pub async fn abandon(self) {
         let ended = match self.engine {
             Engine::Sqlite(tx) => tx.rollback().await.map_err(Failure::from),
-            Engine::Postgres(tx) => self.db.answered(tx.rollback()).await,
+            Engine::Postgres(tx) => self.db.answered(tx.rollback()).await.map(|lent| self.db.keep(lent, self.kept)),
         };
         if let Err(failure) = ended {
             tracing::debug!(%failure, "rolling back");
@@ -315,6 +345,7 @@ impl Queries for Tx {
     fn all(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> BoxFuture<'_, Result<Vec<Row>, Failure>> {
         let sql = sql.into();
         Box::pin(async move {
+            self.write_waiting().await?;
             let engine = self.db.engine();
             let asked = async {
                 Ok(match &mut self.engine {
@@ -322,7 +353,8 @@ impl Queries for Tx {
                         queries::sqlite(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
                     }
                     Engine::Postgres(tx) => {
-                        let found = self.db.answered(queries::postgres(sql, args).fetch_all(&mut **tx)).await?;
+                        let found =
+                            self.db.answered(queries::postgres(sql.postgres, args).fetch_all(&mut **tx)).await?;
                         found.into_iter().map(Row::Postgres).collect()
                     }
                 })
@@ -334,12 +366,14 @@ impl Queries for Tx {
     fn one(&mut self, sql: impl Into<Sql>, args: Vec<Value>) -> BoxFuture<'_, Result<Option<Row>, Failure>> {
         let sql = sql.into();
         Box::pin(async move {
+            self.write_waiting().await?;
             let engine = self.db.engine();
             let asked = async {
                 Ok(match &mut self.engine {
                     Engine::Sqlite(tx) => queries::sqlite(sql, args).fetch_optional(&mut **tx).await?.map(Row::Sqlite),
                     Engine::Postgres(tx) => {
-                        let found = self.db.answered(queries::postgres(sql, args).fetch_optional(&mut **tx)).await?;
+                        let found =
+                            self.db.answered(queries::postgres(sql.postgres, args).fetch_optional(&mut **tx)).await?;
                         found.map(Row::Postgres)
                     }
                 })

@@ -45,6 +45,13 @@ pub enum Value {
     Rows(Rows),
 }
 
+impl Value {
+    /// How many arguments of PostgreSQL it is.
+    pub(super) fn places(&self) -> usize {
+        if let Self::Rows(rows) = self { rows.columns() } else { 1 }
+    }
+}
+
 macro_rules! value_from {
     ($($from:ty => $variant:ident $convert:expr;)*) => {$(
         impl From<$from> for Value {

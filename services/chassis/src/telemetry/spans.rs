@@ -20,7 +20,7 @@ const TRACEPARENT: &str = "traceparent";
 /// statement's text holds no value, since values are bound.
 pub(crate) async fn statement<T, E>(
     engine: Engine,
-    text: &'static str,
+    text: &str,
     asked: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     if !exporting() || Span::current().is_none() {

@@ -12,6 +12,7 @@ mod failure;
 mod feed;
 mod fence;
 mod gates;
+mod later;
 mod mirror;
 mod page;
 mod plans;

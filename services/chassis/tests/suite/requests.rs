@@ -5,7 +5,7 @@ use std::time::Duration;
 use chassis::{
     Failure,
     call::Call,
-    db::{Claim, Claimed, Db, Queries as _, Scope, args, forget, purge, recall},
+    db::{Claim, Claimed, Db, Lane, Queries as _, Scope, args, forget, purge, recall},
     testing::{self, call, gate_service, person, put_gates, request},
 };
 use proto::{
@@ -245,7 +245,7 @@ fn reply(name: &str) -> SubmitSelectionResponse {
 async fn a_batch_tells_fresh_twin_reused_and_replayed_apart() -> anyhow::Result<()> {
     for database in opened().await? {
         let db = &database.db;
-        let mut tx = db.batch(TERM).await?;
+        let mut tx = db.batch(TERM, Lane::Main).await?;
         assert_eq!(recall(&mut tx, &[&claim("p", "old")?]).await?, [Claimed::Fresh]);
         tx.reply(claim("p", "old")?, &reply("selections/old"));
         tx.finish().await?;
@@ -262,7 +262,7 @@ async fn a_batch_tells_fresh_twin_reused_and_replayed_apart() -> anyhow::Result<
             other.clone(),
             claim("p", "1")?,
         ];
-        let mut tx = db.batch(TERM).await?;
+        let mut tx = db.batch(TERM, Lane::Main).await?;
         let claimed = recall(&mut tx, &batch.each_ref()).await?;
         let replayed = Claimed::Replay(prost::Message::encode_to_vec(&reply("selections/old")));
         let expected = [
@@ -279,7 +279,7 @@ async fn a_batch_tells_fresh_twin_reused_and_replayed_apart() -> anyhow::Result<
         tx.reply(first.clone(), &reply("selections/first"));
         tx.finish().await?;
 
-        let mut tx = db.batch(TERM).await?;
+        let mut tx = db.batch(TERM, Lane::Main).await?;
         let again = recall(&mut tx, &[&other, &first, &claim("p", "1")?]).await?;
         let replayed = Claimed::Replay(prost::Message::encode_to_vec(&reply("selections/first")));
         assert_eq!(again, [Claimed::Reused, replayed, Claimed::Fresh]);
@@ -290,7 +290,7 @@ async fn a_batch_tells_fresh_twin_reused_and_replayed_apart() -> anyhow::Result<
 
 /// Counts up once for each request that was not answered before.
 async fn carry_out(db: &Db, claims: &[Claim]) -> Result<(), Failure> {
-    let mut tx = db.batch(TERM).await?;
+    let mut tx = db.batch(TERM, Lane::Main).await?;
     for (claim, claimed) in claims.iter().zip(recall(&mut tx, &claims.iter().collect::<Vec<_>>()).await?) {
         match claimed {
             Claimed::Fresh => {

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use chassis::{
     Failure,
     config::DatabaseConfig,
-    db::{Db, Queries as _, Tx, args},
+    db::{Db, Lane, Queries as _, Tx, args},
     testing::{TestDatabase, put_gates},
 };
 use futures::future::join_all;
@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::fixture::{AT, TERM, databases, gates, number, until};
 
-/// Places in the pool of the calls, and in that of the batches.
+/// Places in the pool of the calls, and in that of each lane of batches.
 const CONNECTIONS: u32 = 3;
 const BATCHES: usize = 2;
 /// Within this everything goes on.
@@ -90,7 +90,8 @@ async fn pass(mut connection: TcpStream, server: String, mut state: watch::Recei
 /// A transaction in each place of either pool.
 async fn everywhere(db: &Db) -> Result<Vec<Tx>, Failure> {
     let calls = join_all((0..CONNECTIONS).map(|_| db.begin_own(AT, "silence"))).await;
-    let batches = join_all((0..BATCHES).map(|_| db.batch(TERM))).await;
+    let lanes = [Lane::Main, Lane::Aside].into_iter().flat_map(|lane| [lane; BATCHES]);
+    let batches = join_all(lanes.map(|lane| db.batch(TERM, lane))).await;
     calls.into_iter().chain(batches).collect()
 }
 

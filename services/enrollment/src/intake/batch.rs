@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chassis::{
     Failure,
-    db::{Claim, Claimed, Db, Record, Tx, recall, tell_apart},
+    db::{Claim, Claimed, Db, Lane, Record, Tx, recall, tell_apart},
     gates::Admitted,
 };
 use prost::Message as _;
@@ -71,13 +71,14 @@ struct Taken {
 /// Those of the database; a conflict if one of them was answered before.
 pub(super) async fn run(
     db: &Db,
+    lane: Lane,
     term: &str,
     jobs: &[Job],
     full: &Full,
     recalled: Recalled,
 ) -> Result<Vec<Option<Answer>>, Failure> {
     let mut verdicts: Vec<Option<Answer>> = jobs.iter().map(|_| None).collect();
-    let mut tx = db.batch(term).await?;
+    let mut tx = db.batch(term, lane).await?;
     let (fresh, mut refused, Roster { teachers, cycle_ends, position: roster_position }) =
         recognise(&mut tx, jobs, recalled, &mut verdicts).await?;
 

@@ -7,15 +7,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use chassis::db::Lane;
+
 /// Submissions to one project that are a crowd.
 const CROWD: usize = 32;
-
-/// A way to the writer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
-    Main,
-    Aside,
-}
 
 #[derive(Debug, Default)]
 struct Waiting {

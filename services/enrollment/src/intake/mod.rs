@@ -8,12 +8,13 @@ mod judge;
 mod lanes;
 mod meters;
 mod refusals;
+mod thread;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use chassis::{
     Admission, Call, Failure,
-    db::{Claim, Db},
+    db::{Claim, Db, Lane},
     telemetry::shared,
 };
 use proto::{
@@ -34,7 +35,7 @@ use tracing::{Instrument as _, Span};
 use self::{
     batch::Recalled,
     full::Full,
-    lanes::{Lane, Lanes, Place},
+    lanes::{Lanes, Place},
     meters::Meters,
 };
 
@@ -113,18 +114,24 @@ pub struct Intake {
 
 impl Intake {
     /// The queues, and what empties them: to be spawned.
-    pub fn new(db: Db, config: IntakeConfig) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn new(db: Db, config: IntakeConfig) -> std::io::Result<(Self, impl Future<Output = ()> + Send + 'static)> {
         let queue = || mpsc::channel(config.queue.max(1));
         let ((main, crowd), (aside, few), (doubtful, asking)) = (queue(), queue(), queue());
         let (full, limit) = (Full::default(), config.batch.max(1));
         let meters = Meters::new([("batch", &main), ("aside", &aside), ("full", &doubtful)]);
         let queues = Queues { main, aside, lanes: Lanes::default() };
-        let writers = [crowd, few].map(|waiting| write(db.clone(), waiting, limit, full.clone(), meters.clone()));
+        let writers = [(Lane::Main, crowd), (Lane::Aside, few)];
+        let [main, aside] =
+            writers.map(|(lane, waiting)| write(db.clone(), lane, waiting, limit, full.clone(), meters.clone()));
         let reader = refuse(db, asking, queues.clone(), limit, full.clone());
+        let aside = thread::run("aside", aside)?;
         let work = async {
-            tokio::join!(futures::future::join_all(writers), reader);
+            tokio::join!(main, aside, reader);
         };
-        (Self { queues, doubtful, full, meters }, work)
+        Ok((Self { queues, doubtful, full, meters }, work))
     }
 
     /// Waits in the queue and for the commit.
@@ -191,7 +198,7 @@ fn by_term(jobs: &mut Vec<Job>) -> BTreeMap<String, Vec<Job>> {
     by_term
 }
 
-async fn write(db: Db, mut waiting: mpsc::Receiver<Job>, limit: usize, full: Full, meters: Meters) {
+async fn write(db: Db, lane: Lane, mut waiting: mpsc::Receiver<Job>, limit: usize, full: Full, meters: Meters) {
     let mut jobs = Vec::with_capacity(limit);
     while waiting.recv_many(&mut jobs, limit).await > 0 {
         // Who has gone away meanwhile is not waited for.
@@ -203,7 +210,7 @@ async fn write(db: Db, mut waiting: mpsc::Receiver<Job>, limit: usize, full: Ful
         for (term, mut jobs) in by_term(&mut jobs) {
             while !jobs.is_empty() {
                 let span = shared("batch", jobs.iter().map(|job| job.span.clone()));
-                jobs = take(&db, &term, jobs, &full).instrument(span).await;
+                jobs = take(&db, lane, &term, jobs, &full).instrument(span).await;
             }
         }
     }
@@ -211,12 +218,12 @@ async fn write(db: Db, mut waiting: mpsc::Receiver<Job>, limit: usize, full: Ful
 
 /// Carries a run of submissions of one term out and answers them. Returns those that repeat another of the same run: they
 /// find its reply in the next one.
-async fn take(db: &Db, term: &str, jobs: Vec<Job>, full: &Full) -> Vec<Job> {
-    let mut outcome = batch::run(db, term, &jobs, full, Recalled::Refused).await;
+async fn take(db: &Db, lane: Lane, term: &str, jobs: Vec<Job>, full: &Full) -> Vec<Job> {
+    let mut outcome = batch::run(db, lane, term, &jobs, full, Recalled::Refused).await;
     for _ in 1..RUNS {
         match &outcome {
             Err(failure) if failure.is_conflict() => {
-                outcome = batch::run(db, term, &jobs, full, Recalled::All).await;
+                outcome = batch::run(db, lane, term, &jobs, full, Recalled::All).await;
             }
             _ => break,
         }
@@ -237,7 +244,7 @@ async fn take(db: &Db, term: &str, jobs: Vec<Job>, full: &Full) -> Vec<Job> {
             // `answer`.
             tracing::debug!(%failure, size = jobs.len(), "a batch failed; running its submissions one by one");
             for job in jobs {
-                let verdicts = batch::run(db, term, std::slice::from_ref(&job), full, Recalled::All).await;
+                let verdicts = batch::run(db, lane, term, std::slice::from_ref(&job), full, Recalled::All).await;
                 let alone = || Err(Failure::internal("a submission without a verdict"));
                 job.answer(verdicts.and_then(|mut verdicts| verdicts.pop().flatten().unwrap_or_else(alone)));
             }

@@ -41,14 +41,13 @@ pub async fn write(tx: &mut Tx, term: &str, messages: Vec<Message>) -> Result<()
         return Ok(());
     }
     let at = tx.at();
-    tx.execute(
+    tx.later(
         "INSERT INTO notification (name, account, kind, term, resource, metadata, at, read_at)
          SELECT value ->> 0, value ->> 1, value ->> 2, $2, value ->> 3, value ->> 4, CAST($3 AS BIGINT), 0
          FROM json_each($1) WHERE TRUE ON CONFLICT DO NOTHING",
         args![rows.json(), term, at],
     )
-    .await?;
-    Ok(())
+    .await
 }
 
 /// A message to all whom `source` selects (a `SELECT … AS account`): one statement, each account once, whatever the repeats.

@@ -144,8 +144,8 @@ pub async fn write(tx: &mut Tx, books: &BTreeMap<String, Book>) -> Result<(), Fa
         [project TEXT, selection TEXT, kind TEXT, class TEXT, held BIGINT, granted BIGINT, at BIGINT],
         ""
     );
-    tx.insert(insert, lines).await?;
-    tx.execute(
+    tx.insert_later(insert, lines).await?;
+    tx.later(
         "UPDATE seat_count SET held = seat_count.held + moved.held, granted = seat_count.granted + moved.granted
          FROM (SELECT value ->> 0 AS project, CAST(value ->> 1 AS BIGINT) AS held, CAST(value ->> 2 AS BIGINT) AS granted
                FROM json_each($1)) AS moved
@@ -154,7 +154,7 @@ pub async fn write(tx: &mut Tx, books: &BTreeMap<String, Book>) -> Result<(), Fa
     )
     .await?;
     if !classes.is_empty() {
-        tx.execute(
+        tx.later(
             "UPDATE class_count SET granted = class_count.granted + moved.granted
              FROM (SELECT value ->> 0 AS class, CAST(value ->> 1 AS BIGINT) AS granted FROM json_each($1)) AS moved
              WHERE class_count.class = moved.class",

@@ -432,10 +432,7 @@ pub async fn add<'a>(
     term: &str,
     selections: impl IntoIterator<Item = &'a Selection>,
 ) -> Result<(), Failure> {
-    let rows = rows(term, selections);
-    let noted = rows.len();
-    let new = tx.insert(insert_selections!("ON CONFLICT (name) DO NOTHING"), rows).await?;
-    if usize::try_from(new).is_ok_and(|new| new == noted) { Ok(()) } else { Err(Failure::conflict()) }
+    tx.insert_new_later(insert_selections!("ON CONFLICT (name) DO NOTHING"), rows(term, selections)).await
 }
 
 /// Writes selections as they are, new ones too.
@@ -453,6 +450,5 @@ pub async fn write<'a>(
             sessions_attended = excluded.sessions_attended, passed = excluded.passed,
             coefficient_percent = excluded.coefficient_percent, entry = excluded.entry"
     );
-    tx.insert(insert, rows(term, selections)).await?;
-    Ok(())
+    tx.insert_later(insert, rows(term, selections)).await
 }

@@ -69,6 +69,7 @@ on_both_engines!(
     selecting::one_request_once,
     selecting::the_last_places_under_many_replicas,
     selecting::who_comes_too_late_does_not_wait_for_the_writer,
+    selecting::hanging_up,
     advising::what_should_be_known,
     advising::a_school_that_falls_short_is_told,
     advising::a_structure_that_takes_a_reason_or_is_refused,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::db::Engine;
+use chassis::db::{Engine, Lane};
 use tonic_types::StatusExt as _;
 
 use super::*;
@@ -259,7 +259,7 @@ pub async fn who_comes_too_late_does_not_wait_for_the_writer(db: &Db, term: &str
     for _ in 0..50 {
         assert_eq!(told(world.submit("t2", "hot", at(SELECTION_1)).await), by_batch);
         // Nobody else writes to the project now.
-        let mut writer = db.batch(term).await.expect("a transaction");
+        let mut writer = db.batch(term, Lane::Main).await.expect("a transaction");
         if db.engine() == Engine::Postgres {
             let sql = "SELECT project FROM seat_count WHERE project = $1 FOR UPDATE";
             writer.all(sql, args![world.project("hot")]).await.expect("locked");
@@ -291,4 +291,37 @@ pub async fn who_comes_too_late_does_not_wait_for_the_writer(db: &Db, term: &str
     world.withdraw(&first, &taken.name, at(SELECTION_1)).await.expect("withdrawn");
     world.submit_as(&world.api, &late, world.submission("hot"), at(SELECTION_1)).await.expect("the place");
     world.check_seats().await;
+}
+
+/// Who hangs up while he waits is not carried out, and holds up nobody.
+pub async fn hanging_up(db: &Db, term: &str) {
+    const MOMENT: Duration = Duration::from_millis(150);
+    let world = World::new(db, term, &["t1", "t2", "t3"], &menu()).await;
+    let when = at(SELECTION_1);
+    let mut skipped = false;
+    // On a slow machine both may come to the writer together, before one of them is gone.
+    for _ in 0..20 {
+        let mut writer = db.batch(term, Lane::Main).await.expect("a transaction");
+        if db.engine() == Engine::Postgres {
+            let sql = "SELECT name FROM teacher WHERE name = 'teachers/t1' FOR UPDATE";
+            writer.all(sql, args![]).await.expect("locked");
+        }
+        let first = world.submit("t1", "a", when);
+        tokio::pin!(first);
+        assert!(tokio::time::timeout(MOMENT, &mut first).await.is_err(), "the writer waits");
+        let gone = tokio::time::timeout(MOMENT, world.submit("t2", "a", when)).await;
+        assert!(gone.is_err(), "he waits for the writer");
+        writer.abandon().await;
+        let first = first.await.expect("the first");
+        let after = world.submit("t3", "a", when).await.expect("who came after him");
+        let of_gone = listed(&world, &as_teacher("t2"), ListSelectionsRequest::default()).await;
+        skipped = of_gone.iter().all(|one| one.state() != selection::State::Submitted);
+        if skipped {
+            break;
+        }
+        for (teacher, one) in [("t1", &first), ("t3", &after)].into_iter().chain(of_gone.iter().map(|one| ("t2", one))) {
+            drop(world.withdraw(&as_teacher(teacher), &one.name, when).await);
+        }
+    }
+    assert!(skipped, "who had gone was given what he asked for");
 }

@@ -7,7 +7,11 @@ mod county;
 
 use std::collections::BTreeMap;
 
-use chassis::{CancellationToken, Mirror, Program as _, StepOutcome, Steps as _, db::Db, testing};
+use chassis::{
+    CancellationToken, Mirror, Program as _, StepOutcome, Steps as _,
+    db::{Db, Lane},
+    testing,
+};
 use enrollment::{
     Enrollment,
     api::{Api, EnrollmentSteps, SeatBoard, SeatsConfig},
@@ -41,7 +45,7 @@ pub async fn databases() -> Vec<testing::TestDatabase> {
 }
 
 pub fn intake(db: &Db) -> Intake {
-    let (intake, writer) = Intake::new(db.clone(), IntakeConfig::default());
+    let (intake, writer) = Intake::new(db.clone(), IntakeConfig::default()).expect("a thread");
     tokio::spawn(writer);
     intake
 }
@@ -228,7 +232,7 @@ impl World {
             page,
             ..RunStepRequest::default()
         };
-        let mut tx = self.db.batch(&self.term).await.expect("a transaction");
+        let mut tx = self.db.batch(&self.term, Lane::Main).await.expect("a transaction");
         tx.set_at(OPENS + days * DAY);
         tx.seed_ids(&self.next());
         let outcome = EnrollmentSteps.run(&mut tx, &step).await.expect("a page");

@@ -2,7 +2,7 @@
 
 use chassis::{
     Steps as _,
-    db::{Queries as _, args},
+    db::{Lane, Queries as _, args},
     testing::person,
 };
 use prost_types::FieldMask;
@@ -319,7 +319,7 @@ async fn the_term_s_end_erases_who_has_been_gone_long_enough() {
             let due = due.parse::<jiff::Timestamp>().unwrap().as_microsecond();
             let (mut erased, mut pages) = (0, 0);
             loop {
-                let mut tx = world.service.db.batch(TERM).await.unwrap();
+                let mut tx = world.service.db.batch(TERM, Lane::Main).await.unwrap();
                 tx.set_at(due);
                 let outcome = RosterSteps(world.service.clone()).run(&mut tx, &step).await.unwrap();
                 tx.finish().await.unwrap();

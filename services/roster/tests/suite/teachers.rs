@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use chassis::{Steps as _, db::Queries as _, testing::person};
+use chassis::{
+    Steps as _,
+    db::{Lane, Queries as _},
+    testing::person,
+};
 use prost_types::FieldMask;
 use proto::{
     Actor,
@@ -383,7 +387,7 @@ async fn the_position_at_which_the_window_closed_is_recorded_and_told_once() {
         };
         let mut positions = Vec::new();
         for _ in 0..2 {
-            let mut tx = world.service.db.batch(TERM).await.unwrap();
+            let mut tx = world.service.db.batch(TERM, Lane::Main).await.unwrap();
             let outcome = RosterSteps(world.service.clone()).run(&mut tx, &step).await.unwrap();
             positions.push((outcome.changed, outcome.counts["position"]));
             tx.finish().await.unwrap();

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::rush;
 use crate::{
+    bare,
     bench::{Bench, say},
     database::Engine,
     drive::{Client, Shot},
@@ -53,10 +54,15 @@ pub async fn run(bench: &mut Bench) -> anyhow::Result<Outcome> {
                 let first = own.open(&Arc::new(quiet), RATE, WARM * 2, n as u64).await?;
                 anyhow::Ok((first, own.open(&Arc::new(rest), RATE, within, n as u64).await?))
             };
-            let (volleys, rushed) = tokio::join!(calm, rush);
+            let floor = async {
+                let own = Client::connect(world.gateway()?, 1).await?;
+                bare::beside(&own, town, world, within + WARM).await
+            };
+            let (volleys, rushed, floor) = tokio::join!(calm, rush, floor);
             let ((mut all, measured), rushed) = (volleys?, rushed?);
             let latency = Latency::from(&measured.latency);
             *p99 = latency.p99.as_secs_f64() * 1e3;
+            outcome.notes.push(format!("run {n}, {}: {}", if hot { "rush" } else { "quiet" }, floor?));
             came = measured.answers.len();
             all.join(measured)?;
             if let Some(rushed) = rushed {
