@@ -1,10 +1,7 @@
 //! The hot path's connections: each lane keeps to one, so that the server has its plans and pages at hand, and does not give it back
 //! between two batches: a pool asks each connection that comes back whether it is still there, while the next batch waits.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sqlx::{PgPool, Postgres};
 use tokio::time::Instant;
@@ -44,12 +41,12 @@ impl Batches {
         Self { pool, kept: Mutex::default() }
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Option<Kept>> {
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection that was kept, if it is still good, else one of the pool; and since when it is lent.
-    pub async fn lent(&self, db: &Db, renewal: &Renewal) -> Result<(Lent<Postgres>, Instant), Failure> {
+    pub(super) async fn lent(&self, db: &Db, renewal: &Renewal) -> Result<(Lent<Postgres>, Instant), Failure> {
         let kept = self.kept().take();
         // One that has rested is given back, which asks whether it is still there.
         let good = |kept: &Kept| kept.used.elapsed() < RESTED && renewal.keeps(kept.since.elapsed());

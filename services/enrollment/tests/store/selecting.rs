@@ -319,7 +319,8 @@ pub async fn hanging_up(db: &Db, term: &str) {
         if skipped {
             break;
         }
-        for (teacher, one) in [("t1", &first), ("t3", &after)].into_iter().chain(of_gone.iter().map(|one| ("t2", one))) {
+        for (teacher, one) in [("t1", &first), ("t3", &after)].into_iter().chain(of_gone.iter().map(|one| ("t2", one)))
+        {
             drop(world.withdraw(&as_teacher(teacher), &one.name, when).await);
         }
     }
