@@ -7,7 +7,7 @@ use argon2::{
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
 use chassis::{Env, Failure};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinError};
 
 use crate::config::PasswordConfig;
 
@@ -47,7 +47,7 @@ impl Passwords {
     /// The PHC string of a password.
     ///
     /// # Errors
-    /// Internal, if chance or argon2 fails.
+    /// Those of [`Self::hash_many`].
     pub async fn hash(&self, password: &str) -> Result<String, Failure> {
         self.hash_many(password, 1).await?.pop().ok_or_else(|| Failure::internal("no hash"))
     }
@@ -55,7 +55,7 @@ impl Passwords {
     /// Many PHC strings of one password, each with a salt of its own, on all processors.
     ///
     /// # Errors
-    /// Internal, if chance or argon2 fails.
+    /// Internal, if chance or argon2 fails; `UNAVAILABLE` if the process ends.
     pub async fn hash_many(&self, password: &str, count: usize) -> Result<Vec<String>, Failure> {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let share = count.div_ceil(workers).max(1);
@@ -73,7 +73,7 @@ impl Passwords {
         }
         let mut hashes = Vec::with_capacity(count);
         for task in tasks {
-            hashes.extend(task.await.map_err(Failure::internal)?.map_err(Failure::internal)?);
+            hashes.extend(task.await.map_err(undone)?.map_err(Failure::internal)?);
         }
         Ok(hashes)
     }
@@ -82,7 +82,7 @@ impl Passwords {
     /// after as long.
     ///
     /// # Errors
-    /// Internal, if what is stored is no PHC string.
+    /// Internal, if what is stored is no PHC string; `UNAVAILABLE` if the process ends.
     pub async fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool, Failure> {
         let known = stored.is_some();
         // Whoever has given up meanwhile is not checked at all.
@@ -94,8 +94,14 @@ impl Passwords {
             let stored = PasswordHash::new(&stored).map_err(Failure::internal)?;
             Ok::<_, Failure>(argon2.verify_password(password.as_bytes(), &stored).is_ok())
         });
-        Ok(fits.await.map_err(Failure::internal)?? && known)
+        Ok(fits.await.map_err(undone)?? && known)
     }
+}
+
+/// Why work on another thread came to nothing: its panic, or the end of the runtime, which takes on no more while calls may still be
+/// answered. Another try finds another process.
+fn undone(error: JoinError) -> Failure {
+    if error.is_cancelled() { Failure::away("roster") } else { Failure::internal(error) }
 }
 
 fn hash(argon2: &Argon2<'_>, password: &str, salt: &[u8]) -> anyhow::Result<String> {
@@ -107,6 +113,9 @@ fn hash(argon2: &Argon2<'_>, password: &str, salt: &[u8]) -> anyhow::Result<Stri
 
 #[cfg(test)]
 mod tests {
+    use proto::common::v1::Reason;
+    use tokio::runtime::Builder;
+
     use super::*;
 
     fn passwords() -> Passwords {
@@ -129,6 +138,22 @@ mod tests {
         let old = passwords().hash("correct horse").await.unwrap();
         let new = Passwords::new(PasswordConfig { memory_kib: 16, passes: 2, lanes: 1 }, Env::system()).unwrap();
         assert!(new.verify("correct horse", Some(&old)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn whom_the_end_of_the_process_meets_may_try_again_and_a_panic_stays_a_fault() {
+        let passwords = passwords();
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let ending = runtime.handle().clone();
+        runtime.shutdown_background();
+        {
+            let _there = ending.enter();
+            for refused in [passwords.hash("x").await.unwrap_err(), passwords.verify("x", None).await.unwrap_err()] {
+                assert_eq!(refused.reason(), Some(Reason::Unavailable), "{refused}");
+            }
+        }
+        let panic = tokio::spawn(async { unreachable!("as the test has it") }).await.unwrap_err();
+        assert_eq!(undone(panic).reason(), None);
     }
 
     #[tokio::test]
