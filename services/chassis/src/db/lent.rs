@@ -17,16 +17,22 @@ const GIVEN_BACK: Duration = Duration::from_secs(5);
 
 /// See the module. Dropped in a transaction it rolls back.
 #[derive(Debug)]
-pub(crate) struct Lent<DB: Database>(PoolConnection<DB>);
+pub(crate) struct Lent<DB: Database> {
+    connection: PoolConnection<DB>,
+    /// It was asked to begin a transaction, and has not answered.
+    begins: bool,
+}
 
 impl<DB: Database> Lent<DB> {
     pub async fn by(pool: &Pool<DB>) -> Result<Self, sqlx::Error> {
-        pool.acquire().await.map(Self)
+        Ok(Self { connection: pool.acquire().await?, begins: false })
     }
 
     /// Begins a transaction on it.
     pub async fn begin(mut self) -> Result<Self, sqlx::Error> {
+        self.begins = true;
         DB::TransactionManager::begin(&mut self, None).await?;
+        self.begins = false;
         Ok(self)
     }
 
@@ -45,24 +51,27 @@ impl<DB: Database> Deref for Lent<DB> {
     type Target = DB::Connection;
 
     fn deref(&self) -> &DB::Connection {
-        &self.0
+        &self.connection
     }
 }
 
 impl<DB: Database> DerefMut for Lent<DB> {
     fn deref_mut(&mut self) -> &mut DB::Connection {
-        &mut self.0
+        &mut self.connection
     }
 }
 
 impl<DB: Database> Drop for Lent<DB> {
     fn drop(&mut self) {
         // Sent with what follows; nothing outside of a transaction.
-        DB::TransactionManager::start_rollback(&mut self.0);
+        DB::TransactionManager::start_rollback(&mut self.connection);
         // What its own drop would do, and in time: given up, it drops the connection and frees the place.
-        let given_back = self.0.return_to_pool();
-        // Where no runtime is left, it is given up at once.
-        if let Ok(runtime) = Handle::try_current() {
+        let given_back = self.connection.return_to_pool();
+        // Where no runtime is left, it is given up at once; and where a transaction may have begun of which sqlx does not know: it would
+        // lend that to the next caller.
+        if !self.begins
+            && let Ok(runtime) = Handle::try_current()
+        {
             runtime.spawn(async { drop(tokio::time::timeout(GIVEN_BACK, given_back).await) });
         }
     }

@@ -12,6 +12,7 @@ mod failure;
 mod feed;
 mod fence;
 mod gates;
+mod given_up;
 mod later;
 mod mirror;
 mod page;
