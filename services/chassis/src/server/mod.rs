@@ -21,7 +21,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
@@ -49,6 +49,9 @@ use crate::{
 
 /// What the tasks of a service and its database get to end, once its connections are gone.
 const GRACE: Duration = Duration::from_millis(500);
+/// What those get who are being greeted when the end begins. They may take themselves for connected and have sent a call by then: they are
+/// let in, and told of the end in good order, as everyone is. Dropped, they could not know whether the call was carried out.
+const GREETED: Duration = Duration::from_secs(1);
 
 const CONNECTIONS: places::Kind = places::Kind {
     name: "shixun.server.connections",
@@ -127,7 +130,7 @@ pub async fn serve<P: Program>(
     let connections = Arc::new(Places::new(CONNECTIONS, bounds.max_connections, KeyValue::new("service", P::NAME)));
     if let Some(address) = &bounds.probes {
         let listener = TcpListener::bind(address).await.with_context(|| format!("server.probes {address}"))?;
-        let incoming = severable(listener, &connections, &cut);
+        let incoming = severable(listener, &connections, &cut, &ending);
         let probes = Server::builder().add_routes(health);
         let probes = probes.serve_with_incoming_shutdown(incoming, ending.clone().cancelled_owned());
         tasks.push(tokio::spawn(async move {
@@ -136,7 +139,13 @@ pub async fn serve<P: Program>(
             }
         }));
     }
-    let incoming = greeted(P::NAME, severable(listener, &connections, &cut), tls, bounds.max_connections);
+    let incoming = severable(listener, &connections, &cut, &shutdown);
+    let incoming = greeted(P::NAME, incoming, tls, bounds.max_connections);
+    let end = shutdown.clone();
+    let nobody_more = async move {
+        end.cancelled().await;
+        tokio::time::sleep(GREETED).await;
+    };
     let mut server = tokio::spawn(
         Server::builder()
             .max_connection_age(Duration::from_secs(bounds.max_connection_age_seconds))
@@ -145,7 +154,7 @@ pub async fn serve<P: Program>(
             .layer(TraceLayer)
             .layer(rules::RuleLayer::new(identity, env, guard, trail))
             .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned()),
+            .serve_with_incoming_shutdown(incoming, nobody_more),
     );
     let limit = async {
         shutdown.cancelled().await;
@@ -172,15 +181,23 @@ pub async fn serve<P: Program>(
     outcome.context("the server's task")?.context("serving")
 }
 
-/// Connections of a listener that found a place. One that finds none is closed at once: whoever called tries elsewhere, or
-/// later.
+/// Connections of a listener that found a place, until its end begins. One that finds none is closed at once: whoever called tries
+/// elsewhere, or later.
 fn severable(
     listener: TcpListener,
     connections: &Arc<Places>,
     cut: &CancellationToken,
+    end: &CancellationToken,
 ) -> impl Stream<Item = io::Result<Severable>> + Send + use<> {
-    let (connections, cut) = (Arc::clone(connections), cut.clone());
-    TcpIncoming::from(listener).with_nodelay(Some(true)).try_filter_map(move |connection| {
+    let (connections, cut, end) = (Arc::clone(connections), cut.clone(), end.clone());
+    let taken = stream::unfold(TcpIncoming::from(listener).with_nodelay(Some(true)), move |mut incoming| {
+        let end = end.clone();
+        async move {
+            let connection = end.run_until_cancelled(incoming.next()).await.flatten()?;
+            Some((connection, incoming))
+        }
+    });
+    taken.try_filter_map(move |connection| {
         future::ready(Ok(connections.take().map(|place| Severable::new(connection, &cut, place))))
     })
 }

@@ -12,6 +12,7 @@ use chassis::{
     config::TelemetryConfig,
     db::Migrations,
     peer::{Peer, SERVICE_HEADER, within},
+    replicas::Replicas,
     telemetry,
     testing::{Authority, Certified, TestDatabase},
 };
@@ -20,6 +21,10 @@ use proto::{
     roster::v1::{CreateOrganizationRequest, Organization, organization_service_client::OrganizationServiceClient},
 };
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+};
 use tonic::{
     Code, Request, Status,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
@@ -86,11 +91,15 @@ impl Ground {
 
 /// A way to a server that passes for `name`, shown the certificate of `own`.
 async fn connect(at: SocketAddr, name: &str, authority: &str, own: Option<&Certified>) -> anyhow::Result<Channel> {
+    Ok(endpoint(at, name, authority, own)?.connect().await?)
+}
+
+fn endpoint(at: SocketAddr, name: &str, authority: &str, own: Option<&Certified>) -> anyhow::Result<Endpoint> {
     let mut tls = ClientTlsConfig::new().domain_name(name).ca_certificate(Certificate::from_pem(authority));
     if let Some(own) = own {
         tls = tls.identity(Identity::from_pem(std::fs::read(&own.certificate)?, std::fs::read(&own.key)?));
     }
-    Ok(Endpoint::from_shared(format!("https://{at}"))?.tls_config(tls)?.connect().await?)
+    Ok(Endpoint::from_shared(format!("https://{at}"))?.tls_config(tls)?)
 }
 
 /// Whether a server answers at all.
@@ -122,6 +131,63 @@ async fn services_call_and_mirror_one_another_over_tls() -> anyhow::Result<()> {
     tokio::time::timeout(PATIENCE, hooks.given.subscribe().wait_for(|given| *given == 1)).await??;
     consumer.end().await?;
     source.end().await
+}
+
+/// A way that leads the first comer to `ending`, where his greeting stops half-way until he gets leave, and others to `other`.
+async fn halting(
+    ending: SocketAddr,
+    other: SocketAddr,
+    half_way: CancellationToken,
+    leave: CancellationToken,
+) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind(ANY).await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        let (mut first, _) = listener.accept().await?;
+        tokio::spawn(async move {
+            let mut server = TcpStream::connect(ending).await?;
+            let mut hello = vec![0; 1 << 14];
+            let length = first.read(&mut hello).await?;
+            server.write_all(&hello[..length]).await?;
+            server.readable().await?;
+            half_way.cancel();
+            leave.cancelled().await;
+            copy_bidirectional(&mut first, &mut server).await
+        });
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(other).await?;
+            tokio::spawn(async move { copy_bidirectional(&mut near, &mut far).await });
+        }
+        anyhow::Ok(())
+    });
+    Ok(address)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_being_greeted_when_the_end_begins_loses_no_call() -> anyhow::Result<()> {
+    let ground = Ground::new().await?;
+    let certified = ground.certified("roster")?;
+    let serve = async |url: &str| {
+        let mut settings = Settings::new(&ground.keys, "roster", url)?.tls(&certified);
+        settings.chassis.server.drain_seconds = PATIENCE.as_secs();
+        start::<Source>(settings, ANY, Env::rehearsal(AT)).await
+    };
+    let (ending, other) = (serve(&ground.databases[0].url).await?, serve(&ground.databases[1].url).await?);
+    let (half_way, leave) = (CancellationToken::new(), CancellationToken::new());
+    let way = halting(ending.address, other.address, half_way.clone(), leave.clone()).await?;
+    let own = ground.certified("catalog")?;
+    let channel = endpoint(way, "roster", &ground.authority.pem(), Some(&own))?.connect_lazy();
+    let calling = tokio::spawn(async move {
+        let asked = within(PATIENCE, HealthCheckRequest { service: "liveness".to_owned() });
+        HealthClient::new(Replicas::from(channel)).check(asked).await
+    });
+    half_way.cancelled().await;
+    ending.stop.cancel();
+    until("nobody more is taken", async || Ok(TcpStream::connect(ending.address).await.is_err())).await?;
+    leave.cancel();
+    calling.await??;
+    ending.ended().await?;
+    other.end().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
