@@ -244,15 +244,18 @@ impl From<sqlx::Error> for Failure {
         }
         // 40001: serialization failure, 40P01: deadlock; 5: SQLITE_BUSY. Running the transaction again resolves them.
         // 57P…: the server ends, or ended the session; 57014, 25P03: our bounds on statements and idle transactions; 08…:
-        // the connection broke; 53300: no connection left; 25006: the server is a standby, as one becomes at a failover. Another
-        // try, with the same request id, is safe.
+        // the connection broke; 53…: no connection, or no memory, left; 25006: the server is a standby, as one becomes at a failover.
+        // Another try, with the same request id, is safe.
         let code = error.as_database_error().and_then(|error| error.code());
         match code.as_deref() {
             Some("40001" | "40P01" | "5" | "261" | "517" | "773") => Self::conflict(),
-            Some("57014" | "25P03" | "53300" | READ_ONLY) => Self::database_away(&error),
-            Some(code) if code.starts_with("57P") || code.starts_with("08") => Self::database_away(&error),
             // 53100: disk_full; 13: SQLITE_FULL; 778: SQLITE_IOERR_WRITE, 4874: SQLITE_IOERR_SHMSIZE, which is a full disk too.
             Some("53100" | "13" | "778" | "4874") => Self::storage_full(&error),
+            Some("57014" | "25P03" | READ_ONLY) => Self::database_away(&error),
+            // SQLite's codes are shorter.
+            Some(code) if code.len() == 5 && ["57P", "08", "53"].iter().any(|class| code.starts_with(class)) => {
+                Self::database_away(&error)
+            }
             _ => Self::internal(format!("database: {error}")),
         }
     }

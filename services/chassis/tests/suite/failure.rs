@@ -5,8 +5,11 @@ use std::time::Duration;
 use chassis::{Failure, Faults, Metadata, failure::localized};
 use proptest::prelude::*;
 use proto::common::v1::{Reason, Role};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetail, StatusExt as _};
+
+use crate::fixture::databases;
 
 fn reasons() -> impl Iterator<Item = Reason> {
     (1..1000).filter_map(|number| Reason::try_from(number).ok())
@@ -134,6 +137,25 @@ fn who_may_act_is_told_whole_however_many_they_are() {
     let text = "Your role may not do this (X); it needs: teacher, school administrator, principal, provider staff, bureau \
                 officer, expert, district officer, operator, a service of the system.";
     assert_eq!(status.message(), text);
+}
+
+#[tokio::test]
+async fn what_a_database_cannot_do_now_passes_and_what_it_never_can_is_a_fault() -> anyhow::Result<()> {
+    let database = databases().await?.pop().expect("PostgreSQL");
+    let refused = async |code: &str| -> anyhow::Result<Option<Reason>> {
+        let sql = AssertSqlSafe(format!("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$"));
+        let mut connection = PgConnection::connect(&database.url).await?;
+        Ok(Failure::from(connection.execute(sql).await.expect_err("an error")).reason())
+    };
+    // The server ends, or the session; there is no connection, no memory; the answer is too late.
+    for passing in ["57P01", "57P02", "57P03", "08006", "53300", "53200", "53400", "57014", "25006"] {
+        assert_eq!(refused(passing).await?, Some(Reason::Unavailable), "{passing}");
+    }
+    assert_eq!(refused("53100").await?, Some(Reason::StorageFull));
+    for fault in ["25P02", "42P01", "23505", "XX000"] {
+        assert_eq!(refused(fault).await?, None, "{fault}");
+    }
+    Ok(())
 }
 
 #[test]
