@@ -6,7 +6,7 @@ use chassis::{
     Call, Failure, Page, answer,
     db::{Db, Scope},
     export::Sections,
-    peer::{Peer, within},
+    peer::{Peer, is_away, within},
 };
 use proto::{
     common::v1::Reason,
@@ -17,7 +17,7 @@ use proto::{
     roster::v1::{self as roster, person_service_client::PersonServiceClient},
 };
 use tonic::{
-    Code, Request, Response, Status,
+    Request, Response, Status,
     metadata::{Ascii, MetadataValue},
 };
 use tonic_types::StatusExt as _;
@@ -128,14 +128,14 @@ async fn account_of(api: &Persons, teacher: &str, token: Option<MetadataValue<As
 /// The roster's refusal as the person sees it.
 fn refused(status: &Status, teacher: &str) -> Failure {
     let reason = status.get_details_error_info().and_then(|info| Reason::from_str_name(&info.reason));
-    match (reason, status.code()) {
-        (Some(reason @ (Reason::OutOfScope | Reason::NotFound | Reason::ExportNotOpened)), _) => {
+    match reason {
+        Some(reason @ (Reason::OutOfScope | Reason::NotFound | Reason::ExportNotOpened)) => {
             Failure::new(reason).with("resource", teacher)
         }
         // It names the teacher as the caller did, and each tells of that by the same contract.
-        (Some(Reason::InvalidArgument), _) => Failure::not_found(teacher),
-        (Some(reason @ (Reason::Overloaded | Reason::Unauthenticated)), _) => Failure::new(reason),
-        (_, Code::Unavailable | Code::DeadlineExceeded) => Failure::new(Reason::Unavailable).with("service", "roster"),
+        Some(Reason::InvalidArgument) => Failure::not_found(teacher),
+        Some(reason @ (Reason::Overloaded | Reason::StorageFull | Reason::Unauthenticated)) => Failure::new(reason),
+        _ if is_away(status) => Failure::away("roster"),
         _ => Failure::internal(format!("the roster answered {:?}", status.code())),
     }
 }
@@ -148,4 +148,24 @@ fn record(session: &store::Kept) -> ExportedRecord {
         ended: session.ended,
     };
     ExportedRecord { record: Some(Record::Session(told)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_that_breaks_is_no_fault_of_the_software() {
+        let told = |status: Status| refused(&status, "teachers/t").reason();
+        for broken in [Code::Unknown, Code::Cancelled, Code::Internal, Code::Unavailable, Code::DeadlineExceeded] {
+            assert_eq!(told(Status::new(broken, "h2 protocol error")), Some(Reason::Unavailable), "{broken:?}");
+        }
+        for passing in [Reason::Unavailable, Reason::Overloaded, Reason::StorageFull] {
+            assert_eq!(told(Failure::new(passing).into()), Some(passing));
+        }
+        assert_eq!(told(Failure::internal("a fault").into()), None);
+        assert_eq!(told(Status::out_of_range("too large")), None);
+    }
 }

@@ -7,7 +7,7 @@ use chassis::{
     Call, Env, Failure, Faults, answer,
     db::Db,
     identity::Identity,
-    peer::{Peer, within},
+    peer::{Peer, is_away, within},
     pulse::Pulse,
 };
 use proto::{
@@ -172,17 +172,17 @@ fn family(token: &str) -> Vec<u8> {
 /// The roster's refusal as the person sees it.
 fn refused(status: &Status) -> Failure {
     use tonic_types::StatusExt as _;
-    let info = status.get_details_error_info();
-    // Without a reason it is not the roster's answer, but that there was none.
-    let is_away = info.is_none() || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
-    let reason = info.and_then(|info| Reason::from_str_name(&info.reason));
+    let reason = status.get_details_error_info().and_then(|info| Reason::from_str_name(&info.reason));
     let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
     let failure = match (reason, status.code()) {
-        (Some(reason @ (Reason::BadCredentials | Reason::AccountSuspended | Reason::Overloaded)), _) => {
-            Failure::new(reason)
-        }
+        (
+            Some(
+                reason @ (Reason::BadCredentials | Reason::AccountSuspended | Reason::Overloaded | Reason::StorageFull),
+            ),
+            _,
+        ) => Failure::new(reason),
         (_, Code::NotFound) => Failure::new(Reason::SessionEnded),
-        _ if is_away => Failure::away("roster"),
+        _ if is_away(status) => Failure::away("roster"),
         _ => Failure::internal(format!("the roster answered {:?}", status.code())),
     };
     match retry_after {

@@ -91,6 +91,11 @@ async fn the_rosters_refusal_reaches_the_person() -> anyhow::Result<()> {
     assert_eq!((code, because.as_str()), (Code::ResourceExhausted, "REASON_OVERLOADED"));
     let delay = crowd.get_details_retry_info().and_then(|info| info.retry_delay);
     assert_eq!(delay, Some(std::time::Duration::from_secs(7)));
+    for (who, passing) in
+        [("full", "REASON_STORAGE_FULL"), ("broken", "REASON_UNAVAILABLE"), ("faulty", "REASON_INTERNAL")]
+    {
+        assert_eq!(refused(who, PASSWORD).await?.1, passing);
+    }
     let (_, _, empty) = refused("", "").await?;
     let fields = empty.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
     assert_eq!(fields.iter().map(|one| one.field.as_str()).collect::<Vec<_>>(), ["login", "password"]);

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use tonic::{
-    Request, Status,
+    Code, Request, Status,
     metadata::MetadataValue,
     service::{Interceptor, interceptor::InterceptedService},
     transport::Channel,
 };
+use tonic_types::StatusExt as _;
 
 use crate::{
     identity::Identity,
@@ -53,4 +54,16 @@ pub fn within<M>(deadline: Duration, message: M) -> Request<M> {
     let mut request = Request::new(message);
     request.set_timeout(deadline);
     request
+}
+
+/// Whether a call has failed because the neighbour is away. Each refusal of ours has a reason: a status without one tells that there was no
+/// answer, whatever the code by which the transport says so; but that an answer was too large, which another try would make no smaller.
+#[must_use]
+pub fn is_away(status: &Status) -> bool {
+    let answered = status.get_details_error_info().is_some();
+    match status.code() {
+        Code::Unavailable | Code::DeadlineExceeded => true,
+        Code::OutOfRange => false,
+        _ => !answered,
+    }
 }

@@ -13,7 +13,7 @@ use proto::{
         audit_service_client::AuditServiceClient, audit_service_server::AuditService,
     },
 };
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 use tonic_types::StatusExt as _;
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     export,
     failure::{Failure, Faults},
     page::Page,
-    peer::Peer,
+    peer::{Peer, is_away},
 };
 
 /// Most acts of a page.
@@ -77,14 +77,11 @@ async fn relay(peer: Peer, mut request: Request<ListActsRequest>) -> Result<Resp
     }
     AuditServiceClient::new(peer).list_acts(asked).await.map(|reply| Response::new(reply.into_inner())).map_err(
         |status| match status.code() {
-            // A refusal of the service has its reason; without one it was not reached.
             _ if status.get_details_error_info().is_some() => {
                 Status::with_details(status.code(), status.message(), status.details().to_vec().into())
             }
-            // Not implemented: a release from before it had a trail to show.
-            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unimplemented => {
-                Failure::away(&service).into()
-            }
+            // Also a release from before it had a trail to show.
+            _ if is_away(&status) => Failure::away(&service).into(),
             code => Failure::internal(format!("{service} answered {code:?}")).into(),
         },
     )
