@@ -78,8 +78,8 @@ impl Trace {
         false
     }
 
-    fn statement(&self, begins: &str, within: impl Fn(&Span) -> bool) -> bool {
-        let all = self.0.values().filter(|span| text(span, "db.query.text").starts_with(begins));
+    fn statement(&self, part: &str, within: impl Fn(&Span) -> bool) -> bool {
+        let all = self.0.values().filter(|span| text(span, "db.query.text").contains(part));
         all.into_iter().any(|span| self.within(span, &within))
     }
 
