@@ -25,7 +25,8 @@ pub async fn changes(world: &dyn World) -> anyhow::Result<Changes> {
         let at = change.at.as_ref().map_or(0, proto::instant);
         let step = chassis::changes::decode::<Step>(&change).map_err(|failure| anyhow::anyhow!("{failure}"))?;
         let after = match step {
-            // How often it was begun is what the kills did.
+            // How often it was begun is what the kills did, and how far it had come by then.
+            Some(step) if change.verb == "begun" => Step { attempts: 0, outcome: Vec::new(), ..step }.encode_to_vec(),
             Some(step) => Step { attempts: 0, ..step }.encode_to_vec(),
             None => change.after.map(|after| after.value).unwrap_or_default(),
         };
