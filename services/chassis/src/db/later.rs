@@ -3,9 +3,10 @@
 
 use std::fmt::Write as _;
 
+use futures::future::BoxFuture;
+
 use super::{Engine, Row, Rows, Sql, Tx, Value};
 use crate::failure::Failure;
-use futures::future::BoxFuture;
 
 /// A write that waits for others.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ fn shifted(sql: &str, by: usize) -> String {
     for part in parts {
         let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
         let (number, rest) = part.split_at(digits);
-        // A number by its digits, of which there are few.
+        // Digits, and few.
         let number: usize = number.parse().unwrap_or_default();
         let _ = write!(text, "${}{rest}", number + by);
     }

@@ -190,6 +190,7 @@ fn severable(
     end: &CancellationToken,
 ) -> impl Stream<Item = io::Result<Severable>> + Send + use<> {
     let (connections, cut, end) = (Arc::clone(connections), cut.clone(), end.clone());
+    // Not `take_until`: it would hold the listener as long as others are greeted, and who connects to it meanwhile waits for nobody.
     let taken = stream::unfold(TcpIncoming::from(listener).with_nodelay(Some(true)), move |mut incoming| {
         let end = end.clone();
         async move {
