@@ -50,8 +50,8 @@ pub struct Replicas {
     look: Option<Arc<Notify>>,
 }
 
-/// Empty until they are looked up for the first time. It is told anew after each look.
-type Known = Arc<[Arc<Replica>]>;
+/// `None` until they were looked up for the first time. It is told anew after each look.
+type Known = Option<Arc<[Arc<Replica>]>>;
 
 #[derive(Debug)]
 struct Replica {
@@ -63,7 +63,8 @@ struct Replica {
 
 impl From<Channel> for Replicas {
     fn from(channel: Channel) -> Self {
-        Self::these(Arc::new([Replica::new(String::new(), channel)]))
+        let one: Arc<[_]> = Arc::new([Replica::new(String::new(), channel)]);
+        Self { known: watch::channel(Some(one)).1, turn: Arc::default(), look: None }
     }
 }
 
@@ -84,33 +85,33 @@ impl Replicas {
     }
 
     fn found(place: Place, way: Way) -> Self {
-        let (sender, known) = watch::channel(Arc::from([]));
+        let (sender, known) = watch::channel(None);
         let look = Arc::<Notify>::default();
         let named = matches!(place, Place::Named(_)).then(|| Arc::clone(&look));
         tokio::spawn(follow(place, way, sender, look));
         Self { known, turn: Arc::default(), look: named }
     }
 
-    fn these(known: Known) -> Self {
-        Self { known: watch::channel(known).1, turn: Arc::default(), look: None }
-    }
-
     /// Those who may be there when nobody took a call: who has come since, and who only ended a connection.
     async fn again(&mut self) -> Vec<Arc<Replica>> {
         if let Some(look) = &self.look
-            && self.known.borrow().iter().all(|replica| replica.is_away())
+            && self.known().iter().all(|replica| replica.is_away())
         {
             self.known.mark_unchanged();
             look.notify_one();
             // Whoever does not come in time is not there.
             let _ = timeout(PATIENCE, self.known.changed()).await;
         }
-        self.known.borrow().iter().filter(|replica| !replica.is_away()).cloned().collect()
+        self.known().iter().filter(|replica| !replica.is_away()).cloned().collect()
+    }
+
+    fn known(&self) -> Arc<[Arc<Replica>]> {
+        self.known.borrow().clone().unwrap_or_default()
     }
 
     /// All of them, in turn; those last that are away.
     async fn in_turn(&mut self) -> Result<Vec<Arc<Replica>>, BoxError> {
-        let known = Arc::clone(&*self.known.wait_for(|known| !known.is_empty()).await?);
+        let known = self.known.wait_for(Option::is_some).await?.clone().unwrap_or_default();
         let first = self.turn.fetch_add(1, Ordering::Relaxed) % known.len().max(1);
         let (mut there, away): (Vec<_>, Vec<_>) =
             known.iter().cycle().skip(first).take(known.len()).cloned().partition(|replica| !replica.is_away());
@@ -132,25 +133,30 @@ impl Service<Request<Body>> for Replicas {
         let mut replicas = self.clone();
         Box::pin(async move {
             let mut candidates = replicas.in_turn().await?;
+            let nobody = || BoxError::from(ConnectError("its name has no address".into()));
             // What streams cannot be kept for another one.
             if contract::method(request.uri().path()).is_some_and(|method| method.client_streaming) {
-                let first = candidates.into_iter().next().ok_or("nobody is known")?;
-                return first.send(request).await;
+                if candidates.is_empty() {
+                    candidates = replicas.again().await;
+                }
+                return candidates.into_iter().next().ok_or_else(nobody)?.send(request).await;
             }
             let (parts, body) = request.into_parts();
             let body: Bytes = body.collect().await?.to_bytes();
-            let mut outcome = Err("nobody is known".into());
+            let mut outcome = Err(nobody());
             for _ in 0..ROUNDS {
-                for replica in candidates {
+                if candidates.is_empty() {
+                    candidates = replicas.again().await;
+                }
+                if candidates.is_empty() {
+                    break;
+                }
+                for replica in std::mem::take(&mut candidates) {
                     let body = Body::new(Full::new(body.clone()));
                     outcome = replica.send(Request::from_parts(parts.clone(), body)).await;
                     if !outcome.as_ref().is_err_and(|error| is_unsent(error.as_ref())) {
                         return outcome;
                     }
-                }
-                candidates = replicas.again().await;
-                if candidates.is_empty() {
-                    break;
                 }
             }
             outcome

@@ -2,7 +2,7 @@
 //! id, which enrollment refuses before it looks anything up. No submission, which has both hops and something to do, can be answered
 //! faster on this machine.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use proto::enrollment::v1::SubmitSelectionRequest;
@@ -24,22 +24,46 @@ const WITHIN: Duration = Duration::from_secs(2);
 /// Calls a second beside a rush, of each kind.
 const BESIDE: f64 = 50.0;
 
-/// Asks for the gateway's health, and sends submissions that nothing is looked up for, while something else goes on. For people.
-///
-/// # Errors
-/// If a caller's task fails.
-pub async fn beside(client: &Client, town: &Town, world: &World, within: Duration) -> anyhow::Result<String> {
-    let teacher = town.teachers.first().context("nobody is there")?;
-    let count = (BESIDE * within.as_secs_f64() * 2.0) as usize;
-    let without_id = SubmitSelectionRequest { parent: town.term.clone(), ..SubmitSelectionRequest::default() };
-    let near = Arc::new(vec![Shot::new(world.gateway()?, CHECK, &teacher.token, &())?; count]);
-    let far = Arc::new(vec![Shot::new(world.gateway()?, SUBMIT, &teacher.token, &without_id)?; count]);
-    let (near, far) = tokio::try_join!(client.open(&near, BESIDE, within, 1), client.open(&far, BESIDE, within, 2))?;
-    let told = [("through the gateway", near), ("through enrollment", far)].map(|(way, volley)| {
-        let Latency { p50, p99, .. } = Latency::from(&volley.latency);
-        format!("{way} {p50:.1?} (p99 {p99:.1?})")
-    });
-    Ok(format!("meanwhile a call that does nothing took {}", told.join(", ")))
+/// The same few calls a second while something else goes on.
+#[derive(Debug)]
+pub struct Beside {
+    gateway: SocketAddr,
+    within: Duration,
+    near: Arc<Vec<Shot>>,
+    far: Arc<Vec<Shot>>,
+}
+
+impl Beside {
+    /// For so long.
+    ///
+    /// # Errors
+    /// If the town is empty.
+    pub fn of(town: &Town, world: &World, within: Duration) -> anyhow::Result<Self> {
+        let teacher = town.teachers.first().context("nobody is there")?;
+        let count = (BESIDE * within.as_secs_f64() * 2.0) as usize;
+        let without_id = SubmitSelectionRequest { parent: town.term.clone(), ..SubmitSelectionRequest::default() };
+        let gateway = world.gateway()?;
+        let near = Arc::new(vec![Shot::new(gateway, CHECK, &teacher.token, &())?; count]);
+        let far = Arc::new(vec![Shot::new(gateway, SUBMIT, &teacher.token, &without_id)?; count]);
+        Ok(Self { gateway, within, near, far })
+    }
+
+    /// Asks for the gateway's health, and sends submissions that nothing is looked up for. For people.
+    ///
+    /// # Errors
+    /// If the gateway is not there, or a caller's task fails.
+    pub async fn call(self) -> anyhow::Result<String> {
+        let client = Client::connect(self.gateway, 1).await?;
+        let (near, far) = tokio::try_join!(
+            client.open(&self.near, BESIDE, self.within, 1),
+            client.open(&self.far, BESIDE, self.within, 2)
+        )?;
+        let told = [("through the gateway", near), ("through enrollment", far)].map(|(way, volley)| {
+            let Latency { p50, p99, .. } = Latency::from(&volley.latency);
+            format!("{way} {p50:.1?} (p99 {p99:.1?})")
+        });
+        Ok(format!("meanwhile a call that does nothing took {}", told.join(", ")))
+    }
 }
 
 /// Such calls by as many callers on the same connections.

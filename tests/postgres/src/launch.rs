@@ -92,6 +92,9 @@ fn watch(bin: &Path, state: &Path, seat: &Seat, private: bool, durability: Durab
         "listen_addresses=127.0.0.1".to_owned(),
         format!("unix_socket_directories={}", sockets.display()),
         "max_connections=300".to_owned(),
+        // Who waits long for a lock or the disk is found in the log.
+        "log_lock_waits=on".to_owned(),
+        "log_min_duration_statement=1s".to_owned(),
         // After a kill the whole data folder is brought to the disk: at once, and not thousands of files one after the other.
         "recovery_init_sync_method=syncfs".to_owned(),
     ];

@@ -28,7 +28,10 @@ use proto::{
     },
     roster::v1::{GetTeacherRequest, teacher_service_client::TeacherServiceClient},
 };
-use tokio::{task::JoinHandle, time::MissedTickBehavior};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status, transport::Endpoint};
 use tonic_types::StatusExt as _;
@@ -154,15 +157,22 @@ async fn work(shared: Arc<Shared>, client: usize) -> anyhow::Result<Tally> {
             _ = ticks.tick() => {}
         }
         let act = *Act::TURN.get(number % Act::TURN.len()).context("no act")?;
+        let (asked, before) = (Instant::now(), shared.answered.load(Ordering::Relaxed));
         let outcome = shared.attempt(&gateway, act, number).await;
-        shared.answered.fetch_add(1, Ordering::Relaxed);
+        let others = shared.answered.fetch_add(1, Ordering::Relaxed) - before;
         match outcome {
             Ok(selection) => {
                 *tally.done.entry(act).or_default() += 1;
                 tally.acknowledged.extend(selection);
             }
             Err(status) if act == Act::Submit && is_full(&status) => tally.full += 1,
-            Err(status) => tally.failed.push(format!("{act:?}: {:?} {}", status.code(), told(&status))),
+            Err(status) => {
+                let (code, told, waited) = (status.code(), told(&status), asked.elapsed());
+                // A call that hangs alone is another fault than a system that stands still.
+                tally.failed.push(format!(
+                    "{act:?}: {code:?} {told}, asked after {before} answers, told after {waited:.1?}; others had {others} meanwhile"
+                ));
+            }
         }
     }
     Ok(tally)

@@ -31,6 +31,9 @@ const REPLICAS: usize = 2;
 /// Calls that are answered between two steps.
 const BETWEEN: usize = 100;
 
+/// In a line of a log that may tell why somebody was refused.
+const TELLING: [&str; 6] = ["WARN", "ERROR", "FATAL", "still waiting", "duration:", "checkpoint complete"];
+
 /// What came of an upgrade.
 #[derive(Debug)]
 pub struct Outcome {
@@ -96,14 +99,18 @@ pub async fn play(previous: &Programs, next: &Programs) -> anyhow::Result<Outcom
     Ok(Outcome { tally, faults })
 }
 
-/// What services warned of.
+/// What services warned of, and what their database says of waits and slow statements.
 fn warnings(world: &World) -> anyhow::Result<Vec<String>> {
+    let mut logs = std::fs::read_dir(world.folder().join("log"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let server = world.databases().cluster("enrollment").context("no server")?;
+    logs.push(server.home().join("log"));
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(world.folder().join("log"))? {
-        let path = entry?.path();
+    for path in logs {
         let name = path.file_name().unwrap_or_default().display().to_string();
         let text = std::fs::read_to_string(&path)?;
-        let told = text.lines().filter(|line| line.contains("WARN") || line.contains("ERROR"));
+        let told = text.lines().filter(|line| TELLING.iter().any(|word| line.contains(word)));
         found.extend(told.map(|line| format!("{name}: {line}")));
     }
     Ok(found)

@@ -1,12 +1,13 @@
 //! Where replicas are, and how they are spoken to.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use http::uri::Authority;
 use tokio::{
     sync::{Notify, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tonic::transport::Endpoint;
 
@@ -21,6 +22,11 @@ pub(super) const SEALED: &str = "https://";
 /// Between two looks at which replicas a name has, and the least, for those who found nobody.
 const LOOK_UP: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// After how long without an answer a name is asked for once more: its question, or the answer, may be lost on the way, and the system's
+/// resolver waits for it five seconds and longer. And how many questions there may be at once.
+const LOST: Duration = Duration::from_secs(1);
+const QUESTIONS: usize = 3;
 
 /// Whether all of `addresses` are on this machine, so that nothing said there crosses a network.
 pub(crate) fn stay_here(addresses: &str) -> bool {
@@ -88,19 +94,23 @@ impl Place {
             Self::Listed(listed) => return listed.clone(),
             Self::Named(name) => name,
         };
-        let found: BTreeSet<_> = match tokio::net::lookup_host(name).await {
-            Ok(found) => found.map(|address| address.to_string()).collect(),
-            Err(error) => {
-                tracing::debug!(name, %error, "the name has no address");
-                BTreeSet::new()
-            }
-        };
-        match (found.is_empty(), known.is_empty()) {
-            (false, _) => found,
-            // Who answers for names may be away itself: whoever was there a moment ago probably still is.
-            (true, false) => known.clone(),
-            // A channel to nobody lets callers wait; one to a name that leads nowhere says at once that nobody is there.
-            (true, true) => BTreeSet::from([name.clone()]),
+        let ask = || async { Ok(tokio::net::lookup_host(name).await?.map(|address| address.to_string()).collect()) };
+        let found: BTreeSet<_> = insisting(LOST, ask).await.unwrap_or_else(|error| {
+            tracing::debug!(name, %error, "the name has no address");
+            BTreeSet::new()
+        });
+        // Who answers for names may be away itself: whoever was there a moment ago probably still is.
+        if found.is_empty() { known.clone() } else { found }
+    }
+}
+
+/// The first answer to a question that is asked again each time that there was none for so long.
+async fn insisting<T, F: Future<Output = io::Result<T>>>(lost: Duration, ask: impl Fn() -> F) -> io::Result<T> {
+    let mut asked = FuturesUnordered::from_iter([ask()]);
+    loop {
+        tokio::select! {
+            Some(answer) = asked.next() => return answer,
+            () = sleep(lost), if asked.len() < QUESTIONS => asked.push(ask()),
         }
     }
 }
@@ -141,7 +151,7 @@ pub(super) async fn follow(place: Place, mut way: Way, told: watch::Sender<Known
     let mut anew = false;
     loop {
         let found = place.look_up(&addresses).await;
-        let before = told.borrow().clone();
+        let before = told.borrow().clone().unwrap_or_default();
         let kept = |address: &String| before.iter().find(|replica| !anew && replica.address == *address).cloned();
         let replica = |address: &String| {
             let name = if let Place::Named(name) = &place { name } else { address };
@@ -153,12 +163,12 @@ pub(super) async fn follow(place: Place, mut way: Way, told: watch::Sender<Known
                 }
             })
         };
-        told.send_replace(found.iter().filter_map(replica).collect());
+        told.send_replace(Some(found.iter().filter_map(replica).collect()));
         addresses = found;
         let next = async {
             match place {
                 Place::Named(_) => {
-                    tokio::time::sleep(LOOK_AGAIN).await;
+                    sleep(LOOK_AGAIN).await;
                     let _ = timeout(LOOK_UP, look.notified()).await;
                 }
                 Place::Listed(_) => std::future::pending().await,
@@ -174,6 +184,8 @@ pub(super) async fn follow(place: Place, mut way: Way, told: watch::Sender<Known
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -188,7 +200,28 @@ mod tests {
         let place = Place::read("dns:///nobody.invalid:7701", CLEAR)?;
         let known = BTreeSet::from(["10.0.0.1:7701".to_owned()]);
         assert_eq!(place.look_up(&known).await, known);
-        assert_eq!(place.look_up(&BTreeSet::new()).await, BTreeSet::from(["nobody.invalid:7701".to_owned()]));
+        assert_eq!(place.look_up(&BTreeSet::new()).await, BTreeSet::new());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_lost_is_asked_again() -> io::Result<()> {
+        const SOON: Duration = Duration::from_millis(5);
+        for lost in 0..QUESTIONS {
+            let asked = AtomicUsize::new(0);
+            let ask = || {
+                let number = asked.fetch_add(1, Ordering::Relaxed);
+                async move { if number < lost { std::future::pending().await } else { Ok(number) } }
+            };
+            assert_eq!(insisting(SOON, ask).await?, lost);
+        }
+        let asked = AtomicUsize::new(0);
+        let in_vain = insisting(SOON, || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<io::Result<()>>()
+        });
+        assert!(timeout(SOON * 60, in_vain).await.is_err());
+        assert_eq!(asked.into_inner(), QUESTIONS, "the threads that wait for answers are few");
         Ok(())
     }
 

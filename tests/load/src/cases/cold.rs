@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::rush;
 use crate::{
-    bare,
+    bare::Beside,
     bench::{Bench, say},
     database::Engine,
-    drive::{Client, Shot},
+    drive::{self, Client, Shot},
     opening,
     table::{Goal, Latency, Outcome, Pair},
     town::{Lot, Teacher, Town},
@@ -45,19 +45,19 @@ pub async fn run(bench: &mut Bench) -> anyhow::Result<Outcome> {
             let expected = town.teachers.len() as f64 * 2.5 / saturating * PART;
             let within = Duration::from_secs_f64(expected.min(rest.len() as f64 / RATE)).saturating_sub(WARM);
             world.databases().checkpoint()?;
-            let own = Client::connect(world.gateway()?, 1).await?;
+            let gateway = world.gateway()?;
             let rush = async {
                 let Some(crowd) = crowd else { return anyhow::Ok(None) };
                 Ok(Some(client.closed(&crowd, callers, (within + WARM).mul_f64(2.0)).await?))
             };
-            let calm = async {
+            // People apart from the crowd: its answers are not read before theirs.
+            let calm = drive::apart(move || async move {
+                let own = Client::connect(gateway, 1).await?;
                 let first = own.open(&Arc::new(quiet), RATE, WARM * 2, n as u64).await?;
-                anyhow::Ok((first, own.open(&Arc::new(rest), RATE, within, n as u64).await?))
-            };
-            let floor = async {
-                let own = Client::connect(world.gateway()?, 1).await?;
-                bare::beside(&own, town, world, within + WARM).await
-            };
+                Ok((first, own.open(&Arc::new(rest), RATE, within, n as u64).await?))
+            });
+            let beside = Beside::of(town, world, within + WARM)?;
+            let floor = drive::apart(move || beside.call());
             let (volleys, rushed, floor) = tokio::join!(calm, rush, floor);
             let ((mut all, measured), rushed) = (volleys?, rushed?);
             let latency = Latency::from(&measured.latency);
