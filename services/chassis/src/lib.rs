@@ -32,9 +32,12 @@ pub mod texts;
 mod tls;
 mod trail;
 
-/// Calls allocate on one thread and free on another all the time, which this allocator is made for.
+/// Calls allocate on one thread and free on another all the time, which this allocator is made for. How it gives memory back is in
+/// `.cargo/config.toml`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
+
+use tikv_jemallocator::Jemalloc;
 
 pub use call::{Admission, Call, admission, answer, answer_stream, replayed};
 pub use changes::Mirror;
