@@ -12,6 +12,7 @@ where
     T: Send + 'static,
     F: Future<Output = anyhow::Result<T>>,
 {
-    let done = tokio::task::spawn_blocking(move || Builder::new_current_thread().enable_all().build()?.block_on(work()));
+    let done =
+        tokio::task::spawn_blocking(move || Builder::new_current_thread().enable_all().build()?.block_on(work()));
     done.await.context("a caller's thread")?
 }

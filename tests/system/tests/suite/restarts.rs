@@ -93,7 +93,8 @@ async fn play_with_cuts(engine: &str) -> anyhow::Result<Value> {
     let mut report = reported(report, engine)?;
     // A step that people's acts bring may find a service cut off, and is tried again: that is the one thing told differently.
     for step in plan::told("failed", &world.system.all_changes().await?)? {
-        let is_away = ["did not answer", Reason::Unavailable.as_str_name()].iter().any(|told| step.error.contains(told));
+        let is_away =
+            ["did not answer", Reason::Unavailable.as_str_name()].iter().any(|told| step.error.contains(told));
         anyhow::ensure!(is_away, "{} failed by itself: {}", step.name, step.error);
     }
     if let Some(told) = report["changes"]["gateway"].as_object_mut() {
