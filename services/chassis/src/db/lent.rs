@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Database, Pool, pool::PoolConnection};
+use sqlx::{Database, SqlStr, pool::PoolConnection};
 use sqlx_core::transaction::TransactionManager as _;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time::Instant};
 
 /// How long what a caller has given up may take to end, and a transaction that he left open to be rolled back. After it the connection
 /// is dropped, and another one may be opened in its place. A server that is there and slower than this goes on for itself, and rolls
@@ -19,19 +19,29 @@ const GIVEN_BACK: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Lent<DB: Database> {
     connection: PoolConnection<DB>,
+    /// When the pool lent it.
+    pub since: Instant,
+    /// Held while it is used.
+    place: Option<OwnedSemaphorePermit>,
     /// It was asked to begin a transaction, and has not answered.
     begins: bool,
 }
 
 impl<DB: Database> Lent<DB> {
-    pub async fn by(pool: &Pool<DB>) -> Result<Self, sqlx::Error> {
-        Ok(Self { connection: pool.acquire().await?, begins: false })
+    pub fn new(connection: PoolConnection<DB>) -> Self {
+        Self { connection, since: Instant::now(), place: None, begins: false }
     }
 
-    /// Begins a transaction on it.
-    pub async fn begin(mut self) -> Result<Self, sqlx::Error> {
+    /// With the place of who uses it; with none while nobody does.
+    pub fn at(mut self, place: Option<OwnedSemaphorePermit>) -> Self {
+        self.place = place;
+        self
+    }
+
+    /// Begins a transaction on it, by this statement if there is one.
+    pub async fn begin(mut self, by: Option<SqlStr>) -> Result<Self, sqlx::Error> {
         self.begins = true;
-        DB::TransactionManager::begin(&mut self, None).await?;
+        DB::TransactionManager::begin(&mut self, by).await?;
         self.begins = false;
         Ok(self)
     }

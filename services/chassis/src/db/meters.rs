@@ -4,23 +4,24 @@ use std::sync::{Arc, Weak};
 
 use opentelemetry::KeyValue;
 
-use super::{Inner, Pool};
+use super::{Inner, Pool, connections::Connections};
 use crate::{failure::STORAGE_FULL, telemetry::meter};
 
 /// Connections of a pool: its name, most, open, idle of them.
-type Connections = (&'static str, u32, u32, usize);
+type Counts = (&'static str, u32, u32, usize);
 
-fn connections(inner: &Inner) -> Vec<Connections> {
+fn connections(inner: &Inner) -> Vec<Counts> {
     match &inner.pool {
         Pool::Sqlite { writer, readers } => [("writer", writer), ("readers", readers)].map(counts).into(),
         Pool::Postgres { pool, main, aside } => {
-            [("postgres", pool), ("batches", &main.pool), ("aside", &aside.pool)].map(counts).into()
+            [("postgres", pool), ("batches", main), ("aside", aside)].map(counts).into()
         }
     }
 }
 
-fn counts<DB: sqlx::Database>((name, pool): (&'static str, &sqlx::Pool<DB>)) -> Connections {
-    (name, pool.options().get_max_connections(), pool.size(), pool.num_idle())
+fn counts<DB: sqlx::Database>((name, of): (&'static str, &Arc<Connections<DB>>)) -> Counts {
+    let (most, open, idle) = of.counts();
+    (name, most, open, idle)
 }
 
 fn label(inner: &Inner, pool: &str) -> KeyValue {

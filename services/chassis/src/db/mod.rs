@@ -4,7 +4,7 @@
 
 pub(crate) mod archive;
 mod backup;
-mod batches;
+mod connections;
 mod doors;
 mod later;
 mod lent;
@@ -30,15 +30,15 @@ use std::{
 
 use anyhow::Context as _;
 use sqlx::{
-    AssertSqlSafe, Connection as _, Executor as _, Postgres,
-    postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
+    AssertSqlSafe, Connection as _, Executor as _, Postgres, Sqlite,
+    postgres::{PgConnectOptions, PgConnection, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
 
 pub use archive::Archive;
 pub use backup::backup;
-pub use batches::Lane;
+pub use connections::Lane;
 pub use queries::{Queries, Reader};
 pub use record::Record;
 pub use request::{Claim, Claimed, forget, purge, recall, tell_apart};
@@ -49,7 +49,7 @@ pub use scope::Scope;
 pub use tx::Tx;
 pub use value::{Row, Sql, Value};
 
-use batches::Batches;
+use connections::Connections;
 use lent::Lent;
 use renewal::Renewal;
 
@@ -95,8 +95,8 @@ pub(crate) struct Inner {
 
 #[derive(Debug)]
 pub(crate) enum Pool {
-    Sqlite { writer: SqlitePool, readers: SqlitePool },
-    Postgres { pool: PgPool, main: Batches, aside: Batches },
+    Sqlite { writer: Arc<Connections<Sqlite>>, readers: Arc<Connections<Sqlite>> },
+    Postgres { pool: Arc<Connections<Postgres>>, main: Arc<Connections<Postgres>>, aside: Arc<Connections<Postgres>> },
 }
 
 /// What every session has. A lost client must not hold the fence or the feed's head until TCP notices. And a plan made while a
@@ -108,6 +108,8 @@ const SESSION: &str = "SET idle_in_transaction_session_timeout = '60s';
 /// leads nowhere, while others answer: one that a network has forgotten, or to a primary that another one has replaced. TCP would find
 /// that out in a quarter of an hour, or never.
 const ON_THE_WAY: Duration = Duration::from_secs(5);
+/// Connections of a lane: one, and one more for whoever comes while that one is under way.
+const OF_A_LANE: u32 = 2;
 /// How long a connection may have been idle without being asked whether it is still there.
 const RESTED: Duration = Duration::from_secs(1);
 
@@ -131,7 +133,7 @@ impl Db {
         let (pool, pulse, lock) = if config.url.starts_with("sqlite:") {
             let path = config.url.trim_start_matches("sqlite:").trim_start_matches("//");
             let lock = lock::FileLock::take(Path::new(path))?;
-            (open_sqlite(config).await?, None, Some(lock))
+            (open_sqlite(config, &renewal).await?, None, Some(lock))
         } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
             let (pool, pulse) = open_postgres(service, config, &renewal).await?;
             (pool, Some(pulse), None)
@@ -193,38 +195,12 @@ impl Db {
         Ok(outcome?)
     }
 
-    /// A lane's connection to PostgreSQL, and since when it is lent.
-    ///
-    /// # Errors
-    /// As `lent`.
-    async fn lent_to(&self, lane: Lane) -> Result<(Lent<Postgres>, Instant), Failure> {
-        let batches = self.batches(lane).ok_or_else(|| Failure::internal("a lane of an embedded database"))?;
-        batches.lent(self, &self.0.renewal).await
-    }
-
-    /// Takes a connection back from a transaction that has ended on it.
-    fn keep(&self, lent: Lent<Postgres>, kept: Option<(Lane, Instant)>) {
-        if let Some((lane, since)) = kept
-            && let Some(batches) = self.batches(lane)
-        {
-            batches.keep(lent, since);
-        }
-    }
-
-    fn batches(&self, lane: Lane) -> Option<&Batches> {
-        match (&self.0.pool, lane) {
-            (Pool::Sqlite { .. }, _) => None,
-            (Pool::Postgres { main, .. }, Lane::Main) => Some(main),
-            (Pool::Postgres { aside, .. }, Lane::Aside) => Some(aside),
-        }
-    }
-
-    /// A connection of one of PostgreSQL's pools, which bound the wait for one.
+    /// A connection of one of the pools, which bound the wait for one.
     ///
     /// # Errors
     /// `UNAVAILABLE` if there is none in time, or the server is found not to answer.
-    pub(crate) async fn lent<DB: sqlx::Database>(&self, pool: &sqlx::Pool<DB>) -> Result<Lent<DB>, Failure> {
-        Ok(self.there(Lent::by(pool)).await??)
+    pub(crate) async fn lent<DB: sqlx::Database>(&self, of: &Connections<DB>) -> Result<Lent<DB>, Failure> {
+        Ok(self.there(of.lend()).await??)
     }
 
     /// Waits, for as long as the database is there.
@@ -256,7 +232,7 @@ impl Db {
     }
 }
 
-async fn open_sqlite(config: &DatabaseConfig) -> anyhow::Result<Pool> {
+async fn open_sqlite(config: &DatabaseConfig, renewal: &Renewal) -> anyhow::Result<Pool> {
     let options = SqliteConnectOptions::from_str(&config.url)
         .context("database.url")?
         .create_if_missing(true)
@@ -291,6 +267,7 @@ async fn open_sqlite(config: &DatabaseConfig) -> anyhow::Result<Pool> {
         .connect_with(options.read_only(true).pragma("query_only", "1"))
         .await
         .context("opening the SQLite file for reading")?;
+    let [writer, readers] = [writer, readers].map(|pool| Arc::new(Connections::of(pool, renewal.clone())));
     Ok(Pool::Sqlite { writer, readers })
 }
 
@@ -331,9 +308,11 @@ async fn open_postgres(
     };
     let pulse = pulse(service, options.clone());
     // Opened when the first batch comes: most services have none.
-    let lane = || Batches::new(pool(Batches::CONNECTIONS).connect_lazy_with(options.clone()));
-    let (main, aside) = (lane(), lane());
+    let lane = || pool(OF_A_LANE).connect_lazy_with(options.clone());
+    let lanes = [lane(), lane()];
     let pool = pool(config.connections).connect_with(options).await.context("connecting to PostgreSQL")?;
+    let [main, aside] = lanes;
+    let [pool, main, aside] = [pool, main, aside].map(|pool| Arc::new(Connections::of(pool, renewal.clone())));
     Ok((Pool::Postgres { pool, main, aside }, pulse))
 }
 

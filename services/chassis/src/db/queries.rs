@@ -139,12 +139,16 @@ impl Queries for Reader {
             let asked = async {
                 Ok(match &self.db.inner().pool {
                     Pool::Sqlite { readers, .. } => {
-                        sqlite(sql, args).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
+                        let mut lent = self.db.lent(readers).await?;
+                        let found = sqlite(sql, args).fetch_all(&mut *lent).await?;
+                        readers.keep(lent);
+                        found.into_iter().map(Row::Sqlite).collect()
                     }
                     Pool::Postgres { pool, .. } => {
                         let mut lent = self.db.lent(pool).await?;
                         let asked = postgres(sql.postgres, args).fetch_all(&mut *lent);
                         let found = self.db.answered(asked).await?;
+                        pool.keep(lent);
                         found.into_iter().map(Row::Postgres).collect()
                     }
                 })
@@ -159,11 +163,18 @@ impl Queries for Reader {
             let engine = self.db.engine();
             let asked = async {
                 Ok(match &self.db.inner().pool {
-                    Pool::Sqlite { readers, .. } => sqlite(sql, args).fetch_optional(readers).await?.map(Row::Sqlite),
+                    Pool::Sqlite { readers, .. } => {
+                        let mut lent = self.db.lent(readers).await?;
+                        let found = sqlite(sql, args).fetch_optional(&mut *lent).await?;
+                        readers.keep(lent);
+                        found.map(Row::Sqlite)
+                    }
                     Pool::Postgres { pool, .. } => {
                         let mut lent = self.db.lent(pool).await?;
                         let asked = postgres(sql.postgres, args).fetch_optional(&mut *lent);
-                        self.db.answered(asked).await?.map(Row::Postgres)
+                        let found = self.db.answered(asked).await?;
+                        pool.keep(lent);
+                        found.map(Row::Postgres)
                     }
                 })
             };

@@ -19,7 +19,7 @@ pub(crate) const READ_ONLY: &str = "25006";
 
 /// When it was noticed for the last time. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Renewal(Arc<Mutex<Option<Instant>>>);
+pub(crate) struct Renewal(Arc<Mutex<Option<Instant>>>);
 
 impl Renewal {
     /// Looks what a statement came to.

@@ -8,6 +8,7 @@ use sqlx::{
     Executor as _,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::SqlitePoolOptions,
 };
 
 use super::{Db, Engine, Pool, Queries, Sql, args};
@@ -71,12 +72,15 @@ impl Db {
         let own = tolerant(self.own(migrations), OF_SERVICE);
         match &self.0.pool {
             Pool::Sqlite { writer, .. } => {
-                common.run(writer).await?;
-                own.run(writer).await?;
+                let connection = SqlitePoolOptions::new().max_connections(1);
+                let connection = connection.connect_with((*writer.options()).clone()).await?;
+                common.run(&connection).await?;
+                own.run(&connection).await?;
+                connection.close().await;
             }
             Pool::Postgres { pool, .. } => {
                 for migrator in [common, own] {
-                    migrate_beside_others(&pool.connect_options(), &migrator).await?;
+                    migrate_beside_others(&pool.options(), &migrator).await?;
                 }
             }
         }

@@ -9,10 +9,12 @@ use proto::{
     common::v1::{Change, Phase, Reason, Window},
 };
 use sha2::{Digest as _, Sha256};
-use sqlx::{AssertSqlSafe, Postgres, Sqlite, Transaction};
-use tokio::time::Instant;
+use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr as _, Sqlite};
 
-use super::{Claim, Db, Lane, Pool, Queries, Record, Row, Rows, Scope, Sql, Value, later::Later, lent::Lent, queries};
+use super::{
+    Claim, Db, Lane, Pool, Queries, Record, Row, Rows, Scope, Sql, Value, connections::Connections, later::Later,
+    lent::Lent, queries,
+};
 use crate::{
     call::Admission,
     changes::feed,
@@ -22,18 +24,17 @@ use crate::{
     telemetry::statement,
 };
 
+/// A connection, and whom it is of.
 #[derive(Debug)]
 enum Engine {
-    Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Lent<Postgres>),
+    Sqlite(Lent<Sqlite>, Arc<Connections<Sqlite>>),
+    Postgres(Lent<Postgres>, Arc<Connections<Postgres>>),
 }
 
 /// A writing transaction. Dropped without `commit` or `finish` it leaves nothing behind.
 #[derive(Debug)]
 pub struct Tx {
     engine: Engine,
-    /// The lane that keeps its connection afterwards, which has it since then.
-    kept: Option<(Lane, Instant)>,
     db: Db,
     pub(super) at: i64,
     pub(super) admitted: Admitted,
@@ -61,19 +62,19 @@ impl Tx {
         claim: Option<Claim>,
         lane: Option<Lane>,
     ) -> Result<Self, Failure> {
-        let mut kept = None;
         let engine = match &db.inner().pool {
-            Pool::Sqlite { writer, .. } => Engine::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Pool::Postgres { pool, .. } => {
-                let lent = match lane {
-                    None => db.lent(pool).await?,
-                    Some(lane) => {
-                        let (lent, since) = db.lent_to(lane).await?;
-                        kept = Some((lane, since));
-                        lent
-                    }
+            Pool::Sqlite { writer, .. } => {
+                let lent = db.lent(writer).await?.begin(Some("BEGIN IMMEDIATE".into_sql_str())).await?;
+                Engine::Sqlite(lent, Arc::clone(writer))
+            }
+            Pool::Postgres { pool, main, aside } => {
+                let of = match lane {
+                    None => pool,
+                    Some(Lane::Main) => main,
+                    Some(Lane::Aside) => aside,
                 };
-                Engine::Postgres(db.answered(lent.begin()).await?)
+                let lent = db.lent(of).await?;
+                Engine::Postgres(db.answered(lent.begin(None)).await?, Arc::clone(of))
             }
         };
         let seed = claim.as_ref().map_or([0; 32], |claim| {
@@ -82,7 +83,6 @@ impl Tx {
         let actor = Actor { service: db.service().to_owned(), ..Actor::default() };
         Ok(Self {
             engine,
-            kept,
             db: db.clone(),
             at,
             admitted: Admitted { actor: Arc::new(actor), windows: Vec::new() },
@@ -110,8 +110,8 @@ impl Tx {
             let engine = self.db.engine();
             let asked = async {
                 Ok(match &mut self.engine {
-                    Engine::Sqlite(tx) => queries::sqlite(sql, args).execute(&mut **tx).await?.rows_affected(),
-                    Engine::Postgres(tx) => self
+                    Engine::Sqlite(tx, _) => queries::sqlite(sql, args).execute(&mut **tx).await?.rows_affected(),
+                    Engine::Postgres(tx, _) => self
                         .db
                         .answered(queries::postgres(sql.postgres, args).execute(&mut **tx))
                         .await?
@@ -135,7 +135,9 @@ impl Tx {
     pub(super) async fn made(&mut self, text: String, args: Vec<Value>) -> Result<Option<Row>, Failure> {
         let text: Arc<str> = text.into();
         let asked = async {
-            let Engine::Postgres(tx) = &mut self.engine else { return Err(Failure::internal("made for PostgreSQL")) };
+            let Engine::Postgres(tx, _) = &mut self.engine else {
+                return Err(Failure::internal("made for PostgreSQL"));
+            };
             let query = queries::postgres(AssertSqlSafe(Arc::clone(&text)), args);
             Ok(self.db.answered(query.fetch_optional(&mut **tx)).await?.map(Row::Postgres))
         };
@@ -305,9 +307,10 @@ impl Tx {
         let db = self.db.clone();
         let commit = async {
             match self.engine {
-                Engine::Sqlite(tx) => Ok(tx.commit().await?),
-                Engine::Postgres(tx) => db.answered(tx.commit()).await.map(|lent| db.keep(lent, self.kept)),
+                Engine::Sqlite(tx, of) => of.keep(tx.commit().await?),
+                Engine::Postgres(tx, of) => of.keep(db.answered(tx.commit()).await?),
             }
+            Ok::<_, Failure>(())
         };
         statement(db.engine(), "COMMIT", commit).await?;
         if let Some(position) = position {
@@ -331,11 +334,14 @@ impl Tx {
 
     /// Rolls back, and frees the connection at once.
     pub async fn abandon(self) {
-        let ended = match self.engine {
-            Engine::Sqlite(tx) => tx.rollback().await.map_err(Failure::from),
-            Engine::Postgres(tx) => self.db.answered(tx.rollback()).await.map(|lent| self.db.keep(lent, self.kept)),
+        let ended = async {
+            match self.engine {
+                Engine::Sqlite(tx, of) => of.keep(tx.rollback().await?),
+                Engine::Postgres(tx, of) => of.keep(self.db.answered(tx.rollback()).await?),
+            }
+            Ok::<_, Failure>(())
         };
-        if let Err(failure) = ended {
+        if let Err(failure) = ended.await {
             tracing::debug!(%failure, "rolling back");
         }
     }
@@ -349,10 +355,10 @@ impl Queries for Tx {
             let engine = self.db.engine();
             let asked = async {
                 Ok(match &mut self.engine {
-                    Engine::Sqlite(tx) => {
+                    Engine::Sqlite(tx, _) => {
                         queries::sqlite(sql, args).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
                     }
-                    Engine::Postgres(tx) => {
+                    Engine::Postgres(tx, _) => {
                         let found =
                             self.db.answered(queries::postgres(sql.postgres, args).fetch_all(&mut **tx)).await?;
                         found.into_iter().map(Row::Postgres).collect()
@@ -370,8 +376,10 @@ impl Queries for Tx {
             let engine = self.db.engine();
             let asked = async {
                 Ok(match &mut self.engine {
-                    Engine::Sqlite(tx) => queries::sqlite(sql, args).fetch_optional(&mut **tx).await?.map(Row::Sqlite),
-                    Engine::Postgres(tx) => {
+                    Engine::Sqlite(tx, _) => {
+                        queries::sqlite(sql, args).fetch_optional(&mut **tx).await?.map(Row::Sqlite)
+                    }
+                    Engine::Postgres(tx, _) => {
                         let found =
                             self.db.answered(queries::postgres(sql.postgres, args).fetch_optional(&mut **tx)).await?;
                         found.map(Row::Postgres)

@@ -84,16 +84,21 @@ pub async fn by_identity(db: &mut impl Queries, index: &str) -> Result<Option<St
 /// # Errors
 /// Those of the database.
 pub async fn sealed_by_each_key(db: &mut impl Queries) -> Result<Vec<(String, Sealed)>, Failure> {
-    let rows = db
-        .all(
-            "SELECT name, identity_key, identity_sealed, identity_index FROM teacher WHERE name IN (
-                 SELECT MIN(name) FROM teacher WHERE identity_key <> '' GROUP BY identity_key
-                 UNION SELECT MAX(name) FROM teacher WHERE identity_key <> '' GROUP BY identity_key)",
-            args![],
-        )
-        .await?;
+    let rows = db.all(SEALED_BY_EACH_KEY, args![]).await?;
     rows.iter().map(|row| Ok((row.get("name")?, sealed(row)?))).collect()
 }
+
+/// From each key to the next one by their index: a GROUP BY would read it to the end.
+pub const SEALED_BY_EACH_KEY: &str = "WITH RECURSIVE kept (id) AS (
+    SELECT MIN(identity_key) FROM teacher WHERE identity_key <> ''
+    UNION ALL
+    SELECT (SELECT MIN(identity_key) FROM teacher WHERE identity_key > kept.id AND identity_key <> '')
+    FROM kept WHERE kept.id IS NOT NULL),
+ends (name) AS (
+    SELECT (SELECT MIN(name) FROM teacher WHERE identity_key = kept.id AND identity_key <> '') FROM kept
+    UNION
+    SELECT (SELECT MAX(name) FROM teacher WHERE identity_key = kept.id AND identity_key <> '') FROM kept)
+SELECT t.name, t.identity_key, t.identity_sealed, t.identity_index FROM ends JOIN teacher t ON t.name = ends.name";
 
 /// The teacher who has this staff number at this school.
 ///

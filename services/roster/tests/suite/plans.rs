@@ -1,7 +1,8 @@
-//! On PostgreSQL whom a file means is found by indexes, also by connections that planned it while the roster was empty.
+//! On PostgreSQL whom a file means is found by indexes, also by connections that planned it while the roster was empty; on both engines
+//! who begins reads a few teachers, however many there are.
 
 use chassis::{
-    db::{Queries as _, Tx, args},
+    db::{Engine, Queries as _, Tx, args},
     testing,
 };
 use roster::store::teachers;
@@ -44,4 +45,27 @@ async fn whom_a_file_means_is_found_by_index_after_the_first_file() {
     teachers::look_anew(&mut tx).await.unwrap();
     assert!(is_by_index(&mut tx).await);
     tx.abandon().await;
+}
+
+#[tokio::test]
+async fn keys_in_use_are_found_by_their_index() {
+    for database in testing::databases("roster", roster::migrations, AT).await.unwrap() {
+        let mut tx = database.db.begin_own(AT, "plans").await.unwrap();
+        let (explain, column) = match database.db.engine() {
+            Engine::Sqlite => ("EXPLAIN QUERY PLAN", "detail"),
+            Engine::Postgres => {
+                // Of a few teachers it would rather read all.
+                tx.execute("SET LOCAL enable_seqscan = off", args![]).await.unwrap();
+                ("EXPLAIN", "QUERY PLAN")
+            }
+        };
+        let sql: &'static str = format!("{explain} {}", teachers::SEALED_BY_EACH_KEY).leak();
+        let lines = tx.all(sql, args![]).await.unwrap();
+        let plan: Vec<String> = lines.iter().map(|line| line.get(column).unwrap()).collect();
+        let by_key = plan.iter().filter(|line| line.contains("teacher_by_identity_key")).count();
+        let whole = plan.iter().any(|line| line.contains("Seq Scan on teacher") || line.starts_with("SCAN teacher"));
+        // What PostgreSQL looks up from one key to the next it does not tell.
+        assert!(by_key >= 3 && !whole, "{plan:#?}");
+        tx.abandon().await;
+    }
 }
