@@ -112,3 +112,60 @@ impl<DB: Database> Connections<DB> {
         (self.pool.options().get_max_connections(), self.pool.size(), idle)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Row as _, Sqlite, sqlite::SqlitePoolOptions};
+
+    use super::*;
+
+    async fn one(lives: Duration) -> Connections<Sqlite> {
+        let pool = SqlitePoolOptions::new().max_connections(1).max_lifetime(lives);
+        Connections::of(pool.connect("sqlite::memory:").await.unwrap(), Renewal::default())
+    }
+
+    async fn count(lent: &mut Lent<Sqlite>, of: &'static str) -> i64 {
+        sqlx::query(of).fetch_one(&mut **lent).await.unwrap().get(0)
+    }
+
+    const TABLES: &str = "SELECT count(*) FROM temp.sqlite_master";
+
+    #[tokio::test]
+    async fn what_was_used_a_moment_ago_is_lent_to_the_next_one() {
+        let connections = one(Duration::MAX).await;
+        let mut lent = connections.lend().await.unwrap();
+        sqlx::query("CREATE TEMP TABLE seen (n)").execute(&mut *lent).await.unwrap();
+        // There is no other.
+        let (second, ()) = tokio::join!(connections.lend(), async { connections.keep(lent) });
+        let mut second = second.unwrap();
+        assert_eq!(count(&mut second, TABLES).await, 1, "the same one");
+        assert_eq!(connections.counts(), (1, 1, 0));
+        connections.keep(second);
+        assert_eq!(connections.counts(), (1, 1, 1));
+        connections.close().await;
+        assert_eq!(connections.counts(), (1, 0, 0));
+        assert!(connections.lend().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_was_left_in_the_middle_is_rolled_back_first() {
+        let connections = one(Duration::MAX).await;
+        let mut lent = connections.lend().await.unwrap().begin(None).await.unwrap();
+        sqlx::query("CREATE TEMP TABLE half (n)").execute(&mut *lent).await.unwrap();
+        drop(lent);
+        let mut next = connections.lend().await.unwrap();
+        assert_eq!(count(&mut next, TABLES).await, 0);
+        let lent = next.begin(None).await.unwrap();
+        connections.keep(lent.commit().await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_is_too_old_is_not_lent_again() {
+        let connections = one(Duration::ZERO).await;
+        let mut lent = connections.lend().await.unwrap();
+        sqlx::query("CREATE TEMP TABLE seen (n)").execute(&mut *lent).await.unwrap();
+        connections.keep(lent);
+        let mut next = connections.lend().await.unwrap();
+        assert_eq!(count(&mut next, TABLES).await, 0, "another one");
+    }
+}

@@ -214,10 +214,10 @@ async fn who_has_no_certificate_of_ours_is_not_let_in() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_speaks_to_nobody_but_whom_it_means() -> anyhow::Result<()> {
     let ground = Ground::new().await?;
-    // Where the roster should be there is somebody else, whose certificate is as good.
+    // Where the roster should be there is somebody else, whose certificate is as good; of its own, for it reads it while the caller's is made.
     let other = start::<Consumer>(
         Settings::new(&ground.keys, "catalog", &ground.databases[0].url)?
-            .tls(&ground.certified("catalog")?)
+            .tls(&ground.authority.certify("catalog", &ground.folder.path().join("other"))?)
             .peer("roster", SocketAddr::from(([127, 0, 0, 1], 9))),
         ANY,
         Env::rehearsal(AT),
