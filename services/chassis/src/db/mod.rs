@@ -309,9 +309,8 @@ async fn open_postgres(
     let pulse = pulse(service, options.clone());
     // Opened when the first batch comes: most services have none.
     let lane = || pool(OF_A_LANE).connect_lazy_with(options.clone());
-    let lanes = [lane(), lane()];
+    let (main, aside) = (lane(), lane());
     let pool = pool(config.connections).connect_with(options).await.context("connecting to PostgreSQL")?;
-    let [main, aside] = lanes;
     let [pool, main, aside] = [pool, main, aside].map(|pool| Arc::new(Connections::of(pool, renewal.clone())));
     Ok((Pool::Postgres { pool, main, aside }, pulse))
 }
