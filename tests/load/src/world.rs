@@ -5,7 +5,10 @@ use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -30,6 +33,9 @@ const FIRST_PORT: u16 = 21_000;
 const LAST_PORT: u16 = 32_700;
 const PORTS: u16 = 16;
 const PLACES: u32 = 700;
+/// How many places on the next world of the same run looks: a port is free to look at while its service is not started.
+const APART: u32 = 101;
+static WORLDS: AtomicU32 = AtomicU32::new(0);
 
 /// Names of the processes that may share enrollment's work on PostgreSQL: the service itself, and its replicas.
 const ENROLLMENTS: [&str; 3] = ["enrollment", "enrollment-2", "enrollment-3"];
@@ -133,7 +139,7 @@ impl World {
     }
 
     fn choose_ports(&mut self) -> anyhow::Result<()> {
-        let first = FIRST_PORT + u16::try_from(std::process::id() % PLACES)? * PORTS;
+        let first = first_port(std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed))?;
         let free = (first..LAST_PORT).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
         let [_, replicas @ ..] = ENROLLMENTS;
         let names: Vec<&str> = SERVICES.into_iter().chain(replicas).collect();
@@ -457,6 +463,12 @@ impl World {
     }
 }
 
+/// Where the `nth` world of a process begins to look for ports.
+fn first_port(process: u32, nth: u32) -> anyhow::Result<u16> {
+    let place = (process % PLACES + nth % PLACES * APART) % PLACES;
+    Ok(FIRST_PORT + u16::try_from(place)? * PORTS)
+}
+
 impl Drop for World {
     fn drop(&mut self) {
         self.running.clear();
@@ -480,4 +492,19 @@ fn own_folder(scratch: &Path, engine: Engine) -> anyhow::Result<PathBuf> {
 
 fn table<K: Into<String>, V: Into<toml::Value>>(entries: impl IntoIterator<Item = (K, V)>) -> toml::Table {
     entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worlds_of_one_run_have_ports_of_their_own() {
+        for process in [0, 1, PLACES - 1, u32::MAX] {
+            let mut places: Vec<u16> = (0..PLACES).map(|nth| first_port(process, nth).unwrap()).collect();
+            places.sort_unstable();
+            assert!(places.windows(2).all(|two| matches!(two, [one, next] if next - one >= PORTS)), "{process}");
+            assert!(places.iter().all(|first| (FIRST_PORT..=LAST_PORT - PORTS).contains(first)));
+        }
+    }
 }
