@@ -12,6 +12,7 @@ pub mod drive;
 pub mod opening;
 pub mod page;
 pub mod peer;
+mod ports;
 pub mod program;
 pub mod table;
 pub mod town;

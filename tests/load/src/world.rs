@@ -3,12 +3,9 @@
 
 use std::{
     collections::BTreeMap,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,21 +18,12 @@ use shixun::up::{Reach, SERVICES, setup};
 use crate::{
     cpu::Meter,
     database::{Databases, Engine},
-    drive,
+    drive, ports,
     program::{Installed, Process, Programs},
 };
 
 /// Seconds for which a login of the cases is good: longer than any of them.
 const SESSION_SECONDS: i64 = 6 * 3600;
-/// Ports are chosen below those that the kernel hands out by itself, so that nobody gets one while its service is away; two
-/// runs at once look in different places.
-const FIRST_PORT: u16 = 21_000;
-const LAST_PORT: u16 = 32_700;
-const PORTS: u16 = 16;
-const PLACES: u32 = 700;
-/// How many places on the next world of the same run looks: a port is free to look at while its service is not started.
-const APART: u32 = 101;
-static WORLDS: AtomicU32 = AtomicU32::new(0);
 
 /// Names of the processes that may share enrollment's work on PostgreSQL: the service itself, and its replicas.
 const ENROLLMENTS: [&str; 3] = ["enrollment", "enrollment-2", "enrollment-3"];
@@ -139,13 +127,10 @@ impl World {
     }
 
     fn choose_ports(&mut self) -> anyhow::Result<()> {
-        let first = first_port(std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed))?;
-        let free = (first..LAST_PORT).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
         let [_, replicas @ ..] = ENROLLMENTS;
         let names: Vec<&str> = SERVICES.into_iter().chain(replicas).collect();
-        let wanted = names.len();
-        self.ports = names.into_iter().zip(free.map(|port| SocketAddr::from(([127, 0, 0, 1], port)))).collect();
-        anyhow::ensure!(self.ports.len() == wanted, "no free ports");
+        let ports = ports::choose(names.len())?;
+        self.ports = names.into_iter().zip(ports).collect();
         Ok(std::fs::write(self.folder.join("addresses.toml"), toml::to_string(&self.ports)?)?)
     }
 
@@ -463,12 +448,6 @@ impl World {
     }
 }
 
-/// Where the `nth` world of a process begins to look for ports.
-fn first_port(process: u32, nth: u32) -> anyhow::Result<u16> {
-    let place = (process % PLACES + nth % PLACES * APART) % PLACES;
-    Ok(FIRST_PORT + u16::try_from(place)? * PORTS)
-}
-
 impl Drop for World {
     fn drop(&mut self) {
         self.running.clear();
@@ -492,19 +471,4 @@ fn own_folder(scratch: &Path, engine: Engine) -> anyhow::Result<PathBuf> {
 
 fn table<K: Into<String>, V: Into<toml::Value>>(entries: impl IntoIterator<Item = (K, V)>) -> toml::Table {
     entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn worlds_of_one_run_have_ports_of_their_own() {
-        for process in [0, 1, PLACES - 1, u32::MAX] {
-            let mut places: Vec<u16> = (0..PLACES).map(|nth| first_port(process, nth).unwrap()).collect();
-            places.sort_unstable();
-            assert!(places.windows(2).all(|two| matches!(two, [one, next] if next - one >= PORTS)), "{process}");
-            assert!(places.iter().all(|first| (FIRST_PORT..=LAST_PORT - PORTS).contains(first)));
-        }
-    }
 }
