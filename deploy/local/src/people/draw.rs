@@ -1,5 +1,6 @@
 //! Drawing from a seed.
 
+use rand::distr::{Distribution as _, weighted::WeightedIndex};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -52,6 +53,11 @@ impl Draw {
             }
         }
         last
+    }
+
+    /// The place of one of many, in proportion to the weights that the index was made of: a look-up, however many there are.
+    pub fn of_index(&mut self, index: &WeightedIndex<f64>) -> usize {
+        index.sample(&mut self.0)
     }
 
     /// The items in a drawn order.

@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 
 use proto::catalog::v1::{Audience, Class, Session};
 use proto::roster::v1::Teacher;
+use rand::distr::weighted::WeightedIndex;
 
 use super::draw::Draw;
 use super::folder::TermFolder;
 use super::projects::Plan;
 use super::teachers::Person;
+
+/// Projects drawn by their popularity before every one that fits is looked at: in a county of hundreds of thousands each menu has
+/// hundreds.
+const TRIES: usize = 32;
 
 /// Fills in everyone's habits.
 pub fn draw(seed: u64, teachers: &mut [Person], plans: &[Plan], folder: &TermFolder) {
@@ -17,12 +22,12 @@ pub fn draw(seed: u64, teachers: &mut [Person], plans: &[Plan], folder: &TermFol
     // A project's popularity is its place in a drawn order.
     let mut order: Vec<usize> = (0..plans.len()).filter(|n| plans.get(*n).is_some_and(Plan::is_published)).collect();
     draw.shuffle(&mut order);
-    let mut menus: BTreeMap<(Vec<String>, Vec<String>), Vec<usize>> = BTreeMap::new();
+    let mut menus: BTreeMap<(Vec<String>, Vec<String>), Menu> = BTreeMap::new();
     for person in teachers {
         let teacher = &person.teacher;
         let menu = menus.entry((teacher.stages.clone(), teacher.subjects.clone())).or_insert_with(|| {
             let admits = |n: &usize| plans.get(*n).is_some_and(|plan| admits(plan.project.audience.as_ref(), teacher));
-            order.iter().copied().filter(admits).collect()
+            Menu::of(order.iter().copied().filter(admits), folder.projects.popularity.exponent)
         });
         let habits = &mut person.habits;
         habits.pace = u8::try_from(draw.between(0, 99)).unwrap_or(99);
@@ -36,6 +41,37 @@ pub fn draw(seed: u64, teachers: &mut [Person], plans: &[Plan], folder: &TermFol
         if draw.percent(behaviour.second_round) {
             habits.second = wish(&mut draw, teacher, &habits.wishes, menu, plans, folder);
         }
+    }
+}
+
+/// What teachers of the same stages and subjects choose from.
+struct Menu {
+    /// The most popular first, each with its weight.
+    projects: Vec<(usize, f64)>,
+    /// None where there is nothing to draw.
+    index: Option<WeightedIndex<f64>>,
+}
+
+impl Menu {
+    /// Of projects in the order of their popularity.
+    fn of(projects: impl Iterator<Item = usize>, exponent: f64) -> Self {
+        let weight = |rank: usize| 1.0 / (rank as f64 + 1.0).powf(exponent);
+        let projects: Vec<_> = projects.enumerate().map(|(rank, n)| (n, weight(rank))).collect();
+        let index = WeightedIndex::new(projects.iter().map(|(_, weight)| *weight)).ok();
+        Self { projects, index }
+    }
+
+    /// One that fits, in proportion to its popularity; none if none fits.
+    fn one(&self, draw: &mut Draw, fits: impl Fn(usize) -> bool) -> Option<usize> {
+        let index = self.index.as_ref()?;
+        for _ in 0..TRIES {
+            let (n, _) = *self.projects.get(draw.of_index(index))?;
+            if fits(n) {
+                return Some(n);
+            }
+        }
+        let fitting: Vec<_> = self.projects.iter().copied().filter(|(n, _)| fits(*n)).collect();
+        draw.weighted(fitting.into_iter())
     }
 }
 
@@ -64,27 +100,20 @@ fn wish(
     draw: &mut Draw,
     teacher: &Teacher,
     chosen: &[usize],
-    menu: &[usize],
+    menu: &Menu,
     plans: &[Plan],
     folder: &TermFolder,
 ) -> Option<usize> {
     let has_intensive = chosen.iter().filter_map(|n| plans.get(*n)).any(Plan::is_intensive);
     let wants_match = draw.percent(folder.roster.behaviour.matched);
-    let exponent = folder.projects.popularity.exponent;
-    let candidates: Vec<(usize, f64)> = menu
-        .iter()
-        .filter(|n| {
-            plans.get(**n).is_some_and(|plan| {
-                let second_intensive = has_intensive && plan.is_intensive();
-                let mismatch = wants_match && !matches(plan.project.audience.as_ref(), teacher);
-                let overlaps = chosen.iter().filter_map(|other| plans.get(*other)).any(|other| overlap(plan, other));
-                !(chosen.contains(n) || second_intensive || mismatch || overlaps)
-            })
+    menu.one(draw, |n| {
+        plans.get(n).is_some_and(|plan| {
+            let second_intensive = has_intensive && plan.is_intensive();
+            let mismatch = wants_match && !matches(plan.project.audience.as_ref(), teacher);
+            let overlaps = || chosen.iter().filter_map(|other| plans.get(*other)).any(|other| overlap(plan, other));
+            !(chosen.contains(&n) || second_intensive || mismatch || overlaps())
         })
-        .enumerate()
-        .map(|(rank, n)| (*n, 1.0 / (rank as f64 + 1.0).powf(exponent)))
-        .collect();
-    draw.weighted(candidates.into_iter())
+    })
 }
 
 /// Whether every class of one has a session in every class of the other: nobody can attend both.

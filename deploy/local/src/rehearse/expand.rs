@@ -129,12 +129,13 @@ pub async fn decide(stage: &Stage<'_>) -> Option<()> {
         let me = stage.person(&officer.login).await?;
         let mut open = requested(stage, &me).await?;
         // A bureau sees what lies under it too; each decides on its own.
-        let bureau_of = |name: &str| {
+        let bureaus: BTreeMap<String, String> = {
             let memory = stage.memory();
-            let project = memory.projects.values().find(|project| name.starts_with(&format!("{}/", project.name)));
-            project.map(|project| project.accepting_bureau.clone()).unwrap_or_default()
+            memory.projects.values().map(|project| (project.name.clone(), project.accepting_bureau.clone())).collect()
         };
-        open.retain(|expansion| bureau_of(&expansion.name) == officer.organization);
+        // "terms/…/projects/…/…/…"
+        let of = |name: &str| name.rsplitn(3, '/').nth(2).and_then(|project| bureaus.get(project));
+        open.retain(|expansion| of(&expansion.name) == Some(&officer.organization));
         open.sort_by(|one, other| one.name.cmp(&other.name));
         for expansion in open {
             turn = turn.saturating_add(1);

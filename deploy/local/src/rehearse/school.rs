@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use proto::catalog::v1::Project;
 use proto::common::v1::Role;
 use proto::enrollment::v1::review_service_client::ReviewServiceClient;
 use proto::enrollment::v1::selection_service_client::SelectionServiceClient;
@@ -119,7 +120,9 @@ async fn review_school(stage: &Stage<'_>, school: &str, round: i32) -> Option<()
         let outcome = decide(stage, &me, &[approval(first)], &format!("own-{round}-{school}")).await;
         stage.books.mistake(REVIEW_OWN, outcome);
     }
-    if let Some(unmatched) = for_me.iter().find(|selection| is_intensive(stage, selection) && !selection.matched) {
+    let intensive = intensive(stage);
+    let unmatched = |selection: &&Selection| intensive.contains(&selection.project) && !selection.matched;
+    if let Some(unmatched) = for_me.iter().find(unmatched) {
         let approval = Decision { selection: unmatched.name.clone(), approved: true, reason: String::new() };
         let outcome = decide(stage, &me, &[approval], &format!("unmatched-{round}-{school}")).await;
         stage.books.mistake(REVIEW_UNMATCHED, outcome);
@@ -129,10 +132,11 @@ async fn review_school(stage: &Stage<'_>, school: &str, round: i32) -> Option<()
     review_all(stage, &principal, &for_principal, &format!("review-admin-{round}-{school}")).await
 }
 
-fn is_intensive(stage: &Stage<'_>, selection: &Selection) -> bool {
+/// Projects of 90 base credits or more.
+fn intensive(stage: &Stage<'_>) -> BTreeSet<String> {
     let memory = stage.memory();
-    let project = memory.projects.values().find(|project| project.name == selection.project);
-    project.and_then(|project| project.base_credit).is_some_and(|credit| credit.hundredths >= 9_000)
+    let intensive = |project: &&Project| project.base_credit.is_some_and(|credit| credit.hundredths >= 9_000);
+    memory.projects.values().filter(intensive).map(|project| project.name.clone()).collect()
 }
 
 fn approval(selection: &Selection) -> Decision {

@@ -50,6 +50,8 @@ pub struct Stage<'a> {
     pub books: Books,
     /// The calendar in force when the play began.
     pub calendar: Windows,
+    /// Who holds a role in a school; the first in order.
+    holders: BTreeMap<(&'a str, Role), &'a Person>,
     channels: Vec<Channel>,
     journal: Arc<Journal>,
     /// Where the clocks stand at the beginning, in microseconds since the epoch: waves before it were played already.
@@ -91,6 +93,12 @@ impl<'a> Stage<'a> {
             // Connected by the first call, which is tried again if the gateway is away.
             channels.push(endpoint.connect_lazy());
         }
+        let mut holders = BTreeMap::new();
+        for person in &county.teachers {
+            for role in &person.roles {
+                holders.entry((person.teacher.school.as_str(), *role)).or_insert(person);
+            }
+        }
         let mut stage = Self {
             world,
             folder,
@@ -99,6 +107,7 @@ impl<'a> Stage<'a> {
             cast: Cast::of(county),
             books: Books::default(),
             calendar: Windows::default(),
+            holders,
             channels,
             journal: Arc::new(journal),
             reached: world.now().await?,
@@ -286,7 +295,7 @@ impl<'a> Stage<'a> {
     /// Who holds a role in a school: the administrator, the principal.
     #[must_use]
     pub fn holder(&self, school: &str, role: Role) -> Option<&'a Person> {
-        self.county.teachers.iter().find(|person| person.teacher.school == school && person.roles.contains(&role))
+        self.holders.get(&(school, role)).copied()
     }
 
     /// Who holds a role in a school, logged in.

@@ -1,7 +1,7 @@
 //! Setting up a county on an empty system, over the public API: the operator makes offices and their people, the bureau
 //! makes the term and takes the roster.
 
-use std::{future::Future, time::Duration};
+use std::{collections::BTreeMap, future::Future, time::Duration};
 
 use anyhow::Context as _;
 use chassis::peer::channel;
@@ -110,19 +110,9 @@ where
 
 async fn organizations(operator: &Person, county: &County, progress: &Progress) -> anyhow::Result<()> {
     // Parents before children: level by level, and within a level at once.
-    let depth = |name: &str| {
-        let mut depth = 0_usize;
-        let mut name = name;
-        while let Some(parent) = county.organizations.iter().find(|known| known.name == name).map(|known| &known.parent)
-        {
-            if parent.is_empty() {
-                break;
-            }
-            depth += 1;
-            name = parent;
-        }
-        depth
-    };
+    let parents: BTreeMap<&str, &str> =
+        county.organizations.iter().map(|one| (one.name.as_str(), one.parent.as_str())).collect();
+    let depth = |name: &str| std::iter::successors(parents.get(name), |parent| parents.get(*parent)).skip(1).count();
     let mut levels: Vec<Vec<_>> = Vec::new();
     for organization in &county.organizations {
         let depth = depth(&organization.name);
@@ -300,8 +290,8 @@ async fn roles(officer: &Person, county: &County, progress: &Progress) -> anyhow
 }
 
 /// Account names by login.
-async fn accounts(officer: &Person, county: &County) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
-    let mut found = std::collections::BTreeMap::new();
+async fn accounts(officer: &Person, county: &County) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
     let wanted: std::collections::BTreeSet<_> =
         county.teachers.iter().filter(|person| !person.roles.is_empty()).map(|person| person.login.clone()).collect();
     let mut client = AccountServiceClient::new(officer.wire());

@@ -30,6 +30,8 @@ pub(crate) const SINCE: Sql = Sql {
                                    ORDER BY idx LIMIT 500) c
                ORDER BY b.position, c.idx LIMIT 500",
 };
+/// Changes of a page after which there may be more: of 500 batches that are looked at, the first may be the one taken last.
+const FULL: usize = 499;
 /// Bytes of changes after which a message ends: well below the 4 MiB that a message may have.
 const BYTES: usize = 1 << 20;
 /// Messages waiting for a slow watcher.
@@ -146,28 +148,33 @@ async fn stream(
         Engine::Sqlite => Duration::from_secs(2),
         Engine::Postgres => Duration::from_millis(100),
     };
+    let mut woken = false;
     loop {
         head.mark_unchanged();
         let messages = since(db, &taken.after).await?;
-        let idle = messages.is_empty();
+        let count: usize = messages.iter().map(|message| message.changes.len()).sum();
         for message in messages {
             taken.take(&message);
             if sender.send(Ok(message)).await.is_err() {
                 return Ok(());
             }
         }
-        if idle {
+        if count >= FULL {
+            continue;
+        }
+        // Who was woken for what he has already been given need not look whether it is still there.
+        if count == 0 && !woken {
             // Its database may have been exchanged for an older copy under an open stream.
             let (end, chain) = feed::head_and_chain(&mut db.reader()).await?;
             if !taken.is_held(end, &chain) {
                 return Err(differs(db, &taken.after, end));
             }
-            tokio::select! {
-                _ = head.changed() => {}
-                () = tokio::time::sleep(poll) => {}
-                () = sender.closed() => return Ok(()),
-            }
         }
+        woken = tokio::select! {
+            changed = head.changed() => changed.is_ok(),
+            () = tokio::time::sleep(poll) => false,
+            () = sender.closed() => return Ok(()),
+        };
     }
 }
 
