@@ -34,18 +34,12 @@ impl chassis::Mirror for CreditMirror {
 
     async fn apply_all(&self, tx: &mut Tx, changes: &[Change]) -> Result<(), Failure> {
         let mut positions = BTreeMap::new();
-        let mut by_hand = Vec::new();
+        let mut entries = Vec::new();
         for change in changes {
             if let Some(position) = decode::<CreditPosition>(change)? {
                 positions.insert(position.teacher.clone(), position);
             } else if let Some(entry) = decode::<Entry>(change)? {
-                if let Some(at) = &change.at {
-                    tx.set_at(proto::instant(at));
-                }
-                take(tx, &entry).await?;
-                if told::may_tell(change, &entry) {
-                    by_hand.push((change, entry));
-                }
+                entries.push((change, entry));
             } else if let Some(report) = decode::<Compliance>(change)? {
                 if let Some(at) = &change.at {
                     tx.set_at(proto::instant(at));
@@ -53,9 +47,22 @@ impl chassis::Mirror for CreditMirror {
                 tell_short(tx, &change.term, &report).await?;
             }
         }
+        for run in entries.chunk_by(are_one) {
+            if let Some(at) = run.first().and_then(|(change, _)| change.at.as_ref()) {
+                tx.set_at(proto::instant(at));
+            }
+            take(tx, run).await?;
+        }
         credit::put(tx, positions.values()).await?;
-        tell(tx, by_hand).await
+        entries.retain(|(change, entry)| told::may_tell(change, entry));
+        tell(tx, entries).await
     }
+}
+
+/// Whether entries are taken together: those of one instant, but no reversal, which is found by an entry that may be among them.
+fn are_one((change, entry): &(&Change, Entry), (next, other): &(&Change, Entry)) -> bool {
+    let reversal = |entry: &Entry| entry.kind() == Kind::Reversal;
+    change.at == next.at && !reversal(entry) && !reversal(other)
 }
 
 /// Compliance was taken: who falls short of what warns is told, provisionally and finally: a school's administrator and
@@ -125,30 +132,43 @@ async fn tell(tx: &mut Tx, by_hand: Vec<(&Change, Entry)>) -> Result<(), Failure
     told.write(tx).await
 }
 
-/// What an entry of the ledger means for the selection it comes from.
-async fn take(tx: &mut Tx, entry: &Entry) -> Result<(), Failure> {
-    let (found, from, event, kept) = match entry.kind() {
-        Kind::Project if entry.reversed_by.is_empty() => {
-            (selections::find(tx, &entry.source).await?, State::Passed, Event::Credit, entry.name.as_str())
-        }
-        Kind::Reversal => (selections::of_entry(tx, &entry.reverses).await?, State::Credited, Event::ReverseCredit, ""),
-        _ => return Ok(()),
-    };
-    match found {
-        Some(selection) => follow(tx, &selection, from, event, kept).await,
-        None => Ok(()),
+/// What entries of the ledger, or a reversal alone, mean for the selections that they come from.
+async fn take(tx: &mut Tx, entries: &[(&Change, Entry)]) -> Result<(), Failure> {
+    if let [(_, entry)] = entries
+        && entry.kind() == Kind::Reversal
+    {
+        let found = selections::of_entry(tx, &entry.reverses).await?;
+        let found: Vec<_> = found.into_iter().map(|selection| (selection, "")).collect();
+        return follow(tx, &found, State::Credited, Event::ReverseCredit).await;
     }
+    let entries = entries.iter().map(|(_, entry)| entry);
+    let credit = entries.filter(|entry| entry.kind() == Kind::Project && entry.reversed_by.is_empty());
+    let by_selection: BTreeMap<&str, &str> = credit.map(|entry| (entry.source.as_str(), entry.name.as_str())).collect();
+    if by_selection.is_empty() {
+        return Ok(());
+    }
+    let names = by_selection.keys().map(|name| (*name).to_owned()).collect();
+    let found = selections::named(tx, &names).await?.into_iter();
+    let found =
+        found.filter_map(|selection| by_selection.get(selection.name.as_str()).map(|entry| (selection, *entry)));
+    follow(tx, &found.collect::<Vec<_>>(), State::Passed, Event::Credit).await
 }
 
-/// Brings a selection in `from` where the ledger has it; in another state the ledger is ahead of, or behind, a correction.
-async fn follow(tx: &mut Tx, found: &Selection, from: State, event: Event, entry: &str) -> Result<(), Failure> {
-    let term = Scope::of_name(&found.name).term().to_owned();
-    let teachers = BTreeSet::from([found.teacher.clone()]);
-    let mut desk = store::load(tx, &term, &teachers, &BTreeSet::new(), 0).await?;
-    let Some(selection) = desk.selections.get_mut(&found.name).filter(|selection| selection.state == from) else {
-        return Ok(());
-    };
-    entry.clone_into(&mut selection.entry);
-    desk.apply(&found.name, event, &Why::coded("ledger"))?;
-    store::finish(tx, &term, &mut desk, None).await
+/// Brings selections in `from`, by name, each with what it is to be known by in the ledger, where the ledger has them; for one in another
+/// state the ledger is ahead of, or behind, a correction.
+async fn follow(tx: &mut Tx, found: &[(Selection, &str)], from: State, event: Event) -> Result<(), Failure> {
+    let term = |selection: &Selection| Scope::of_name(&selection.name).term().to_owned();
+    for of_term in found.chunk_by(|(one, _), (next, _)| term(one) == term(next)) {
+        let term = of_term.first().map(|(selection, _)| term(selection)).unwrap_or_default();
+        let teachers = of_term.iter().map(|(selection, _)| selection.teacher.clone()).collect();
+        let mut desk = store::load(tx, &term, &teachers, &BTreeSet::new(), 0).await?;
+        for (Selection { name, .. }, entry) in of_term {
+            if let Some(selection) = desk.selections.get_mut(name).filter(|selection| selection.state == from) {
+                (*entry).clone_into(&mut selection.entry);
+                desk.apply(name, event, &Why::coded("ledger"))?;
+            }
+        }
+        store::finish(tx, &term, &mut desk, None).await?;
+    }
+    Ok(())
 }

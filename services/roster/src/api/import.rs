@@ -7,6 +7,7 @@ use std::{
 
 use chassis::{
     Admission, Call, Failure,
+    changes::feed,
     db::{Queries, Record, Scope, Tx},
 };
 use jiff::civil::Date;
@@ -106,9 +107,12 @@ async fn import(service: &Service, call: Call<Arc<File>>) -> Result<ImportTeache
     }
     // Faults are found, and passwords made, before anybody has to wait for this file's transaction.
     let mut reader = service.db.read(&call, Scope::AnyTerm).await?;
-    let term = service.term(reader.gates().ok().as_deref(), reader.at())?;
-    let actor = reader.actor().clone();
-    let prepared = prepare(&mut reader, service, &actor, &term, &file).await?;
+    let ground = Ground {
+        term: service.term(reader.gates().ok().as_deref(), reader.at())?,
+        actor: reader.actor().clone(),
+        head: feed::head(&mut reader).await?,
+    };
+    let mut prepared = prepare(&mut reader, service, &ground, &file).await?;
     if file.header.dry_run {
         return Ok(prepared.dry_run(usize::try_from(file.header.faults_from_row).unwrap_or(0)));
     }
@@ -118,15 +122,30 @@ async fn import(service: &Service, call: Call<Arc<File>>) -> Result<ImportTeache
         count => service.passwords.hash_many(&file.header.initial_password, count).await?,
     };
     let mut tx = service.db.begin_stream(&call.admission, Scope::AnyTerm, id, &digest).await?;
-    let term = service.term(tx.gates().ok().as_deref(), tx.at())?;
-    let actor = tx.actor().clone();
-    let prepared = prepare(&mut tx, service, &actor, &term, &file).await?;
-    prepared.check()?;
-    if prepared.accounts_to_create() > passwords.len() {
-        return Err(wire::changed("teachers"));
+    let now = Ground {
+        term: service.term(tx.gates().ok().as_deref(), tx.at())?,
+        actor: tx.actor().clone(),
+        head: feed::head(&mut tx).await?,
+    };
+    if now != ground {
+        prepared = prepare(&mut tx, service, &now, &file).await?;
+        prepared.check()?;
+        if prepared.accounts_to_create() > passwords.len() {
+            return Err(wire::changed("teachers"));
+        }
     }
-    let reply = take(service, &mut tx, prepared, passwords, term.today).await?;
+    let reply = take(service, &mut tx, prepared, passwords, now.term.today).await?;
     tx.commit(reply).await
+}
+
+/// What a file is held against. While it stays the same, so does what was found: nothing of the roster changes without a change in
+/// its feed.
+#[derive(PartialEq)]
+struct Ground {
+    term: Term,
+    actor: Actor,
+    /// Of the roster's feed.
+    head: i64,
 }
 
 /// A file held against the roster.
@@ -202,8 +221,7 @@ fn told_of_row(RowFault { row, fault }: &RowFault) -> pb::RowFault {
 async fn prepare(
     db: &mut impl Queries,
     service: &Service,
-    actor: &Actor,
-    term: &Term,
+    Ground { term, actor, .. }: &Ground,
     file: &File,
 ) -> Result<Prepared, Failure> {
     let mut rows: Vec<Row> = file.teachers.iter().map(|teacher| row(service, teacher, term.today)).collect();

@@ -45,6 +45,7 @@ pub struct Service {
 }
 
 /// What a term says: the codes, and which day it is.
+#[derive(PartialEq)]
 struct Term {
     codes: Codes,
     today: Date,

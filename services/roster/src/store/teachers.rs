@@ -204,19 +204,30 @@ pub async fn codes_in_use(db: &mut impl Queries) -> Result<BTreeSet<(Field, Stri
     Ok(in_use)
 }
 
-/// A union of three joins, so that each finds its index.
-pub const KNOWN: &str = "SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
-        t.principal_appointed_on, t.standing
-       FROM json_each($1) AS r JOIN teacher t ON t.name = r.value ->> 0
-     UNION
-     SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
-        t.principal_appointed_on, t.standing
-       FROM json_each($1) AS r JOIN teacher t ON t.school = r.value ->> 1
-        AND t.teacher_number = r.value ->> 2 AND t.teacher_number <> ''
-     UNION
-     SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
-        t.principal_appointed_on, t.standing
-       FROM json_each($1) AS r JOIN teacher t ON t.identity_index = r.value ->> 3";
+// A union of three joins, so that each finds its index.
+macro_rules! known {
+    ($rows:literal) => {
+        concat!(
+            "WITH meant (name, school, number, identity) AS (SELECT ",
+            $rows,
+            "), found (name) AS (
+                SELECT t.name FROM meant m JOIN teacher t ON t.name = m.name
+                UNION
+                SELECT t.name FROM meant m JOIN teacher t ON t.school = m.school AND t.teacher_number = m.number
+                    AND t.teacher_number <> ''
+                UNION
+                SELECT t.name FROM meant m JOIN teacher t ON t.identity_index = m.identity)
+             SELECT t.name, t.school, t.teacher_number, t.identity_index, t.platform_entered_on,
+                t.principal_appointed_on, t.standing
+             FROM found JOIN teacher t ON t.name = found.name"
+        )
+    };
+}
+/// The teachers whom rows may mean: of each its name, school, number and identity's index.
+pub const KNOWN: Sql = Sql {
+    sqlite: known!("value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1)"),
+    postgres: known!("* FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[])"),
+};
 
 /// So many new teachers at once change what a roster is to PostgreSQL's planner.
 pub const MANY: usize = 1_000;
@@ -247,7 +258,7 @@ pub async fn known(
         for (name, school, number, index) in chunk {
             rows.push(row![*name, *school, *number, *index]);
         }
-        let found = db.all(KNOWN, args![rows.json()]).await?;
+        let found = db.all(KNOWN, args![rows]).await?;
         for row in &found {
             let name: String = row.get("name")?;
             let teacher = Known {

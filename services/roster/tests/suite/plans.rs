@@ -13,7 +13,7 @@ use crate::world::AT;
 const INDEXES: [&str; 3] = ["teacher_pkey", "teacher_of_school", "teacher_identity_index_key"];
 
 async fn is_by_index(tx: &mut Tx) -> bool {
-    let lines = tx.all("EXPLAIN EXECUTE planned('[]')", args![]).await.unwrap();
+    let lines = tx.all("EXPLAIN EXECUTE planned('{}', '{}', '{}', '{}')", args![]).await.unwrap();
     let plan: Vec<String> = lines.iter().map(|line| line.get("QUERY PLAN").unwrap()).collect();
     let plan = plan.join("\n");
     INDEXES.iter().all(|index| plan.contains(&format!("using {index} "))) && !plan.contains("Join Filter")
@@ -24,7 +24,8 @@ async fn whom_a_file_means_is_found_by_index_after_the_first_file() {
     let database = testing::databases("roster", roster::migrations, AT).await.unwrap().pop().unwrap();
     let mut tx = database.db.begin_own(AT, "plans").await.unwrap();
     // Leaked, for statements are constants everywhere else.
-    let prepare: &'static str = format!("PREPARE planned(TEXT) AS {}", teachers::KNOWN).leak();
+    let prepare: &'static str =
+        format!("PREPARE planned(TEXT[], TEXT[], TEXT[], TEXT[]) AS {}", teachers::KNOWN.postgres).leak();
     let session = "SET LOCAL plan_cache_mode = force_generic_plan";
     for sql in ["ANALYZE teacher", session, prepare] {
         tx.execute(sql, args![]).await.unwrap();
