@@ -13,12 +13,12 @@ use crate::{
     domain::{
         entry::{Entry, Kind},
         standing::{Standing, standings},
-        statement::{Position, position},
+        statement::position,
     },
     rules::Rules,
     store::{
         entries, standings as years,
-        teachers::{self, Kept},
+        teachers::{self, Kept, Told},
     },
     wire,
 };
@@ -44,12 +44,19 @@ pub struct Books {
 /// # Errors
 /// Those of the database.
 pub async fn read(db: &mut impl Queries, names: &Rows, recorded_by: i64) -> Result<BTreeMap<String, Book>, Failure> {
-    let mut books: BTreeMap<_, _> = teachers::load(db, names)
-        .await?
-        .into_iter()
-        .map(|(name, kept)| (name, Book { kept, entries: Vec::new(), added: 0 }))
-        .collect();
-    for entry in entries::of_teachers(db, names, recorded_by).await? {
+    let kept = teachers::load(db, names).await?;
+    with_entries(db, kept, recorded_by).await
+}
+
+async fn with_entries(
+    db: &mut impl Queries,
+    kept: BTreeMap<String, Kept>,
+    recorded_by: i64,
+) -> Result<BTreeMap<String, Book>, Failure> {
+    let names = Rows::texts(kept.keys());
+    let book = |kept| Book { kept, entries: Vec::new(), added: 0 };
+    let mut books: BTreeMap<_, _> = kept.into_iter().map(|(name, kept)| (name, book(kept))).collect();
+    for entry in entries::of_teachers(db, &names, recorded_by).await? {
         if let Some(book) = books.get_mut(&entry.teacher) {
             book.entries.push(entry);
         }
@@ -66,6 +73,14 @@ impl Books {
         let names = Rows::texts(names);
         teachers::lock(tx, &names).await?;
         Ok(Self { books: read(tx, &names, i64::MAX).await? })
+    }
+
+    /// The books of teachers whom this transaction has locked, as they are now.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn of_locked(tx: &mut Tx, kept: BTreeMap<String, Kept>) -> Result<Self, Failure> {
+        Ok(Self { books: with_entries(tx, kept, i64::MAX).await? })
     }
 
     /// A teacher's book.
@@ -103,25 +118,47 @@ impl Books {
     pub async fn close(self, tx: &mut Tx, rules: &Rules, held: Option<&Held>) -> Result<(), Failure> {
         let Self { books } = self;
         self::add(tx, &books, held).await?;
-        let today = rules.day(tx.at());
-        let through = today.year().saturating_add(1);
-        let mut rows: Vec<(&str, Standing)> = Vec::new();
-        let mut positions: Vec<(&str, Position)> = Vec::new();
-        for (name, book) in &books {
-            let Book { kept, entries, .. } = book;
-            let drawn_up = standings(&kept.teacher, entries, through, &rules.policy);
-            rows.extend(drawn_up.into_iter().map(|standing| (name.as_str(), standing)));
-            let position = position(&kept.teacher, entries, today, &rules.policy);
-            positions.push((name, position));
-            if kept.told != Some(position) {
-                let after = wire::position(name, position);
-                let record = Record::of(&format!("{name}/position"), "moved", &after).by(tx.actor(), held);
-                tx.record(record);
-            }
-        }
-        years::replace(tx, &Rows::texts(books.keys()), &rows).await?;
-        teachers::note(tx, positions.into_iter(), through, &rules.policy.basis()).await
+        let Drawn { years, told } = draw_up(tx, &books, rules, held);
+        self::years::replace(tx, &Rows::texts(books.keys()), &years).await?;
+        teachers::note(tx, &told).await
     }
+
+    /// As `close`, of teachers who are written down with it, as they are now.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn keep(self, tx: &mut Tx, rules: &Rules) -> Result<(), Failure> {
+        let Self { books } = self;
+        let Drawn { years, told } = draw_up(tx, &books, rules, None);
+        teachers::put(tx, books.values().map(|book| &book.kept), &told).await?;
+        self::years::replace(tx, &Rows::texts(books.keys()), &years).await
+    }
+}
+
+/// What the rules make of some books.
+struct Drawn<'a> {
+    years: Vec<(&'a str, Standing)>,
+    told: Told<'a>,
+}
+
+/// Draws up years and positions, and tells the positions that changed.
+fn draw_up<'a>(tx: &mut Tx, books: &'a BTreeMap<String, Book>, rules: &Rules, held: Option<&Held>) -> Drawn<'a> {
+    let today = rules.day(tx.at());
+    let through = today.year().saturating_add(1);
+    let mut years = Vec::new();
+    let mut positions = BTreeMap::new();
+    for (name, Book { kept, entries, .. }) in books {
+        let drawn_up = standings(&kept.teacher, entries, through, &rules.policy);
+        years.extend(drawn_up.into_iter().map(|standing| (name.as_str(), standing)));
+        let position = position(&kept.teacher, entries, today, &rules.policy);
+        positions.insert(name.as_str(), position);
+        if kept.told != Some(position) {
+            let after = wire::position(name, position);
+            let record = Record::of(&format!("{name}/position"), "moved", &after).by(tx.actor(), held);
+            tx.record(record);
+        }
+    }
+    Drawn { years, told: Told { positions, through, basis: rules.policy.basis() } }
 }
 
 async fn add(tx: &mut Tx, books: &BTreeMap<String, Book>, held: Option<&Held>) -> Result<(), Failure> {

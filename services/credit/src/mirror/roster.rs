@@ -76,9 +76,7 @@ async fn keep(tx: &mut Tx, told: Vec<(i64, TeacherFacts)>) -> Result<(), Failure
     for (at, facts) in told {
         take(&mut kept, facts, rules.day(at));
     }
-    teachers::put(tx, kept.values()).await?;
-    let books = Books::open(tx, kept.keys().map(String::as_str)).await?;
-    books.close(tx, &rules, None).await?;
+    Books::of_locked(tx, kept).await?.keep(tx, &rules).await?;
     if !erased.is_empty() {
         entries::erase(tx, &Rows::texts(erased.iter().map(|(teacher, _)| teacher))).await?;
         let persons: Vec<_> = erased.iter().flat_map(|(teacher, account)| [teacher.as_str(), account]).collect();

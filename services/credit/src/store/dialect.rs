@@ -6,5 +6,5 @@ use chassis::db::Sql;
 pub const LOCK_TEACHERS: Sql = Sql {
     // The one writer is lock enough.
     sqlite: "SELECT 1 AS locked WHERE $1 = ''",
-    postgres: "SELECT name FROM teacher WHERE name IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY name FOR UPDATE",
+    postgres: "SELECT name FROM teacher WHERE name = ANY($1) ORDER BY name FOR UPDATE",
 };

@@ -2,7 +2,7 @@
 
 use chassis::{
     Failure,
-    db::{Queries, Row, Rows, Tx, args, insert, row},
+    db::{Queries, Row, Rows, Tx, args, insert, keyed, row},
 };
 use proto::{Credit, common::v1::Actor};
 
@@ -30,12 +30,8 @@ macro_rules! entries {
 
 /// Every entry of these teachers that was known at `recorded_by`, in the order they were recorded.
 pub async fn of_teachers(db: &mut impl Queries, names: &Rows, recorded_by: i64) -> Result<Vec<Entry>, Failure> {
-    let rows = db
-        .all(
-            entries!("e.teacher IN (SELECT value ->> 0 FROM json_each($2)) ORDER BY e.teacher, e.recorded_at, e.name"),
-            args![recorded_by, names.json()],
-        )
-        .await?;
+    let sql = keyed!(entries!(""), "e.teacher", "$2", " ORDER BY e.teacher, e.recorded_at, e.name");
+    let rows = db.all(sql, args![recorded_by, names.clone()]).await?;
     rows.iter().map(read).collect()
 }
 

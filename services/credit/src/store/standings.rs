@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chassis::{
     Failure,
-    db::{Queries, Row, Rows, Sql, Tx, args, insert, row},
+    db::{Queries, Row, Rows, Sql, Tx, args, insert, keyed, row},
 };
 use proto::{common::v1::Credit, credit::v1 as pb};
 
@@ -13,8 +13,7 @@ use crate::domain::{compliance::Tally, policy::Policy, standing::Standing};
 
 /// Replaces all years of these teachers.
 pub async fn replace(tx: &mut Tx, teachers: &Rows, standings: &[(&str, Standing)]) -> Result<(), Failure> {
-    tx.execute("DELETE FROM standing WHERE teacher IN (SELECT value ->> 0 FROM json_each($1))", args![teachers.json()])
-        .await?;
+    tx.execute(keyed!("DELETE FROM standing WHERE ", "teacher", "$1", ""), args![teachers.clone()]).await?;
     let mut rows = Rows::new();
     for (teacher, standing) in standings {
         let member = standing.member.clone().unwrap_or_default();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chassis::{
     Failure,
-    db::{Queries, Row, Rows, Tx, args, insert, row},
+    db::{Queries, Row, Rows, Tx, args, insert, keyed, row},
 };
 use jiff::civil::Date;
 use proto::Credit;
@@ -31,40 +31,50 @@ pub struct Kept {
     pub erased: bool,
 }
 
+/// What of teachers is told.
+#[derive(Debug)]
+pub struct Told<'a> {
+    /// Their positions, by name.
+    pub positions: BTreeMap<&'a str, Position>,
+    /// The last year of their standings.
+    pub through: i16,
+    /// The policy's values that both rest on.
+    pub basis: String,
+}
+
 /// Takes teachers for this transaction alone.
 pub async fn lock(tx: &mut Tx, names: &Rows) -> Result<(), Failure> {
-    tx.all(LOCK_TEACHERS, args![names.json()]).await?;
+    tx.all(LOCK_TEACHERS, args![names.clone()]).await?;
     Ok(())
 }
 
 /// Those of `names` that are known.
 pub async fn load(db: &mut impl Queries, names: &Rows) -> Result<BTreeMap<String, Kept>, Failure> {
-    let names = names.json();
     let rows = db
         .all(
-            "SELECT t.name AS name, t.school AS school, t.tier AS tier, t.category AS category, t.stages AS stages,
+            keyed!(
+                "SELECT t.name AS name, t.school AS school, t.tier AS tier, t.category AS category, t.stages AS stages,
                     t.subjects AS subjects, t.employment AS employment, t.entered_on AS entered_on,
                     t.employed_on AS employed_on, t.joined_on AS joined_on, t.leaves AS leaves,
                     t.principal_appointed_on AS principal_appointed_on,
                     t.position_ends_on AS position_ends_on,
                     t.position_awarded AS position_awarded, t.position_intensive AS position_intensive, t.erased AS erased,
                     COALESCE(o.path, '[]') AS path
-             FROM teacher t LEFT JOIN organization o ON o.name = t.school
-             WHERE t.name IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY t.name",
-            args![&names],
+             FROM teacher t LEFT JOIN organization o ON o.name = t.school WHERE ",
+                "t.name",
+                "$1",
+                " ORDER BY t.name"
+            ),
+            args![names.clone()],
         )
         .await?;
     let mut kept = BTreeMap::new();
     for row in &rows {
         kept.insert(row.get::<String>("name")?, read(row)?);
     }
-    let stays = db
-        .all(
-            "SELECT teacher, from_on, school FROM stay WHERE teacher IN (SELECT value ->> 0 FROM json_each($1))
-             ORDER BY teacher, from_on",
-            args![&names],
-        )
-        .await?;
+    let stays =
+        keyed!("SELECT teacher, from_on, school FROM stay WHERE ", "teacher", "$1", " ORDER BY teacher, from_on");
+    let stays = db.all(stays, args![names.clone()]).await?;
     for row in &stays {
         if let Some(kept) = kept.get_mut(&row.get::<String>("teacher")?) {
             kept.teacher.stays.push(Stay { from_on: known_day(row, "from_on")?, school: row.get("school")? });
@@ -108,10 +118,19 @@ fn read(row: &Row) -> Result<Kept, Failure> {
     })
 }
 
-/// Keeps teachers as the roster describes them now, no teacher twice; their stays too.
-pub async fn put<'a>(tx: &mut Tx, kept: impl Iterator<Item = &'a Kept> + Send) -> Result<(), Failure> {
+/// Keeps teachers as the roster describes them now, no teacher twice, with what is told of each; their stays too.
+///
+/// # Errors
+/// Those of the database; internal if nothing is told of one.
+pub async fn put<'a>(
+    tx: &mut Tx,
+    kept: impl Iterator<Item = &'a Kept> + Send,
+    Told { positions, through, basis }: &Told<'_>,
+) -> Result<(), Failure> {
     let (mut names, mut rows, mut stays) = (Rows::new(), Rows::new(), Rows::new());
     for Kept { teacher, school, erased, .. } in kept {
+        let position = positions.get(teacher.name.as_str());
+        let position = position.ok_or_else(|| Failure::internal("nothing is told of a teacher"))?;
         names.push(row![teacher.name.as_str()]);
         let leaves: Vec<_> = teacher.leaves.iter().map(|leave| (leave.first_on, leave.last_on)).collect();
         rows.push(row![
@@ -127,7 +146,12 @@ pub async fn put<'a>(tx: &mut Tx, kept: impl Iterator<Item = &'a Kept> + Send) -
             text(teacher.joined_on),
             serde_json::to_string(&leaves).map_err(Failure::internal)?,
             text(teacher.principal_appointed_on),
-            i64::from(*erased)
+            i64::from(*erased),
+            text(position.cycle_ends_on),
+            position.cycle_awarded.0,
+            i64::from(position.has_intensive),
+            *through,
+            basis.as_str()
         ]);
         for stay in &teacher.stays {
             stays.push(row![teacher.name.as_str(), stay.from_on.to_string(), stay.school.as_str()]);
@@ -137,34 +161,34 @@ pub async fn put<'a>(tx: &mut Tx, kept: impl Iterator<Item = &'a Kept> + Send) -
         "teacher",
         [
             name TEXT, school TEXT, tier TEXT, category TEXT, stages TEXT, subjects TEXT, employment TEXT,
-            entered_on TEXT, employed_on TEXT, joined_on TEXT, leaves TEXT, principal_appointed_on TEXT, erased BIGINT
+            entered_on TEXT, employed_on TEXT, joined_on TEXT, leaves TEXT, principal_appointed_on TEXT, erased BIGINT,
+            position_ends_on TEXT, position_awarded BIGINT, position_intensive BIGINT, standing_through BIGINT, basis TEXT
         ],
         "ON CONFLICT (name) DO UPDATE SET school = excluded.school, tier = excluded.tier, category = excluded.category,
             stages = excluded.stages, subjects = excluded.subjects, employment = excluded.employment,
             entered_on = excluded.entered_on, employed_on = excluded.employed_on, joined_on = excluded.joined_on,
             leaves = excluded.leaves, principal_appointed_on = excluded.principal_appointed_on,
-            erased = excluded.erased"
+            erased = excluded.erased, position_ends_on = excluded.position_ends_on,
+            position_awarded = excluded.position_awarded, position_intensive = excluded.position_intensive,
+            standing_through = excluded.standing_through, basis = excluded.basis"
     );
     tx.insert(insert, rows).await?;
     // A stay may have been dated back, or not come about.
-    tx.execute("DELETE FROM stay WHERE teacher IN (SELECT value ->> 0 FROM json_each($1))", args![names.json()])
-        .await?;
+    tx.execute(keyed!("DELETE FROM stay WHERE ", "teacher", "$1", ""), args![names]).await?;
     let insert = insert!("stay", [teacher TEXT, from_on TEXT, school TEXT], "");
     tx.insert(insert, stays).await?;
     Ok(())
 }
 
-/// Notes what of these teachers was told: their positions, and standings through `through` on `basis`.
-pub async fn note<'a>(
-    tx: &mut Tx,
-    positions: impl Iterator<Item = (&'a str, Position)> + Send,
-    through: i16,
-    basis: &str,
-) -> Result<(), Failure> {
+/// Notes what of these teachers is told.
+///
+/// # Errors
+/// Those of the database.
+pub async fn note(tx: &mut Tx, Told { positions, through, basis }: &Told<'_>) -> Result<(), Failure> {
     let mut rows = Rows::new();
     for (teacher, position) in positions {
         rows.push(row![
-            teacher,
+            *teacher,
             text(position.cycle_ends_on),
             position.cycle_awarded.0,
             i64::from(position.has_intensive)
@@ -176,7 +200,7 @@ pub async fn note<'a>(
          FROM (SELECT value ->> 0 AS name, value ->> 1 AS ends_on, CAST(value ->> 2 AS BIGINT) AS awarded,
                       CAST(value ->> 3 AS BIGINT) AS intensive FROM json_each($1)) AS told
          WHERE teacher.name = told.name",
-        args![rows.json(), i64::from(through), basis],
+        args![rows.json(), i64::from(*through), basis],
     )
     .await?;
     Ok(())
