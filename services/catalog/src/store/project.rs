@@ -250,6 +250,18 @@ fn matching(
     (if conditions == 0 { by_term } else { by_tokens }, values)
 }
 
+/// What matches is found once, for the page and for the count.
+pub(crate) const PAGE: (&str, &str) = matching!(
+    "WITH matched AS MATERIALIZED (SELECT p.name AS name",
+    concat!(
+        ") SELECT ",
+        columns!(),
+        ", (SELECT COUNT(*) FROM matched) AS total
+           FROM (SELECT name FROM matched WHERE name > $14 ORDER BY name LIMIT $15) page
+           JOIN project p ON p.name = page.name ORDER BY p.name"
+    )
+);
+
 /// The projects that match, by name, from after `after`, and how many match in all.
 pub async fn list(
     db: &mut impl Queries,
@@ -258,18 +270,7 @@ pub async fn list(
     after: &str,
     limit: usize,
 ) -> Result<(Vec<Project>, i64), Failure> {
-    // What matches is found once, for the page and for the count.
-    let texts = matching!(
-        "WITH matched AS MATERIALIZED (SELECT p.name AS name",
-        concat!(
-            ") SELECT ",
-            columns!(),
-            ", (SELECT COUNT(*) FROM matched) AS total
-               FROM (SELECT name FROM matched WHERE name > $14 ORDER BY name LIMIT $15) page
-               JOIN project p ON p.name = page.name ORDER BY p.name"
-        )
-    );
-    let (text, mut values) = matching(filter, sight, texts);
+    let (text, mut values) = matching(filter, sight, PAGE);
     values.extend(args![after, limit]);
     let rows = db.all(text, values).await?;
     let total = match rows.first() {

@@ -3,6 +3,7 @@
 mod browse;
 mod expansion;
 mod life;
+mod plans;
 mod review;
 mod steps;
 mod world;
