@@ -139,3 +139,24 @@ fn sessions(class: &Class) -> Vec<(i64, i64)> {
 fn meet(some: &[(i64, i64)], others: &[(i64, i64)]) -> bool {
     some.iter().any(|(starts, ends)| others.iter().any(|(from, until)| starts < until && from < ends))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_popular_are_drawn_more_often_and_what_alone_fits_is_found() {
+        let menu = Menu::of(0..1_000, 0.85);
+        let mut draw = Draw::of(1, 4);
+        let mut times = vec![0_u32; 1_000];
+        for _ in 0..20_000 {
+            times[menu.one(&mut draw, |_| true).unwrap()] += 1;
+        }
+        // In proportion to 1 / (place + 1)^0.85: the first 1.80 times as often as the second, 7.08 times as often as the tenth.
+        let ratio = |place: usize| f64::from(times[0]) / f64::from(times[place]);
+        assert!((1.4..2.3).contains(&ratio(1)) && (5.0..10.0).contains(&ratio(9)), "{} {}", ratio(1), ratio(9));
+        assert_eq!(menu.one(&mut draw, |n| n == 999), Some(999));
+        assert_eq!(menu.one(&mut draw, |_| false), None);
+        assert_eq!(Menu::of(std::iter::empty(), 0.85).one(&mut draw, |_| true), None);
+    }
+}

@@ -1,6 +1,9 @@
 //! Places, waiting, training, credit; and what becomes of them when people and projects go.
 
+use enrollment::mirror::CreditMirror;
+
 use super::*;
+use crate::support::change;
 
 pub async fn settling_and_waiting(db: &Db, term: &str) {
     let world = World::new(db, term, &["t1", "t2", "t3", "t4", "t5"], &menu()).await;
@@ -155,6 +158,25 @@ pub async fn from_place_to_credit(db: &Db, term: &str) {
     correct(0, false).await.expect("corrected");
     correct(1, true).await.expect("corrected");
     assert_eq!((world.state(&names[0]).await, world.state(&names[1]).await), ("failed".into(), "passed".into()));
+
+    // The ledger in one go: two are credited, one of them is reversed at once, and one comes from a selection that nobody knows.
+    correct(0, true).await.expect("corrected");
+    let entry = |id: &str, kind: entry::Kind, source: &str, reverses: &str| Entry {
+        name: format!("teachers/t1/entries/{id}"),
+        kind: kind.into(),
+        source: source.to_owned(),
+        reverses: reverses.to_owned(),
+        ..Entry::default()
+    };
+    let entries = [
+        entry("3", entry::Kind::Project, &names[0], ""),
+        entry("4", entry::Kind::Project, &names[1], ""),
+        entry("5", entry::Kind::Project, "terms/none/selections/none", ""),
+        entry("6", entry::Kind::Reversal, &names[0], "teachers/t1/entries/3"),
+    ];
+    let changes = entries.each_ref().map(|entry| change(&entry.name, entry, at(101)));
+    world.mirror(&CreditMirror, &changes).await;
+    assert_eq!((world.state(&names[0]).await, world.state(&names[1]).await), ("passed".into(), "credited".into()));
     world.check_seats().await;
 }
 
