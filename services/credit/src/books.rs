@@ -118,9 +118,9 @@ impl Books {
     pub async fn close(self, tx: &mut Tx, rules: &Rules, held: Option<&Held>) -> Result<(), Failure> {
         let Self { books } = self;
         self::add(tx, &books, held).await?;
-        let Drawn { years, told } = draw_up(tx, &books, rules, held);
-        self::years::replace(tx, &Rows::texts(books.keys()), &years).await?;
-        teachers::note(tx, &told).await
+        let drawn = draw_up(tx, &books, rules, held);
+        years::replace(tx, &Rows::texts(books.keys()), &drawn.years).await?;
+        teachers::note(tx, &drawn.told).await
     }
 
     /// As `close`, of teachers who are written down with it, as they are now.
@@ -129,9 +129,9 @@ impl Books {
     /// Those of the database.
     pub async fn keep(self, tx: &mut Tx, rules: &Rules) -> Result<(), Failure> {
         let Self { books } = self;
-        let Drawn { years, told } = draw_up(tx, &books, rules, None);
-        teachers::put(tx, books.values().map(|book| &book.kept), &told).await?;
-        self::years::replace(tx, &Rows::texts(books.keys()), &years).await
+        let drawn = draw_up(tx, &books, rules, None);
+        teachers::put(tx, books.values().map(|book| &book.kept), &drawn.told).await?;
+        years::replace(tx, &Rows::texts(books.keys()), &drawn.years).await
     }
 }
 

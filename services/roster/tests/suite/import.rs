@@ -1,7 +1,10 @@
 //! A roster file: whole or not at all, every fault at once, once whatever happens.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use chassis::testing::{person, service};
+use chassis::{
+    db::Engine,
+    testing::{person, service},
+};
 use http_body_util::Full;
 use prost::Message as _;
 use prost_types::FieldMask;
@@ -170,6 +173,36 @@ async fn a_second_file_updates_and_keeps_what_is_kept() {
         let fixed = Teacher { platform_entered_on: Some(day(2018, 1, 1)), ..teacher(SCHOOL, 1) };
         let outcome = import(&world, &world.admin, "c", &[fixed]).await;
         assert_eq!(fields(outcome), ["rows[1].platform_entered_on"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_files_at_once_the_second_updates_whom_the_first_has_created() {
+    on_both(async |world| {
+        let rows: Vec<_> = (1..=40).map(|n| teacher(SCHOOL, n)).collect();
+        let before = world.changes().await.len();
+        let both = tokio::join!(import(&world, &world.admin, "a", &rows), import(&world, &world.admin, "b", &rows));
+        let mut counted = (0, 0);
+        for (id, outcome) in [("a", both.0), ("b", both.1)] {
+            let done = match outcome {
+                Ok(done) => done,
+                // Where both can have begun, whoever came second is refused, and taken when he comes again: the first may be
+                // committed before he writes, or between what he reads of teachers and of logins.
+                Err(refused) => {
+                    assert_eq!(world.service.db.engine(), Engine::Postgres);
+                    let reason = reason(Err::<(), _>(refused));
+                    assert!(matches!(reason, Reason::EtagMismatch | Reason::ImportFaults), "{reason:?}");
+                    import(&world, &world.admin, id, &rows).await.unwrap()
+                }
+            };
+            counted = (counted.0 + done.created, counted.1 + done.updated);
+        }
+        assert_eq!(counted, (40, 40));
+        let changes = world.changes().await;
+        let verbs = changes[before..].iter().filter(|change| change.resource.starts_with("teachers/"));
+        let created = verbs.clone().filter(|change| change.verb == "created").count();
+        assert_eq!((created, verbs.count()), (40, 80));
     })
     .await;
 }
