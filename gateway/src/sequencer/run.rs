@@ -281,6 +281,7 @@ impl Sequencer {
                     page: i32::try_from(step.page).unwrap_or(i32::MAX),
                     subject,
                     request_id: request_id(step),
+                    cursor: step.cursor.clone(),
                 };
                 let reply = StepServiceClient::new(self.peer(&service)?)
                     .run_step(within(PATIENCE, request))
@@ -292,6 +293,7 @@ impl Sequencer {
                     *sum = sum.saturating_add(count.value);
                 }
                 step.page = step.page.saturating_add(1);
+                step.cursor = reply.cursor;
                 step.position = step.position.max(reply.position);
                 Ok(reply.more)
             }

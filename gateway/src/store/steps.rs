@@ -23,6 +23,8 @@ pub struct Step {
     pub attempts: i64,
     /// Pages done.
     pub page: i64,
+    /// Where the last page left off, as the service told it.
+    pub cursor: String,
     /// Counts summed over pages.
     pub outcome: BTreeMap<String, i64>,
     /// A barrier's position, once it is known.
@@ -85,6 +87,7 @@ fn step(row: &Row) -> Result<Step, Failure> {
         state: State::from_str_name(&json("state")?).unwrap_or(State::Unspecified),
         attempts: row.get("attempts")?,
         page: row.get("page")?,
+        cursor: row.get("cursor")?,
         outcome: serde_json::from_str(&json("outcome")?).map_err(Failure::internal)?,
         position: row.get("position")?,
         error: row.get("error")?,
@@ -321,7 +324,7 @@ pub async fn save(tx: &mut Tx, step: &Step, retry_at: i64, who: &Claimant) -> Re
     let saved = tx
         .execute(
             "UPDATE step SET state = $3, page = $4, outcome = $5, position = $6, error = $7, retry_at = $8, done_at = $9,
-                             leased_until = $10
+                             leased_until = $10, cursor = $11
              WHERE name = $1 AND owner = $2 AND state = 'STATE_RUNNING'",
             args![
                 &step.planned.name,
@@ -333,7 +336,8 @@ pub async fn save(tx: &mut Tx, step: &Step, retry_at: i64, who: &Claimant) -> Re
                 &step.error,
                 retry_at,
                 step.done_at,
-                who.until
+                who.until,
+                &step.cursor
             ],
         )
         .await?;

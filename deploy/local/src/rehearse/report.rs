@@ -2,20 +2,21 @@
 //! they are durations.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
-use prost::{Message as _, Name as _};
-use proto::common::v1::{Change, Role};
+use proto::common::v1::Role;
 use proto::credit::v1::compliance_service_client::ComplianceServiceClient;
-use proto::credit::v1::{Compliance, Entry, GetComplianceRequest, entry};
+use proto::credit::v1::{Compliance, GetComplianceRequest};
 use proto::enrollment::v1::review_service_client::ReviewServiceClient;
 use proto::enrollment::v1::selection_service_client::SelectionServiceClient;
 use proto::enrollment::v1::{ListBarredRequest, ListSelectionsRequest, selection};
+use proto::roster::v1::organization::Kind;
 use serde::Serialize;
 
 use super::caller::{Caller, call};
 use super::stage::{PAGE, Stage};
-use super::{expand, notice};
+use super::{expand, feeds::Feeds, notice};
 
 /// Counts by what they count.
 pub type Counts = BTreeMap<String, i64>;
@@ -169,8 +170,8 @@ pub async fn draw_up(stage: &Stage<'_>, duration_seconds: f64) -> anyhow::Result
     let compliance = compliance(stage, &officer).await.context("compliance cannot be read")?;
     let seats = seats(stage).await.context("the seats cannot be listed")?;
     let notices = notices(stage, &officer).await.context("the notices cannot be listed")?;
-    let changes = stage.changes().await?;
-    let by_service = by_service(&changes);
+    let mut feeds = Feeds::default();
+    stage.changes(&mut |service, change| feeds.count(service, &change)).await?;
     let steps = steps(stage).await?;
     let pages = stage.books.closed();
     let not_played = pages.not_played();
@@ -188,29 +189,15 @@ pub async fn draw_up(stage: &Stage<'_>, duration_seconds: f64) -> anyhow::Result
             mistakes: mistakes.map(|((what, reason), times)| Mistake { what, reason, times }).collect(),
         },
         notices,
-        credit: credit(&changes),
+        credit: feeds.credit,
         compliance,
-        changes: by_service,
+        changes: feeds.changes,
         mishaps: pages.mishaps,
         not_played,
         surprises: pages.surprises,
         acts: pages.acts,
         duration_seconds,
     })
-}
-
-/// Changes by service and verb, each resource once an instant: how often what is derived is drawn up anew at one instant is
-/// a matter of batches, not of the term.
-fn by_service(changes: &[(String, Change)]) -> BTreeMap<String, Counts> {
-    let mut seen = std::collections::BTreeSet::new();
-    let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
-    for (service, change) in changes {
-        let at = change.at.as_ref().map(proto::instant);
-        if seen.insert((service, &change.resource, &change.verb, at)) {
-            add(counts.entry(service.clone()).or_default(), &change.verb, 1);
-        }
-    }
-    counts
 }
 
 async fn steps(stage: &Stage<'_>) -> anyhow::Result<Vec<StepLine>> {
@@ -266,27 +253,33 @@ async fn selections(stage: &Stage<'_>, officer: &Caller) -> Option<BTreeMap<Stri
     Some(all)
 }
 
+/// District by district: of a province it takes a minute to tell who is barred in all.
 async fn barred(stage: &Stage<'_>, officer: &Caller) -> Option<BTreeMap<String, Counts>> {
     let mut all = BTreeMap::new();
+    let districts =
+        stage.county.organizations.iter().filter(|one| one.kinds().any(|kind| kind == Kind::SchoolDistrict));
+    let districts: Vec<&str> = districts.map(|district| district.name.as_str()).collect();
     for round in stage.calendar.rounds().into_iter().filter(|round| *round > 1) {
-        let barred = stage.pages(|page_token| {
-            let request = ListBarredRequest {
-                parent: stage.term.clone(),
-                organization: "organizations/county".to_owned(),
-                round,
-                page_size: PAGE,
-                page_token,
-            };
-            async move {
-                let reply = call!(officer, ReviewServiceClient.list_barred(request))?;
-                Ok((reply.barred, reply.next_page_token))
-            }
-        });
         let mut counts = Counts::new();
-        for one in stage.books.must("list the barred", barred.await)? {
-            let reason =
-                one.reason.map(|reason| reason.reason().as_str_name().trim_start_matches("REASON_").to_owned());
-            add(&mut counts, &reason.unwrap_or_default(), 1);
+        for district in &districts {
+            let barred = stage.pages(|page_token| {
+                let request = ListBarredRequest {
+                    parent: stage.term.clone(),
+                    organization: (*district).to_owned(),
+                    round,
+                    page_size: PAGE,
+                    page_token,
+                };
+                async move {
+                    let reply = call!(officer, ReviewServiceClient.list_barred(request))?;
+                    Ok((reply.barred, reply.next_page_token))
+                }
+            });
+            for one in stage.books.must("list the barred", barred.await)? {
+                let reason =
+                    one.reason.map(|reason| reason.reason().as_str_name().trim_start_matches("REASON_").to_owned());
+                add(&mut counts, &reason.unwrap_or_default(), 1);
+            }
         }
         all.insert(format!("round_{round}"), counts);
     }
@@ -316,35 +309,29 @@ async fn notices(stage: &Stage<'_>, officer: &Caller) -> Option<Counts> {
     Some(counts)
 }
 
-/// The ledger's entries, as the credit service's feed has them: each once, since entries are never altered.
-fn credit(changes: &[(String, Change)]) -> BTreeMap<String, EntryLine> {
-    let mut lines: BTreeMap<String, EntryLine> = BTreeMap::new();
-    let mut seen = std::collections::BTreeSet::new();
-    for (_, change) in changes {
-        let Some(after) = change.after.as_ref().filter(|after| after.type_url.ends_with(&Entry::full_name())) else {
-            continue;
-        };
-        let Ok(entry) = Entry::decode(after.value.as_slice()) else { continue };
-        if !seen.insert(entry.name.clone()) {
-            continue;
-        }
-        let kind = entry::Kind::try_from(entry.kind).unwrap_or_default();
-        let line = lines.entry(kind.as_str_name().trim_start_matches("KIND_").to_lowercase()).or_default();
-        let awarded = entry.awarded.map_or(0, |credit| credit.hundredths);
-        line.entries = line.entries.saturating_add(1);
-        line.awarded_hundredths = line.awarded_hundredths.saturating_add(awarded);
-    }
-    lines
-}
-
 async fn compliance(stage: &Stage<'_>, officer: &Caller) -> Option<Vec<ComplianceLine>> {
     let year = stage.folder.first_day.year().into();
-    let request = GetComplianceRequest { organization: "organizations/county".to_owned(), year, schools: true };
-    let reply = call!(officer, ComplianceServiceClient.get_compliance(request));
-    let reply = stage.books.must("read the county's compliance", reply)?;
-    let mut schools: Vec<ComplianceLine> = reply.schools.iter().map(line).collect();
+    let county = Mutex::new(None);
+    let schools = stage.pages(|page_token| {
+        let request = GetComplianceRequest {
+            organization: "organizations/county".to_owned(),
+            year,
+            schools: true,
+            page_size: PAGE,
+            page_token,
+        };
+        let county = &county;
+        async move {
+            let reply = call!(officer, ComplianceServiceClient.get_compliance(request))?;
+            *county.lock().unwrap_or_else(PoisonError::into_inner) = reply.compliance;
+            Ok((reply.schools, reply.next_page_token))
+        }
+    });
+    let schools = stage.books.must("read the county's compliance", schools.await)?;
+    let mut schools: Vec<ComplianceLine> = schools.iter().map(line).collect();
     schools.sort_by(|one, other| one.organization.cmp(&other.organization));
-    Some(reply.compliance.iter().map(line).chain(schools).collect())
+    let county = county.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Some(county.iter().map(line).chain(schools).collect())
 }
 
 fn line(compliance: &Compliance) -> ComplianceLine {

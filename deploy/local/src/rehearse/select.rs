@@ -182,7 +182,7 @@ pub async fn pardon(stage: &Stage<'_>, round: i32) -> Option<()> {
 }
 
 /// The later rounds: who wants another project tries. A seat is held at submission, so those after the same project come
-/// one after the other, and the projects side by side.
+/// one after the other, and the projects side by side. Everyone logs in before.
 pub async fn choose_again(stage: &Stage<'_>, round: i32) {
     barred(stage, round).await;
     let mut queues: std::collections::BTreeMap<usize, Vec<(usize, &Person)>> = std::collections::BTreeMap::new();
@@ -192,6 +192,7 @@ pub async fn choose_again(stage: &Stage<'_>, round: i32) {
             queues.entry(wish).or_default().push((n, person));
         }
     }
+    stage.all(queues.values().flatten().map(|(_, person)| stage.person(&person.login))).await;
     stage
         .all(queues.into_iter().map(|(wish, queue)| async move {
             let project = stage.project(wish)?;

@@ -22,7 +22,7 @@ use super::caller::{Caller, call};
 use super::cast::Cast;
 use super::journal::Journal;
 use super::windows::Windows;
-use super::world::World;
+use super::world::{EachChange, World};
 use crate::people::{County, Person, TermFolder};
 
 /// Acts of a wave that run at once.
@@ -230,12 +230,12 @@ impl<'a> Stage<'a> {
         steps.await.map_err(|refusal| anyhow::anyhow!("steps cannot be listed: {refusal:?}"))
     }
 
-    /// All changes of all services.
+    /// Tells `each` all changes of all services: (service, change).
     ///
     /// # Errors
     /// A service that cannot be watched.
-    pub async fn changes(&self) -> anyhow::Result<Vec<(String, proto::common::v1::Change)>> {
-        self.world.changes().await
+    pub async fn changes(&self, each: &mut EachChange<'_>) -> anyhow::Result<()> {
+        self.world.changes(each).await
     }
 
     /// Acts that commute, many at once.

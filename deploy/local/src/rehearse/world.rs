@@ -2,6 +2,9 @@
 
 use proto::common::v1::Change;
 
+/// Is told every change with the service whose feed has it.
+pub type EachChange<'a> = dyn FnMut(&'static str, Change) + Send + 'a;
+
 /// A system whose clocks stand under the rehearsal's hand.
 #[tonic::async_trait]
 pub trait World: Send + Sync {
@@ -17,6 +20,7 @@ pub trait World: Send + Sync {
     /// Returns once every service has mirrored every other one up to its head.
     async fn caught_up(&self) -> anyhow::Result<()>;
 
-    /// All changes of all services so far, in each service's order: (service, change).
-    async fn changes(&self) -> anyhow::Result<Vec<(String, Change)>>;
+    /// Tells `each` all changes of all services so far, in each service's order: (service, change). If a feed breaks off
+    /// and is read again, it is told some of them twice.
+    async fn changes(&self, each: &mut EachChange<'_>) -> anyhow::Result<()>;
 }

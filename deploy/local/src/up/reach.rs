@@ -17,7 +17,10 @@ use proto::common::v1::{
 };
 
 use super::SERVICES;
-use crate::{data_folder::write_aside, rehearse::World};
+use crate::{
+    data_folder::write_aside,
+    rehearse::{EachChange, World},
+};
 
 /// Bound of calls that only ask or move a clock.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -137,16 +140,15 @@ impl Reach {
         }
     }
 
-    /// All changes of all services so far: (service, change).
+    /// Tells `each` all changes of all services so far: (service, change).
     ///
     /// # Errors
     /// If a feed cannot be read to its end.
-    pub async fn all_changes(&self) -> anyhow::Result<Vec<(String, Change)>> {
+    pub async fn each_change(&self, each: &mut EachChange<'_>) -> anyhow::Result<()> {
         let mut heads = BTreeMap::new();
         for service in SERVICES {
             heads.insert(service, self.status(service).await?.position);
         }
-        let mut all = Vec::new();
         for (service, head) in heads {
             let mut client = ChangeServiceClient::new(self.peer(service)?).max_decoding_message_size(16 << 20);
             let mut feed = client.watch(WatchRequest::default()).await?.into_inner();
@@ -156,9 +158,19 @@ impl Reach {
                 let Some(batch) = feed.message().await? else { anyhow::bail!("the feed of {service} ended") };
                 position = batch.position;
                 complete = usize::try_from(batch.first)? + batch.changes.len() >= usize::try_from(batch.count)?;
-                all.extend(batch.changes.into_iter().map(|change| (service.to_owned(), change)));
+                batch.changes.into_iter().for_each(|change| each(service, change));
             }
         }
+        Ok(())
+    }
+
+    /// All changes of all services so far, together: (service, change).
+    ///
+    /// # Errors
+    /// As [`Self::each_change`].
+    pub async fn all_changes(&self) -> anyhow::Result<Vec<(String, Change)>> {
+        let mut all = Vec::new();
+        self.each_change(&mut |service, change| all.push((service.to_owned(), change))).await?;
         Ok(all)
     }
 }
@@ -198,7 +210,7 @@ impl World for Reach {
         self.catch_up().await
     }
 
-    async fn changes(&self) -> anyhow::Result<Vec<(String, Change)>> {
-        self.all_changes().await
+    async fn changes(&self, each: &mut EachChange<'_>) -> anyhow::Result<()> {
+        self.each_change(each).await
     }
 }

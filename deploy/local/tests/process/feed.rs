@@ -20,8 +20,10 @@ pub type Changes = BTreeMap<(String, String, String, i64), Vec<u8>>;
 
 /// Those of a running system.
 pub async fn changes(world: &dyn World) -> anyhow::Result<Changes> {
+    let mut all = Vec::new();
+    world.changes(&mut |service, change| all.push((service.to_owned(), change))).await?;
     let mut changes = BTreeMap::new();
-    for (service, change) in world.changes().await? {
+    for (service, change) in all {
         let at = change.at.as_ref().map_or(0, proto::instant);
         let step = chassis::changes::decode::<Step>(&change).map_err(|failure| anyhow::anyhow!("{failure}"))?;
         let after = match step {

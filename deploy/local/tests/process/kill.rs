@@ -8,12 +8,11 @@ use std::{
     time::Duration,
 };
 
-use proto::common::v1::Change;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use shixun::{
     progress::Progress,
-    rehearse::{World, play},
+    rehearse::{EachChange, World, play},
     up::Reach,
 };
 use tokio::{sync::mpsc, time::Instant};
@@ -60,14 +59,12 @@ impl World for Watched {
     async fn caught_up(&self) -> anyhow::Result<()> {
         self.reach.caught_up().await
     }
-    async fn changes(&self) -> anyhow::Result<Vec<(String, Change)>> {
-        // A feed that breaks off is read again.
-        loop {
-            match self.reach.changes().await {
-                Ok(changes) => return Ok(changes),
-                Err(_) => drop(self.reach.status("gateway").await?),
-            }
+    async fn changes(&self, each: &mut EachChange<'_>) -> anyhow::Result<()> {
+        // A feed that breaks off is read again from its beginning.
+        while self.reach.changes(each).await.is_err() {
+            self.reach.status("gateway").await?;
         }
+        Ok(())
     }
 }
 

@@ -72,7 +72,7 @@ async fn move_all(tx: &mut Tx, term: &str, states: &[State], event: Event) -> Re
         changed = changed.saturating_add(1);
     }
     let counts = BTreeMap::from([(event.verb().to_owned(), i64::from(changed))]);
-    Ok(StepOutcome { changed, more, counts })
+    Ok(StepOutcome { changed, more, counts, ..StepOutcome::default() })
 }
 
 /// What is still open, by the bureau that must decide.
@@ -80,7 +80,7 @@ async fn list_undecided(tx: &mut Tx, term: &str) -> Result<StepOutcome, Failure>
     let bureaus = store::project::count_by_bureau(tx, term, OPEN).await?;
     let mut counts = BTreeMap::from([(UNDECIDED.to_owned(), bureaus.iter().map(|(_, count)| count).sum())]);
     counts.extend(bureaus.into_iter().map(|(bureau, count)| (format!("{UNDECIDED} {bureau}"), count)));
-    Ok(StepOutcome { changed: 0, more: false, counts })
+    Ok(StepOutcome { counts, ..StepOutcome::default() })
 }
 
 async fn deny_undecided(tx: &mut Tx, term: &str) -> Result<StepOutcome, Failure> {
@@ -99,5 +99,5 @@ async fn deny_undecided(tx: &mut Tx, term: &str) -> Result<StepOutcome, Failure>
         changed = changed.saturating_add(1);
     }
     let counts = BTreeMap::from([(ExpansionState::Denied.word().to_owned(), i64::from(changed))]);
-    Ok(StepOutcome { changed, more, counts })
+    Ok(StepOutcome { changed, more, counts, ..StepOutcome::default() })
 }

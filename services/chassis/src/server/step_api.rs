@@ -28,6 +28,8 @@ pub struct StepOutcome {
     pub more: bool,
     /// What there is to report; summed over pages by key.
     pub counts: BTreeMap<String, i64>,
+    /// Where the page left off, told to the next one; empty: what is left to do is found without it.
+    pub cursor: String,
 }
 
 /// What a service does when windows open and close.
@@ -82,8 +84,9 @@ async fn run(api: &StepApi, call: Call<RunStepRequest>) -> Result<RunStepRespons
         Some(position) => position,
         None => feed::head(&mut tx).await?,
     };
-    let counts = outcome.counts.into_iter().map(|(key, value)| StepCount { key, value }).collect();
-    let reply = RunStepResponse { changed: outcome.changed, more: outcome.more, position, counts };
+    let StepOutcome { changed, more, counts, cursor } = outcome;
+    let counts = counts.into_iter().map(|(key, value)| StepCount { key, value }).collect();
+    let reply = RunStepResponse { changed, more, position, counts, cursor };
     tx.commit_at(reply, position).await
 }
 

@@ -23,18 +23,20 @@ use crate::{
 const PAGE: usize = 500;
 
 /// One page: first the teachers whose years have to be drawn up anew, then the organisations that have no report yet. What
-/// is left to do is read from the database, so that any page can be repeated.
+/// is left to do is read from the database, so that any page can be repeated; the cursor only spares looking again at those
+/// before it.
 pub async fn take(tx: &mut Tx, step: &RunStepRequest, state: State) -> Result<StepOutcome, Failure> {
     let rules = Rules::on(tx).await?;
     let years = training_years(&*tx.gates()?);
     let today = rules.day(tx.at());
-    let mut done = StepOutcome::default();
-    let stale = teachers::stale(tx, today.year(), &rules.policy.basis(), today, PAGE).await?;
-    if !stale.is_empty() {
+    let mut done = StepOutcome { cursor: step.cursor.clone(), ..StepOutcome::default() };
+    let stale = teachers::stale(tx, today.year(), &rules.policy.basis(), today, &step.cursor, PAGE).await?;
+    if let Some(last) = stale.last() {
         let books = Books::open(tx, stale.iter().map(String::as_str)).await?;
         books.close(tx, &rules, None).await?;
         done.changed = i32::try_from(stale.len()).unwrap_or(i32::MAX);
         done.more = true;
+        done.cursor.clone_from(last);
         return Ok(done);
     }
     for year in years {

@@ -63,30 +63,41 @@ pub(super) fn report(organization: &str, year: i16, tally: &Tally, state: State,
 }
 
 pub(crate) async fn get(api: &Api, call: Call<GetComplianceRequest>) -> Result<GetComplianceResponse, Failure> {
+    let bound = GetComplianceRequest { page_size: 0, page_token: String::new(), ..call.message.clone() };
+    let page = Page::read(call.message.page_size, &call.message.page_token, &bound)?;
     let mut db = api.db.read(&call, Scope::AnyTerm).await?;
-    let GetComplianceRequest { organization, year: asked, schools } = call.message;
+    let GetComplianceRequest { organization, year: asked, schools, .. } = call.message;
     let year = year(asked)?;
     let actor = db.actor().clone();
     scope::over_organization(&mut db, &actor, &organization).await?;
-    let schools = if schools { organizations::schools_under(&mut db, &organization).await? } else { Vec::new() };
-    match compliance::of_year(&mut db, &organization, year).await? {
+    let mut schools = if schools {
+        organizations::schools_under(&mut db, &organization, page.after(), page.ask()).await?
+    } else {
+        Vec::new()
+    };
+    let found = schools.len();
+    schools.truncate(page.limit());
+    let next_page_token = page.next(found, || schools.last().cloned().unwrap_or_default());
+    let (compliance, schools) = match compliance::of_year(&mut db, &organization, year).await? {
         Some(taken) => {
             let mut of_schools = Vec::with_capacity(schools.len());
             for school in &schools {
                 of_schools.extend(compliance::of_year(&mut db, school, year).await?.map(wire::warned));
             }
-            Ok(GetComplianceResponse { compliance: Some(wire::warned(taken)), schools: of_schools })
+            (wire::warned(taken), of_schools)
         }
-        None => live(&mut db, &organization, year, &schools).await,
-    }
+        None => live(&mut db, &organization, year, &schools).await?,
+    };
+    Ok(GetComplianceResponse { compliance: Some(compliance), schools, next_page_token })
 }
 
+/// As the ledger stands: the organisation's, and that of each of these schools.
 async fn live(
     db: &mut Reader,
     organization: &str,
     year: i16,
     schools: &[String],
-) -> Result<GetComplianceResponse, Failure> {
+) -> Result<(Compliance, Vec<Compliance>), Failure> {
     let policy = Rules::of(db.gates())?.policy;
     let tallies = standings::tallies(db, year, organization, &policy).await?;
     let sum = tallies.values().copied().sum();
@@ -94,10 +105,7 @@ async fn live(
         let tally = tallies.get(school).copied().unwrap_or_default();
         wire::warned(report(school, year, &tally, State::Live, &policy))
     });
-    Ok(GetComplianceResponse {
-        compliance: Some(wire::warned(report(organization, year, &sum, State::Live, &policy))),
-        schools: of_schools.collect(),
-    })
+    Ok((wire::warned(report(organization, year, &sum, State::Live, &policy)), of_schools.collect()))
 }
 
 pub(crate) async fn list(

@@ -16,7 +16,7 @@ pub struct CreditSteps;
 impl Steps for CreditSteps {
     async fn run(&self, tx: &mut Tx, step: &RunStepRequest) -> Result<StepOutcome, Failure> {
         match step.action() {
-            Action::RenewCreditPositions => opening::renew(tx).await,
+            Action::RenewCreditPositions => opening::renew(tx, &step.cursor).await,
             Action::RecognizeResults => recognition::recognize(tx, step).await,
             Action::ComplianceProvisional => closing::take(tx, step, State::Provisional).await,
             Action::ComplianceFinal => closing::take(tx, step, State::Final).await,

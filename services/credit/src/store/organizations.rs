@@ -41,12 +41,17 @@ pub async fn path(db: &mut impl Queries, name: &str) -> Result<Option<Vec<String
 }
 
 /// The schools under an organisation, itself included, by name.
-pub async fn schools_under(db: &mut impl Queries, name: &str) -> Result<Vec<String>, Failure> {
+pub async fn schools_under(
+    db: &mut impl Queries,
+    name: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<String>, Failure> {
     let rows = db
         .all(
             "SELECT o.name AS name FROM organization o JOIN ancestor a ON a.organization = o.name
-             WHERE a.ancestor = $1 AND o.is_school = 1 ORDER BY o.name",
-            args![name],
+             WHERE a.ancestor = $1 AND o.is_school = 1 AND o.name > $2 ORDER BY o.name LIMIT $3",
+            args![name, after, limit],
         )
         .await?;
     rows.iter().map(|row| row.get("name")).collect()

@@ -207,19 +207,25 @@ pub async fn note(tx: &mut Tx, Told { positions, through, basis }: &Told<'_>) ->
 }
 
 macro_rules! told_otherwise {
-    ($more:literal, $limit:literal) => {
+    ($more:literal) => {
         concat!(
-            "SELECT name FROM teacher WHERE basis <> $1 OR (position_ends_on <> '' AND position_ends_on < $2) ",
+            "SELECT name FROM teacher WHERE (basis <> $1 OR (position_ends_on <> '' AND position_ends_on < $2) ",
             $more,
-            " ORDER BY name LIMIT ",
-            $limit
+            ") AND name > $3 ORDER BY name LIMIT $4"
         )
     };
 }
 
-/// Teachers whose position was told on another basis than `basis`, or in a cycle that ended before `today`.
-pub async fn moved_on(db: &mut impl Queries, basis: &str, today: Date, limit: usize) -> Result<Vec<String>, Failure> {
-    let rows = db.all(told_otherwise!("", "$3"), args![basis, today.to_string(), limit]).await?;
+/// At most `limit` teachers whose position was told on another basis than `basis`, or in a cycle that ended before `today`,
+/// by name, from after `after`.
+pub async fn moved_on(
+    db: &mut impl Queries,
+    basis: &str,
+    today: Date,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<String>, Failure> {
+    let rows = db.all(told_otherwise!(""), args![basis, today.to_string(), after, limit]).await?;
     rows.iter().map(|row| row.get("name")).collect()
 }
 
@@ -229,9 +235,10 @@ pub async fn stale(
     through: i16,
     basis: &str,
     today: Date,
+    after: &str,
     limit: usize,
 ) -> Result<Vec<String>, Failure> {
-    let sql = told_otherwise!("OR standing_through < $3", "$4");
-    let rows = db.all(sql, args![basis, today.to_string(), i64::from(through), limit]).await?;
+    let sql = told_otherwise!("OR standing_through < $5");
+    let rows = db.all(sql, args![basis, today.to_string(), after, limit, i64::from(through)]).await?;
     rows.iter().map(|row| row.get("name")).collect()
 }

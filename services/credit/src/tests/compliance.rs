@@ -14,7 +14,12 @@ use crate::api::compliance;
 
 impl County {
     async fn compliance(&self, organization: &str, year: i32) -> Result<GetComplianceResponse, Failure> {
-        let request = GetComplianceRequest { organization: organization.to_owned(), year, schools: true };
+        let request =
+            GetComplianceRequest { organization: organization.to_owned(), year, schools: true, ..Default::default() };
+        self.get(request).await
+    }
+
+    async fn get(&self, request: GetComplianceRequest) -> Result<GetComplianceResponse, Failure> {
         compliance::get(&self.api, self.call("ComplianceService/GetCompliance", &officer(), "2020-01-20", request))
             .await
     }
@@ -87,6 +92,37 @@ fn of<'a>(compliance: &'a Compliance, key: &str) -> &'a Requirement {
 fn numbers(compliance: &Compliance, key: &str) -> (bool, bool, i64, i64) {
     let requirement = of(compliance, key);
     (requirement.applicable, requirement.met, requirement.numerator, requirement.denominator)
+}
+
+#[tokio::test]
+async fn schools_come_by_pages_with_the_same_sum() {
+    for county in counties().await {
+        county.play().await;
+        for taken in [false, true] {
+            if taken {
+                county.step(Action::ComplianceProvisional, "", "2020-01-15").await;
+            }
+            let whole = county.compliance(BUREAU, 2019).await.unwrap();
+            let (mut schools, mut page_token) = (Vec::new(), String::new());
+            loop {
+                let request = GetComplianceRequest {
+                    organization: BUREAU.to_owned(),
+                    year: 2019,
+                    schools: true,
+                    page_size: 1,
+                    page_token,
+                };
+                let page = county.get(request).await.unwrap();
+                assert_eq!((page.schools.len(), &page.compliance), (1, &whole.compliance));
+                schools.extend(page.schools);
+                page_token = page.next_page_token;
+                if page_token.is_empty() {
+                    break;
+                }
+            }
+            assert_eq!((schools.len(), schools), (2, whole.schools));
+        }
+    }
 }
 
 #[tokio::test]
@@ -432,7 +468,7 @@ async fn a_closing_step_draws_up_what_time_or_policy_made_stale() {
 #[tokio::test]
 async fn only_ones_own_area_and_only_what_there_is() {
     for county in counties().await {
-        let request = GetComplianceRequest { organization: BUREAU.to_owned(), year: 2019, schools: false };
+        let request = GetComplianceRequest { organization: BUREAU.to_owned(), year: 2019, ..Default::default() };
         let call = county.call("ComplianceService/GetCompliance", &admin(SCHOOL_1), "2020-01-20", request);
         assert_eq!(reason(compliance::get(&county.api, call).await), Reason::OutOfScope);
         assert_eq!(reason(county.compliance("organizations/none", 2019).await), Reason::NotFound);

@@ -270,12 +270,20 @@ impl County {
     }
 
     /// One page of a step, as StepService runs it.
-    async fn page(&self, action: Action, subject: &str, due: &str, page: i32) -> Result<StepOutcome, Failure> {
+    async fn page(
+        &self,
+        action: Action,
+        subject: &str,
+        due: &str,
+        page: i32,
+        cursor: &str,
+    ) -> Result<StepOutcome, Failure> {
         let request = RunStepRequest {
             term: TERM.to_owned(),
             action: action.into(),
             due: Some(proto::timestamp(at(due))),
             page,
+            cursor: cursor.to_owned(),
             subject: subject.to_owned(),
             request_id: self.request_id(),
             ..RunStepRequest::default()
@@ -290,8 +298,10 @@ impl County {
     /// A whole step: its counts summed up.
     async fn step(&self, action: Action, subject: &str, due: &str) -> std::collections::BTreeMap<String, i64> {
         let mut counts = std::collections::BTreeMap::new();
+        let mut cursor = String::new();
         for page in 0.. {
-            let outcome = self.page(action, subject, due, page).await.unwrap();
+            let outcome = self.page(action, subject, due, page, &cursor).await.unwrap();
+            cursor = outcome.cursor;
             for (key, value) in outcome.counts {
                 *counts.entry(key).or_default() += value;
             }

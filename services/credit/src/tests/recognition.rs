@@ -114,11 +114,14 @@ async fn what_the_bureau_revoked_is_not_recognised_again() {
 async fn a_class_is_not_recognised_before_it_is_confirmed() {
     for county in counties().await {
         county.told(&EnrollmentMirror, &[change("2019-12-01", &result(1, 1, 1, 96, State::Passed))]).await;
-        let early = county.page(Action::RecognizeResults, CLASS, "2019-12-02", 0).await;
+        let early = county.page(Action::RecognizeResults, CLASS, "2019-12-02", 0, "").await;
         assert_eq!(reason(early), Reason::NotFound);
-        assert_eq!(reason(county.page(Action::PublishApproved, "", "2019-12-02", 0).await), Reason::InvalidArgument);
+        assert_eq!(
+            reason(county.page(Action::PublishApproved, "", "2019-12-02", 0, "").await),
+            Reason::InvalidArgument
+        );
         county.results(&[result(2, 99, 1, 96, State::Passed)], 1).await;
-        let unknown = county.page(Action::RecognizeResults, CLASS, "2019-12-02", 0).await;
+        let unknown = county.page(Action::RecognizeResults, CLASS, "2019-12-02", 0, "").await;
         assert_eq!(reason(unknown), Reason::NotFound, "nobody is credited whom the roster does not know");
         assert!(county.feed::<Entry>().await.is_empty(), "a page is all or nothing");
     }
@@ -129,7 +132,7 @@ async fn a_large_class_is_recognised_page_by_page() {
     for county in counties().await {
         let results: Vec<_> = (0..1_203).map(|number| result(number, number % 3 + 1, 1, 1, State::Passed)).collect();
         county.results(&results, 1).await;
-        assert!(county.page(Action::RecognizeResults, CLASS, "2019-12-02", 0).await.unwrap().more);
+        assert!(county.page(Action::RecognizeResults, CLASS, "2019-12-02", 0, "").await.unwrap().more);
         let again = county.step(Action::RecognizeResults, CLASS, "2019-12-02").await;
         assert_eq!((again["recognised before"], again["entered"]), (500, 703));
         let sums: i64 = [

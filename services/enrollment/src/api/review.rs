@@ -384,21 +384,28 @@ async fn list_barred(api: &Api, call: Call<ListBarredRequest>) -> Result<ListBar
     let (organization, _) = scope::organization(&mut db, &actor, &message.organization).await?;
     let (gates, policy) = (db.gates()?.clone(), db.policy::<Policy>()?);
     let today = gates.day(call.at());
-    let (mut barred, mut total, mut after) = (Vec::new(), 0_i64, String::new());
+    // The first page looks at everybody and counts; its tokens take the number along, and the next pages look no further
+    // than they must.
+    let (counted, name) = page.after().split_once(' ').unwrap_or_default();
+    let counted = counted.parse::<i64>().ok();
+    let (mut barred, mut total, mut after) = (Vec::new(), 0_i64, name.to_owned());
     loop {
         let run = roster::active_under(&mut db, &organization, &today.to_string(), &after, RUN).await?;
         let bars = bars(&mut db, term, round, (&gates, &policy), &run, today).await?;
         for (teacher, ground) in bars {
             total = total.saturating_add(1);
-            if teacher.as_str() > page.after() && barred.len() <= page.limit() {
+            if barred.len() < page.ask() {
                 barred.push(Barred { teacher, reason: Some(wire::ground(ground)) });
             }
         }
         match run.last() {
-            Some(last) if run.len() == RUN => after.clone_from(&last.name),
+            Some(last) if run.len() == RUN && (counted.is_none() || barred.len() < page.ask()) => {
+                after.clone_from(&last.name);
+            }
             _ => break,
         }
     }
-    let (barred, next_page_token) = page.cut(barred, |last| last.teacher.clone());
+    let total = counted.unwrap_or(total);
+    let (barred, next_page_token) = page.cut(barred, |last| format!("{total} {}", last.teacher));
     Ok(ListBarredResponse { barred, next_page_token, total_size: total })
 }

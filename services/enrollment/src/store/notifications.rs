@@ -109,38 +109,49 @@ pub async fn to_accounts<'a>(
     tx.execute(to_all!("SELECT value ->> 0 AS account FROM json_each($7)"), args).await
 }
 
-/// To everyone who holds one of `roles`, within the window's organisations.
-pub async fn to_roles(tx: &mut Tx, message: &WindowMessage<'_>, roles: &[Role]) -> Result<u64, Failure> {
-    let mut args = message.args(tx.at())?;
-    args.extend(args![roster::roles(roles), &message.today, Rows::texts(message.organizations).json()]);
-    let sql = to_all!(
-        "SELECT r.account AS account FROM account_role r
-         WHERE r.role IN (SELECT CAST(value ->> 0 AS BIGINT) FROM json_each($7)) AND r.active
-           AND (r.from_on = '' OR r.from_on <= $8) AND (r.until_on = '' OR r.until_on >= $8)
-           AND ($9 = '[]' OR r.organization IN (SELECT u.organization FROM organization_under u
-                                                WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($9))))"
-    );
-    tx.execute(sql, args).await
+/// At most `limit` accounts that hold one of `roles` within the window's organisations, in order, from after `after`.
+pub async fn holders(
+    db: &mut impl Queries,
+    message: &WindowMessage<'_>,
+    roles: &[Role],
+    after: &str,
+    limit: i64,
+) -> Result<Vec<String>, Failure> {
+    let sql = "SELECT DISTINCT r.account AS account FROM account_role r
+         WHERE r.role IN (SELECT CAST(value ->> 0 AS BIGINT) FROM json_each($1)) AND r.active
+           AND (r.from_on = '' OR r.from_on <= $2) AND (r.until_on = '' OR r.until_on >= $2)
+           AND ($3 = '[]' OR r.organization IN (SELECT u.organization FROM organization_under u
+                                                WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($3))))
+           AND r.account > $4 ORDER BY r.account LIMIT $5";
+    let organizations = Rows::texts(message.organizations).json();
+    let rows = db.all(sql, args![roster::roles(roles), &message.today, organizations, after, limit]).await?;
+    rows.iter().map(|row| row.get("account")).collect()
 }
 
-/// To active teachers who have selected nothing in the window's round, and anything in an earlier one if there is one (who is
-/// barred need not be reminded).
-pub async fn to_non_selectors(tx: &mut Tx, message: &WindowMessage<'_>) -> Result<u64, Failure> {
-    let mut args = message.args(tx.at())?;
-    args.extend(args![message.round, Rows::texts(message.organizations).json(), &message.today]);
-    let sql = to_all!(concat!(
-        "SELECT t.account AS account FROM teacher t WHERE ",
-        roster::active_on!("$9"),
+/// At most `limit` active teachers who have selected nothing in the window's round, and anything in an earlier one if there
+/// is one (who is barred need not be reminded), in order, from after `after`: (teacher, account).
+pub async fn non_selectors(
+    db: &mut impl Queries,
+    message: &WindowMessage<'_>,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<(String, String)>, Failure> {
+    let sql = concat!(
+        "SELECT t.name AS name, t.account AS account FROM teacher t WHERE ",
+        roster::active_on!("$4"),
         " AND t.account <> ''
-           AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.term || '' = $3
-                           AND s.round = CAST($7 AS BIGINT) AND s.state <> 'withdrawn')
-           AND (CAST($7 AS BIGINT) <= 1
-                OR EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.term || '' = $3
-                           AND s.round < CAST($7 AS BIGINT) AND s.state IN ('declined', 'expired', 'cancelled')))
-           AND ($8 = '[]' OR t.school IN (SELECT u.organization FROM organization_under u
-                                          WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($8))))"
-    ));
-    tx.execute(sql, args).await
+           AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.term || '' = $1
+                           AND s.round = CAST($2 AS BIGINT) AND s.state <> 'withdrawn')
+           AND (CAST($2 AS BIGINT) <= 1
+                OR EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.term || '' = $1
+                           AND s.round < CAST($2 AS BIGINT) AND s.state IN ('declined', 'expired', 'cancelled')))
+           AND ($3 = '[]' OR t.school IN (SELECT u.organization FROM organization_under u
+                                          WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($3))))
+           AND t.name > $5 ORDER BY t.name LIMIT $6"
+    );
+    let organizations = Rows::texts(message.organizations).json();
+    let rows = db.all(sql, args![message.term, message.round, organizations, &message.today, after, limit]).await?;
+    rows.iter().map(|row| Ok((row.get("name")?, row.get("account")?))).collect()
 }
 
 /// To those who hold one of `roles`, and whom something in the catalog waits for in the window's phase.

@@ -89,17 +89,16 @@ pub async fn active_under(
     rows.iter().map(read).collect()
 }
 
-/// The `page`-th run of `limit` teachers who are active on `today`, by name.
-pub async fn active_page(db: &mut impl Queries, today: &str, page: i32, limit: i64) -> Result<Vec<Teacher>, Failure> {
-    let offset = i64::from(page).saturating_mul(limit);
+/// At most `limit` teachers who are active on `today`, by name, from after `after`.
+pub async fn active_page(db: &mut impl Queries, today: &str, after: &str, limit: i64) -> Result<Vec<Teacher>, Failure> {
     let rows = db
         .all(
             concat!(
                 "SELECT t.facts AS facts FROM teacher t WHERE ",
                 active_on!("$1"),
-                " ORDER BY t.name LIMIT $2 OFFSET $3"
+                " AND t.name > $2 ORDER BY t.name LIMIT $3"
             ),
-            args![today, limit, offset],
+            args![today, after, limit],
         )
         .await?;
     rows.iter().map(read).collect()

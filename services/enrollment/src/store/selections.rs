@@ -361,13 +361,20 @@ pub async fn unsettled_teachers(
     rows.iter().map(|row| row.get("teacher")).collect()
 }
 
-/// How many approved selections of each project wait for a place.
-pub async fn approved_by_project(db: &mut impl Queries, term: &str) -> Result<BTreeMap<String, i32>, Failure> {
+/// How many approved selections of each of these projects wait for a place.
+pub async fn approved_by_project(
+    db: &mut impl Queries,
+    projects: &BTreeSet<String>,
+) -> Result<BTreeMap<String, i32>, Failure> {
     let rows = db
         .all(
-            "SELECT project, COUNT(*) AS number FROM selection
-             WHERE term = $1 AND state IN ('school_approved', 'waitlisted') GROUP BY project",
-            args![term],
+            keyed!(
+                "SELECT project, COUNT(*) AS number FROM selection WHERE ",
+                "project",
+                "$1",
+                " AND state IN ('school_approved', 'waitlisted') GROUP BY project"
+            ),
+            args![Rows::texts(projects)],
         )
         .await?;
     rows.iter().map(|row| Ok((row.get("project")?, narrow(row, "number")?))).collect()

@@ -10,6 +10,7 @@ mod reviewing;
 mod selecting;
 #[path = "../support/mod.rs"]
 mod support;
+mod telling;
 mod watching;
 
 use chassis::{
@@ -90,5 +91,6 @@ on_both_engines!(
     places::projects_go,
     places::steps_run_twice,
     places::reminders_follow_the_catalog,
+    telling::a_county_of_several_pages_is_told,
     watching::seats_are_watched,
 );

@@ -227,7 +227,9 @@ pub async fn round_two(db: &Db, term: &str) {
     assert_eq!((barred.barred.len(), barred.total_size), (2, 3));
     let next = ListBarredRequest { page_token: barred.next_page_token, ..list };
     let rest = world.api.list_barred(world.request(path, &bureau(), when, next)).await.expect("a list");
-    assert_eq!(rest.into_inner().barred.len(), 1);
+    let rest = rest.into_inner();
+    assert_eq!((rest.barred.len(), rest.total_size, rest.next_page_token.as_str()), (1, 3, ""));
+    assert!(barred.barred.iter().all(|one| one.teacher < rest.barred[0].teacher), "the rest follows");
     let path = "/shixun.enrollment.v1.ReviewService/GrantOverride";
     let message = GrantOverrideRequest {
         parent: world.term.clone(),

@@ -211,8 +211,10 @@ impl World {
     /// A step at an edge `days` after the opening, all its pages; the counts.
     pub async fn step(&self, action: Action, window: &str, days: i64) -> BTreeMap<String, i64> {
         let mut counts = BTreeMap::new();
+        let mut cursor = String::new();
         for page in 0.. {
-            let outcome = self.page(action, window, days, page).await;
+            let outcome = self.page(action, window, days, page, &cursor).await;
+            cursor = outcome.cursor;
             for (key, value) in outcome.counts {
                 *counts.entry(key).or_default() += value;
             }
@@ -223,13 +225,14 @@ impl World {
         counts
     }
 
-    pub async fn page(&self, action: Action, window: &str, days: i64, page: i32) -> StepOutcome {
+    pub async fn page(&self, action: Action, window: &str, days: i64, page: i32, cursor: &str) -> StepOutcome {
         let step = RunStepRequest {
             term: self.term.clone(),
             action: action.into(),
             window: window.to_owned(),
             due: Some(proto::timestamp(OPENS + days * DAY)),
             page,
+            cursor: cursor.to_owned(),
             ..RunStepRequest::default()
         };
         let mut tx = self.db.batch(&self.term, Lane::Main).await.expect("a transaction");

@@ -112,7 +112,7 @@ pub async fn erase_due(service: &Service, tx: &mut Tx) -> Result<StepOutcome, Fa
     forget(tx, &persons.iter().map(String::as_str).collect::<Vec<_>>()).await?;
     let erased = i32::try_from(due.len()).map_err(Failure::internal)?;
     let counts = BTreeMap::from([("erased".to_owned(), i64::from(erased))]);
-    Ok(StepOutcome { changed: erased, more: due.len() == PAGE, counts })
+    Ok(StepOutcome { changed: erased, more: due.len() == PAGE, counts, ..StepOutcome::default() })
 }
 
 /// Erases a teacher and his account, and tells of it.

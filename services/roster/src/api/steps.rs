@@ -48,5 +48,5 @@ async fn record_position(tx: &mut Tx, step: &RunStepRequest) -> Result<StepOutco
         tx.record(Record::of(&resource, "roster_position_recorded", &facts));
     }
     let counts = BTreeMap::from([("position".to_owned(), position)]);
-    Ok(StepOutcome { changed: recorded.into(), more: false, counts })
+    Ok(StepOutcome { changed: recorded.into(), counts, ..StepOutcome::default() })
 }

@@ -46,7 +46,7 @@ pub async fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     let Databases::Postgres(cluster) = world.databases() else { anyhow::bail!("not on PostgreSQL") };
     let client = Client::connect(world.gateway()?, 1).await?;
     let ask = |organization| {
-        let request = GetComplianceRequest { organization, year: YEAR, schools: false };
+        let request = GetComplianceRequest { organization, year: YEAR, ..GetComplianceRequest::default() };
         let shot = Shot::new(world.gateway()?, GET, &town.officer.token, &request)?;
         anyhow::Ok(Arc::new(vec![shot; MOST]))
     };

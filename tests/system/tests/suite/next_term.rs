@@ -83,8 +83,15 @@ impl Stage {
 
     /// The county's compliance in a year, and that of its schools.
     async fn compliance(&self, year: i32) -> anyhow::Result<(Compliance, Vec<Compliance>)> {
-        let request = GetComplianceRequest { organization: BUREAU.to_owned(), year, schools: true };
+        let request = GetComplianceRequest {
+            organization: BUREAU.to_owned(),
+            year,
+            schools: true,
+            page_size: 1000,
+            page_token: String::new(),
+        };
         let reply = ComplianceServiceClient::new(self.officer.wire()).get_compliance(request).await?.into_inner();
+        anyhow::ensure!(reply.next_page_token.is_empty(), "more than a thousand schools");
         Ok((reply.compliance.context("no compliance")?, reply.schools))
     }
 

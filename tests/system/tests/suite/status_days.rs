@@ -77,7 +77,7 @@ async fn on_its_day(engine: &str) -> anyhow::Result<()> {
     assert_eq!((retired.status(), retired.coming_events.len()), (Status::Retired, 0));
 
     // Once each, at the instant that the clock had.
-    let changes = RunningWorld::changes(stage.world.system.reach()).await?;
+    let changes = stage.world.system.reach().all_changes().await?;
     let of_teacher = changes.iter().filter(|(service, change)| service == "roster" && change.resource == teacher.name);
     let mut carried_out = Vec::new();
     for (_, change) in of_teacher.filter(|(_, change)| ["transferred", "retired"].contains(&change.verb.as_str())) {

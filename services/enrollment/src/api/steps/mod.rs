@@ -39,6 +39,8 @@ use crate::{
 const TASKED: [Role; 2] = [Role::ProviderStaff, Role::BureauOfficer];
 /// Resources of one page.
 const PAGE: i64 = 500;
+/// What names of teachers begin with, and so where their pages begin.
+const TEACHERS: &str = "teachers/";
 /// Messages of one page of purging.
 const PURGED: u64 = 5_000;
 
@@ -51,8 +53,8 @@ impl chassis::Steps for EnrollmentSteps {
     async fn run(&self, tx: &mut Tx, step: &RunStepRequest) -> Result<StepOutcome, Failure> {
         let edge = Edge::of(tx, step)?;
         match step.action() {
-            Action::NotifyOpening => edge.notify_opening(tx, step.page).await,
-            Action::Remind => edge.remind(tx).await,
+            Action::NotifyOpening => edge.notify_opening(tx, &step.cursor).await,
+            Action::Remind => edge.remind(tx, &step.cursor).await,
             Action::TellOfUndecidedProjects => edge.tell_of_undecided_projects(tx).await,
             Action::FixCreditPositions => edge.fix_credit_positions(tx).await,
             Action::FixNonSelectors => edge.fix_non_selectors(tx).await,
@@ -141,30 +143,39 @@ impl Edge {
         })
     }
 
-    /// Any window opens: all who may act in it are told.
-    async fn notify_opening(&self, tx: &mut Tx, page: i32) -> Result<StepOutcome, Failure> {
+    /// Any window opens: all who may act in it are told, page by page, since a county's teachers may be among them. In a later
+    /// round, whom its bar keeps out is not.
+    async fn notify_opening(&self, tx: &mut Tx, cursor: &str) -> Result<StepOutcome, Failure> {
         let Some(message) = self.message(Kind::WindowOpens) else { return Ok(StepOutcome::default()) };
-        let roles = participants(message.phase);
-        if message.phase != Phase::Selection || message.round <= 1 {
-            let told = notifications::to_roles(tx, &message, roles).await?;
-            return Ok(outcome(0, false, &[("notified", told)]));
-        }
-        let mut told = 0_u64;
-        if page == 0 {
-            let others: Vec<Role> = roles.iter().copied().filter(|role| *role != Role::Teacher).collect();
-            told = notifications::to_roles(tx, &message, &others).await?;
-        }
-        // The teachers are told by pages: whom the round's bar keeps out is not.
+        let barring = message.phase == Phase::Selection && message.round > 1;
+        let (told, next) = if cursor.starts_with(TEACHERS) {
+            self.tell_teachers(tx, &message, cursor).await?
+        } else {
+            let roles = participants(message.phase).iter().copied();
+            let roles: Vec<Role> = roles.filter(|role| !(barring && *role == Role::Teacher)).collect();
+            let (told, next) = tell_holders(tx, &message, &roles, cursor).await?;
+            (told, if next.is_empty() && barring { TEACHERS.to_owned() } else { next })
+        };
+        Ok(until(next, &[("notified", told)]))
+    }
+
+    /// Teachers whom the round's bar does not keep out, from after `cursor`: how many were told, and where to go on.
+    async fn tell_teachers(
+        &self,
+        tx: &mut Tx,
+        message: &WindowMessage<'_>,
+        cursor: &str,
+    ) -> Result<(u64, String), Failure> {
         let (gates, policy) = (tx.gates()?, tx.policy::<Policy>()?);
-        let teachers = roster::active_page(tx, &self.today, page, PAGE).await?;
+        let teachers = roster::active_page(tx, &self.today, cursor, PAGE).await?;
         let barred = bars(tx, &self.term, self.round, (&gates, &policy), &teachers, gates.day(tx.at())).await?;
         let named = |path: &[String]| {
             message.organizations.is_empty() || message.organizations.iter().any(|one| path.contains(one))
         };
         let accounts = teachers.iter().filter(|one| named(&one.path) && !barred.contains_key(&one.name));
         let accounts = accounts.map(|teacher| teacher.account.as_str()).filter(|account| !account.is_empty());
-        told = told.saturating_add(notifications::to_accounts(tx, &message, accounts).await?);
-        Ok(outcome(0, count(teachers.len()) >= PAGE.unsigned_abs(), &[("notified", told)]))
+        let told = notifications::to_accounts(tx, message, accounts).await?;
+        Ok((told, next(&teachers, |teacher| &teacher.name)))
     }
 
     /// PROJECT_REVIEW closes: bureaus may decide until PUBLICATION closes; then what is undecided lapses.
@@ -180,30 +191,43 @@ impl Edge {
         Ok(outcome(0, false, &[("told", told)]))
     }
 
-    /// Before a window closes: its owners, and those with something left to do.
-    async fn remind(&self, tx: &mut Tx) -> Result<StepOutcome, Failure> {
+    /// Before a window closes: those with something left to do, and its owners; page by page, teachers last.
+    async fn remind(&self, tx: &mut Tx, cursor: &str) -> Result<StepOutcome, Failure> {
         let Some(message) = self.message(Kind::WindowCloses) else { return Ok(StepOutcome::default()) };
-        let left = match message.phase {
+        if cursor.starts_with(TEACHERS) {
+            let teachers = notifications::non_selectors(tx, &message, cursor, PAGE).await?;
+            let accounts = teachers.iter().map(|(_, account)| account.as_str());
+            let told = notifications::to_accounts(tx, &message, accounts).await?;
+            return Ok(until(next(&teachers, |(name, _)| name), &[("reminded", told)]));
+        }
+        let left = if cursor.is_empty() { self.remind_of_tasks(tx, &message).await? } else { 0 };
+        let owners: Vec<Role> = self.window.iter().flat_map(|window| window.owners()).collect();
+        let (owning, mut next) = tell_holders(tx, &message, &owners, cursor).await?;
+        if next.is_empty() && message.phase == Phase::Selection {
+            TEACHERS.clone_into(&mut next);
+        }
+        Ok(until(next, &[("reminded", left.saturating_add(owning))]))
+    }
+
+    /// Those whom projects, selections or results wait for.
+    async fn remind_of_tasks(&self, tx: &mut Tx, message: &WindowMessage<'_>) -> Result<u64, Failure> {
+        match message.phase {
             Phase::Declaration | Phase::ProjectReview | Phase::ExpansionDecision => {
-                notifications::to_those_with_tasks(tx, &message, &TASKED).await?
+                notifications::to_those_with_tasks(tx, message, &TASKED).await
             }
-            Phase::Selection => notifications::to_non_selectors(tx, &message).await?,
             Phase::SchoolReview => {
-                let told = notifications::to_pending_reviewers(tx, &message, SCHOOL_REVIEWERS).await?;
-                told.saturating_add(self.remind_in_the_schools_place(tx, &message).await?)
+                let told = notifications::to_pending_reviewers(tx, message, SCHOOL_REVIEWERS).await?;
+                Ok(told.saturating_add(self.remind_in_the_schools_place(tx, message).await?))
             }
             Phase::ProviderConfirmation => {
-                notifications::to_providers_with(tx, &message, &[State::SchoolApproved.word()]).await?
+                notifications::to_providers_with(tx, message, &[State::SchoolApproved.word()]).await
             }
             Phase::Training | Phase::Results => {
                 let states = [State::Confirmed.word(), State::Attended.word()];
-                notifications::to_providers_with(tx, &message, &states).await?
+                notifications::to_providers_with(tx, message, &states).await
             }
-            _ => 0,
-        };
-        let owners: Vec<Role> = self.window.iter().flat_map(|window| window.owners()).collect();
-        let owning = notifications::to_roles(tx, &message, &owners).await?;
-        Ok(outcome(0, false, &[("reminded", left.saturating_add(owning))]))
+            _ => Ok(0),
+        }
     }
 
     /// Those who review in a school's place, where something waits for them: the bureau what principals selected, the stand-ins
@@ -306,11 +330,41 @@ async fn purge_inboxes(tx: &mut Tx) -> Result<StepOutcome, Failure> {
     Ok(outcome(purged, purged == PURGED, &[("purged", purged)]))
 }
 
+/// Tells a page of those who hold one of `roles`, from after the account `cursor`: how many, and where to go on.
+async fn tell_holders(
+    tx: &mut Tx,
+    message: &WindowMessage<'_>,
+    roles: &[Role],
+    cursor: &str,
+) -> Result<(u64, String), Failure> {
+    let accounts = notifications::holders(tx, message, roles, cursor, PAGE).await?;
+    let told = notifications::to_accounts(tx, message, accounts.iter().map(String::as_str)).await?;
+    Ok((told, next(&accounts, |account| account)))
+}
+
+/// Where the next page begins: after the last of a full one; empty if this was the last.
+fn next<T>(page: &[T], name: impl Fn(&T) -> &str) -> String {
+    if count(page.len()) < PAGE.unsigned_abs() {
+        return String::new();
+    }
+    page.last().map(|last| name(last).to_owned()).unwrap_or_default()
+}
+
+/// A page's outcome, which changed no resource; the next one goes on at `cursor`, if there is one.
+fn until(cursor: String, counts: &[(&str, u64)]) -> StepOutcome {
+    StepOutcome { cursor: cursor.clone(), ..outcome(0, !cursor.is_empty(), counts) }
+}
+
 fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 fn outcome(changed: u64, more: bool, counts: &[(&str, u64)]) -> StepOutcome {
     let counts = counts.iter().map(|(key, value)| ((*key).to_owned(), i64::try_from(*value).unwrap_or(i64::MAX)));
-    StepOutcome { changed: i32::try_from(changed).unwrap_or(i32::MAX), more, counts: counts.collect() }
+    StepOutcome {
+        changed: i32::try_from(changed).unwrap_or(i32::MAX),
+        more,
+        counts: counts.collect(),
+        cursor: String::new(),
+    }
 }

@@ -145,7 +145,7 @@ impl Edge {
         let projects = catalog::published_page(tx, &self.term, page, size).await?;
         let names: BTreeSet<String> = projects.iter().map(|project| project.name.clone()).collect();
         let counts = seats::counts(tx, &names).await?;
-        let approved = selections::approved_by_project(tx, &self.term).await?;
+        let approved = selections::approved_by_project(tx, &names).await?;
         let (mut proposed, mut messages) = (0_u64, Vec::new());
         for project in &projects {
             let placed = |class: &str| {

@@ -61,9 +61,8 @@ impl Play {
                 round,
                 due: Some(proto::timestamp("2019-09-23T00:00:00Z".parse::<jiff::Timestamp>()?.as_microsecond())),
                 gate_version: 1,
-                page: 0,
-                subject: String::new(),
                 request_id: format!("again-{window}-{}", action.as_str_name()),
+                ..RunStepRequest::default()
             };
             let mut client = StepServiceClient::new(peer.clone());
             let first = client.run_step(within(step.clone())).await?.into_inner();
