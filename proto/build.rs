@@ -19,7 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_source_info(true).include_imports(true).open_files(&files)?;
     // The encoded set keeps the custom options, which prost-types' own structs would lose.
     let encoded = compiler.encode_file_descriptor_set();
-    fs::write(out.join("descriptor.bin"), &encoded)?;
+    fs::write(out.join("commented.bin"), &encoded)?;
+    fs::write(out.join("descriptor.bin"), compiler.include_source_info(false).encode_file_descriptor_set())?;
 
     let pool = DescriptorPool::decode(encoded.as_slice())?;
     fs::write(out.join("request_id.rs"), request_ids(&pool)?)?;

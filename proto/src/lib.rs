@@ -7,8 +7,11 @@ pub mod words;
 pub use civil::{CivilDateError, date_from_text, date_text, instant, jiff_instant, timestamp};
 pub use plain::{Actor, Credit, Held};
 
-/// The encoded `FileDescriptorSet` of all contracts, custom options and comments included.
+/// The encoded `FileDescriptorSet` of all contracts, custom options included.
 pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
+
+/// The same with comments: for pages that are made of them. Every process has the other one in memory, several times over.
+pub const COMMENTED_DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/commented.bin"));
 
 /// A request of one of our methods.
 pub trait AnyRequest: prost::Name {

@@ -17,7 +17,7 @@ use chassis::{
     peer::SERVICE_HEADER,
     places::{self, Places},
     pulse::Pulse,
-    replicas::Replicas,
+    replicas::{Replicas, Together},
     telemetry::{self, KeyValue},
 };
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
@@ -168,7 +168,7 @@ impl Forward {
                 headers.insert("grpc-timeout", timeout(left_until(deadline)?)?);
             }
             let answer = if method.client_streaming {
-                let sent = ways.pulse.during(send(ways.for_stream().clone(), method, &headers, body)).await;
+                let sent = ways.pulse.during(send(ways.for_stream().clone(), method, &headers, body, None)).await;
                 sent.and_then(Result::ok)
             } else {
                 let whole = Limited::new(body, self.max_message.saturating_add(5)).collect();
@@ -200,6 +200,9 @@ impl Forward {
         body: Bytes,
         deadline: tokio::time::Instant,
     ) -> Result<Response<Body>, Failure> {
+        // What every submission would pay for is looked at only where there is a choice.
+        let together = way.unary.are_several().then(|| message(&body)).flatten();
+        let together = together.and_then(|message| method.together(message));
         let safe = matches!(
             method.rule.as_ref().map(|rule| rule.idempotency),
             Some(Idempotency::ReadOnly | Idempotency::RequestId)
@@ -207,7 +210,9 @@ impl Forward {
         for attempt in 1..=ATTEMPTS {
             let left = left_until(deadline)?;
             headers.insert("grpc-timeout", timeout(left)?);
-            let sent = send(way.unary.clone(), method, &headers, Body::new(Full::new(body.clone())));
+            let request = Body::new(Full::new(body.clone()));
+            // One that is about to end refuses, and is there all the same: the next attempt goes to any.
+            let sent = send(way.unary.clone(), method, &headers, request, together.filter(|_| attempt == 1));
             let Some(sent) = way.pulse.during(tokio::time::timeout(left, sent)).await else { break };
             let absent = match sent {
                 Err(_) => return Err(Failure::new(Reason::DeadlineExceeded).retry_after(Duration::from_secs(1))),
@@ -239,7 +244,7 @@ impl Forward {
 async fn opened(way: &Way, method: &Method, headers: &HeaderMap, body: &Bytes) -> Option<Response<Body>> {
     for attempt in 1..=ATTEMPTS {
         let request = Body::new(Full::new(body.clone()));
-        match way.pulse.during(send(way.for_stream().clone(), method, headers, request)).await? {
+        match way.pulse.during(send(way.for_stream().clone(), method, headers, request, None)).await? {
             Ok(answer) => return Some(answer),
             Err(_) => tokio::time::sleep(Duration::from_millis(50) * attempt).await,
         }
@@ -270,11 +275,17 @@ fn too_large(limit: usize) -> Failure {
     faults.check().err().unwrap_or_else(|| Failure::new(Reason::InvalidArgument))
 }
 
+/// The message of a body of one frame, if it is not compressed: a byte that says so, and four of its length, come before it.
+fn message(body: &Bytes) -> Option<&[u8]> {
+    body.split_at_checked(5).filter(|(head, _)| head.first() == Some(&0)).map(|(_, message)| message)
+}
+
 async fn send(
     mut replicas: Replicas,
     method: &Method,
     headers: &HeaderMap,
     body: Body,
+    together: Option<Together>,
 ) -> Result<Response<Body>, tower::BoxError> {
     let mut request = Request::new(body);
     *request.method_mut() = http::Method::POST;
@@ -284,5 +295,8 @@ async fn send(
     // The body's length may have changed by being passed on in frames of our own.
     request.headers_mut().remove(http::header::CONTENT_LENGTH);
     request.headers_mut().remove(http::header::HOST);
+    if let Some(together) = together {
+        request.extensions_mut().insert(together);
+    }
     replicas.ready().await?.call(request).await
 }

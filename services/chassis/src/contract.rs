@@ -4,11 +4,14 @@ mod docs;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MethodDescriptor, Value};
 use proto::common::v1::{Idempotency, Phase, Reason, Role};
 use tonic::Code;
 
-use crate::names::{self, Binding};
+use crate::{
+    names::{self, Binding},
+    replicas::Together,
+};
 
 pub use docs::{errors_markdown, methods_markdown};
 
@@ -31,6 +34,8 @@ pub struct Method {
     pub input: String,
     /// Names of resources in its request.
     pub(crate) bindings: Vec<Binding>,
+    /// The field by which calls go to the same replica.
+    together: Option<FieldDescriptor>,
     /// Its rule; `None` must not be served.
     pub rule: Option<Rule>,
 }
@@ -40,6 +45,14 @@ impl Method {
     #[must_use]
     pub const fn is_unary(&self) -> bool {
         !self.client_streaming && !self.server_streaming
+    }
+
+    /// What a call goes to the same replica by, if its contract says so; `message` is the request as it is encoded.
+    #[must_use]
+    pub fn together(&self, message: &[u8]) -> Option<Together> {
+        let field = self.together.as_ref()?;
+        let message = DynamicMessage::decode(field.parent_message().clone(), message).ok()?;
+        message.get_field(field).as_str().filter(|value| !value.is_empty()).map(Together::of)
     }
 }
 
@@ -134,8 +147,14 @@ fn read_method(pool: &DescriptorPool, method: &MethodDescriptor) -> Method {
         server_streaming: method.is_server_streaming(),
         input: method.input().full_name().to_owned(),
         bindings: names::bindings(method),
+        together: read_together(pool, method),
         rule: read_rule(pool, method),
     }
+}
+
+fn read_together(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<FieldDescriptor> {
+    let extension = pool.get_extension_by_name("shixun.common.v1.together")?;
+    method.input().fields().find(|field| field.options().has_extension(&extension))
 }
 
 fn read_rule(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<Rule> {
@@ -207,6 +226,8 @@ fn code_by_name(name: &str) -> Code {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
 
     #[test]
@@ -220,6 +241,23 @@ mod tests {
                 assert!(!grant.roles.is_empty() && !grant.phases.is_empty(), "{}", method.path);
             }
         }
+    }
+
+    #[test]
+    fn submissions_to_one_project_go_together() {
+        use proto::enrollment::v1::{SubmitSelectionRequest, WithdrawSelectionRequest};
+        let submit = method("/shixun.enrollment.v1.SelectionService/SubmitSelection").expect("a method");
+        let to = |project: &str, teacher: &str| {
+            let (project, teacher) = (project.to_owned(), teacher.to_owned());
+            let request = SubmitSelectionRequest { project, teacher, ..SubmitSelectionRequest::default() };
+            submit.together(&request.encode_to_vec())
+        };
+        assert_eq!(to("terms/a/projects/1", "teachers/1"), to("terms/a/projects/1", "teachers/2"));
+        assert_ne!(to("terms/a/projects/1", ""), to("terms/a/projects/2", ""));
+        assert_eq!((to("", "teachers/1"), submit.together(b"\xff")), (None, None));
+        let withdraw = method("/shixun.enrollment.v1.SelectionService/WithdrawSelection").expect("a method");
+        let request = WithdrawSelectionRequest { name: "selections/1".to_owned(), ..Default::default() };
+        assert_eq!(withdraw.together(&request.encode_to_vec()), None);
     }
 
     #[test]

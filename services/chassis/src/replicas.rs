@@ -1,11 +1,13 @@
 //! The replicas of a neighbour, as callers find them: by addresses that are listed, or by all that a name has at the time. Calls go to
-//! them in turn. One that is not there is passed over: a call that did not reach it goes to the next, so that none is lost when a
-//! replica ends, also while names still lead to it.
+//! them in turn, or, where a contract says that they belong together, to the same one. One that is not there is passed over: a call
+//! that did not reach it goes to the next, so that none is lost when a replica ends, also while names still lead to it.
 
 mod place;
 
 use std::{
+    cmp::Reverse,
     error::Error,
+    hash::{DefaultHasher, Hash, Hasher as _},
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -40,6 +42,31 @@ const ROUNDS: usize = 3;
 const AGAIN: Duration = Duration::from_millis(500);
 /// How long to wait for somebody who may not be there.
 const CONNECT: Duration = Duration::from_secs(3);
+
+/// What calls have in common that should go to the same replica: an extension of their requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Together(u64);
+
+impl Together {
+    /// Those of one value.
+    #[must_use]
+    pub fn of(value: &str) -> Self {
+        Self(hash(value))
+    }
+
+    /// Where a replica comes among all for these calls, the highest first (rendezvous hashing): with another one more or less, only
+    /// those calls move that go to it.
+    fn rank(self, replica: &Replica) -> u64 {
+        hash((self.0, replica.address.as_str()))
+    }
+}
+
+/// The same in every process of a release: each caller chooses alike.
+fn hash(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
 
 /// See the module. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -109,12 +136,21 @@ impl Replicas {
         self.known.borrow().clone().unwrap_or_default()
     }
 
-    /// All of them, in turn; those last that are away.
-    async fn in_turn(&mut self) -> Result<Vec<Arc<Replica>>, BoxError> {
+    /// Whether there is a choice.
+    #[must_use]
+    pub fn are_several(&self) -> bool {
+        self.known().len() > 1
+    }
+
+    /// All of them, in turn, or the one first to which these calls go; those last that are away.
+    async fn in_turn(&mut self, together: Option<Together>) -> Result<Vec<Arc<Replica>>, BoxError> {
         let known = self.known.wait_for(Option::is_some).await?.clone().unwrap_or_default();
-        let first = self.turn.fetch_add(1, Ordering::Relaxed) % known.len().max(1);
-        let (mut there, away): (Vec<_>, Vec<_>) =
-            known.iter().cycle().skip(first).take(known.len()).cloned().partition(|replica| !replica.is_away());
+        let mut all = known.to_vec();
+        match together {
+            Some(together) => all.sort_by_cached_key(|replica| Reverse(together.rank(replica))),
+            None => all.rotate_left(self.turn.fetch_add(1, Ordering::Relaxed) % known.len().max(1)),
+        }
+        let (mut there, away): (Vec<_>, Vec<_>) = all.into_iter().partition(|replica| !replica.is_away());
         there.extend(away);
         Ok(there)
     }
@@ -132,7 +168,8 @@ impl Service<Request<Body>> for Replicas {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let mut replicas = self.clone();
         Box::pin(async move {
-            let mut candidates = replicas.in_turn().await?;
+            let together = request.extensions().get().copied();
+            let mut candidates = replicas.in_turn(together).await?;
             let nobody = || BoxError::from(ConnectError("its name has no address".into()));
             // What streams cannot be kept for another one.
             if contract::method(request.uri().path()).is_some_and(|method| method.client_streaming) {
@@ -223,5 +260,61 @@ async fn until_there(replica: Weak<Replica>) {
             replica.is_away.store(false, Ordering::Relaxed);
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    const THREE: [&str; 3] = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"];
+
+    fn at(addresses: &[&str]) -> Replicas {
+        Replicas::at(&addresses.iter().map(|address| format!("http://{address}")).collect::<Vec<_>>().join(","))
+            .expect("addresses")
+    }
+
+    /// Where the calls of each of a hundred values go first.
+    async fn firsts(replicas: &mut Replicas) -> BTreeMap<usize, String> {
+        let mut firsts = BTreeMap::new();
+        for value in 0..100 {
+            let order = replicas.in_turn(Some(Together::of(&value.to_string()))).await.expect("they are known");
+            firsts.insert(value, order[0].address.clone());
+        }
+        firsts
+    }
+
+    #[tokio::test]
+    async fn calls_go_in_turn_and_those_that_belong_together_to_one() {
+        let mut replicas = at(&THREE);
+        let mut turns = BTreeSet::new();
+        for _ in 0..3 {
+            turns.insert(replicas.in_turn(None).await.expect("they are known")[0].address.clone());
+        }
+        assert_eq!(turns.len(), 3);
+        assert!(replicas.are_several() && !at(&THREE[..1]).are_several());
+        let all = firsts(&mut replicas).await;
+        // Whoever asks, the same; and each of them has some.
+        assert_eq!(firsts(&mut at(&THREE)).await, all);
+        assert_eq!(all.values().collect::<BTreeSet<_>>().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn while_a_replica_is_away_only_its_own_calls_go_elsewhere() {
+        let mut replicas = at(&THREE);
+        let all = firsts(&mut replicas).await;
+        let moved = |now: &BTreeMap<usize, String>| {
+            let moved: BTreeSet<_> =
+                all.iter().filter(|(value, first)| now[value] != **first).map(|(_, first)| first.clone()).collect();
+            moved
+        };
+        let gone = replicas.known().iter().find(|replica| replica.address == THREE[1]).cloned().expect("the second");
+        gone.is_away.store(true, Ordering::Relaxed);
+        assert_eq!(moved(&firsts(&mut replicas).await), BTreeSet::from([THREE[1].to_owned()]));
+        assert_eq!(moved(&firsts(&mut at(&[THREE[0], THREE[2]])).await), BTreeSet::from([THREE[1].to_owned()]));
+        gone.is_away.store(false, Ordering::Relaxed);
+        assert_eq!(firsts(&mut replicas).await, all);
     }
 }

@@ -1,11 +1,15 @@
 //! The reference pages that are generated from the contracts: docs/errors.md and docs/methods.md.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::LazyLock};
 
-use prost_reflect::{FileDescriptor, ServiceDescriptor, Value};
+use prost_reflect::{DescriptorPool, FileDescriptor, ServiceDescriptor, Value};
 use proto::common::v1::{Idempotency, Phase, Reason, Role};
 
-use super::{Grant, Method, Rule, methods, pool, reason_text};
+use super::{Grant, Method, Rule, methods, reason_text};
+
+/// The contracts with their comments.
+static COMMENTED: LazyLock<DescriptorPool> =
+    LazyLock::new(|| DescriptorPool::decode(proto::COMMENTED_DESCRIPTOR).unwrap_or_default());
 
 const GENERATED: &str = "Generated from the contracts; do not edit. `UPDATE_DOCS=1 cargo nextest run -p chassis contract` \
                          writes it anew.";
@@ -25,7 +29,7 @@ pub fn errors_markdown() -> String {
          met are listed in `PreconditionFailure`, and `RetryInfo` says when to try again.\n",
         crate::failure::DOMAIN
     );
-    let Some(reasons) = pool().get_enum_by_name("shixun.common.v1.Reason") else {
+    let Some(reasons) = COMMENTED.get_enum_by_name("shixun.common.v1.Reason") else {
         return page;
     };
     let file = reasons.parent_file();
@@ -52,7 +56,7 @@ pub fn methods_markdown() -> String {
          reply again.\n"
     );
     let ours = |service: &ServiceDescriptor| service.package_name().starts_with("shixun.");
-    let mut services: Vec<_> = pool().services().filter(ours).collect();
+    let mut services: Vec<_> = COMMENTED.services().filter(ours).collect();
     services.sort_by(|a, b| a.full_name().cmp(b.full_name()));
     for service in services {
         let about = comment(&service.parent_file(), service.path());
@@ -115,7 +119,7 @@ fn plain(name: &str, prefix: &str) -> String {
 }
 
 fn http(options: &prost_reflect::DynamicMessage) -> Option<String> {
-    let extension = pool().get_extension_by_name("google.api.http")?;
+    let extension = COMMENTED.get_extension_by_name("google.api.http")?;
     if !options.has_extension(&extension) {
         return None;
     }

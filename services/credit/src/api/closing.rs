@@ -19,8 +19,10 @@ use crate::{
     store::{compliance, organizations, standings, teachers},
 };
 
-/// Teachers, or organisations, in one transaction.
+/// Teachers in one transaction.
 const PAGE: usize = 500;
+/// Organisations in one transaction: for each page all schools of the region are added up, which takes seconds in a province.
+const ORGANIZATIONS: usize = 5_000;
 
 /// One page: first the teachers whose years have to be drawn up anew, then the organisations that have no report yet. What
 /// is left to do is read from the database, so that any page can be repeated; the cursor only spares looking again at those
@@ -40,7 +42,7 @@ pub async fn take(tx: &mut Tx, step: &RunStepRequest, state: State) -> Result<St
         return Ok(done);
     }
     for year in years {
-        let missing = compliance::missing(tx, &step.term, year, state, PAGE).await?;
+        let missing = compliance::missing(tx, &step.term, year, state, ORGANIZATIONS).await?;
         if missing.is_empty() {
             continue;
         }

@@ -136,14 +136,16 @@ pub async fn non_selectors(
     after: &str,
     limit: i64,
 ) -> Result<Vec<(String, String)>, Failure> {
+    // That a selection's teacher comes after `after`, too, is said again: PostgreSQL merges both in order, and would begin with
+    // the first selection of all for each page.
     let sql = concat!(
         "SELECT t.name AS name, t.account AS account FROM teacher t WHERE ",
         roster::active_on!("$4"),
         " AND t.account <> ''
-           AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.term || '' = $1
+           AND NOT EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.teacher > $5 AND s.term || '' = $1
                            AND s.round = CAST($2 AS BIGINT) AND s.state <> 'withdrawn')
            AND (CAST($2 AS BIGINT) <= 1
-                OR EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.term || '' = $1
+                OR EXISTS (SELECT 1 FROM selection s WHERE s.teacher = t.name AND s.teacher > $5 AND s.term || '' = $1
                            AND s.round < CAST($2 AS BIGINT) AND s.state IN ('declined', 'expired', 'cancelled')))
            AND ($3 = '[]' OR t.school IN (SELECT u.organization FROM organization_under u
                                           WHERE u.ancestor IN (SELECT value ->> 0 FROM json_each($3))))

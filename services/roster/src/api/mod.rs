@@ -9,6 +9,7 @@ mod import;
 mod named;
 mod organizations;
 mod person;
+mod prepared;
 mod roster_file;
 mod sessions;
 mod status_events;
