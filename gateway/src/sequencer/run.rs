@@ -293,7 +293,8 @@ impl Sequencer {
                     *sum = sum.saturating_add(count.value);
                 }
                 step.page = step.page.saturating_add(1);
-                step.cursor = reply.cursor;
+                // It may name a person: no longer kept than there is a page to go on with.
+                step.cursor = if reply.more { reply.cursor } else { String::new() };
                 step.position = step.position.max(reply.position);
                 Ok(reply.more)
             }
