@@ -17,7 +17,7 @@ use chassis::{
     peer::SERVICE_HEADER,
     places::{self, Places},
     pulse::Pulse,
-    replicas::{Replicas, Together},
+    replicas::{Affinity, Replicas},
     telemetry::{self, KeyValue},
 };
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
@@ -201,8 +201,8 @@ impl Forward {
         deadline: tokio::time::Instant,
     ) -> Result<Response<Body>, Failure> {
         // What every submission would pay for is looked at only where there is a choice.
-        let together = way.unary.are_several().then(|| message(&body)).flatten();
-        let together = together.and_then(|message| method.together(message));
+        let affinity = way.unary.are_several().then(|| message(&body)).flatten();
+        let affinity = affinity.and_then(|message| method.affinity(message));
         let safe = matches!(
             method.rule.as_ref().map(|rule| rule.idempotency),
             Some(Idempotency::ReadOnly | Idempotency::RequestId)
@@ -212,7 +212,7 @@ impl Forward {
             headers.insert("grpc-timeout", timeout(left)?);
             let request = Body::new(Full::new(body.clone()));
             // One that is about to end refuses, and is there all the same: the next attempt goes to any.
-            let sent = send(way.unary.clone(), method, &headers, request, together.filter(|_| attempt == 1));
+            let sent = send(way.unary.clone(), method, &headers, request, affinity.filter(|_| attempt == 1));
             let Some(sent) = way.pulse.during(tokio::time::timeout(left, sent)).await else { break };
             let absent = match sent {
                 Err(_) => return Err(Failure::new(Reason::DeadlineExceeded).retry_after(Duration::from_secs(1))),
@@ -285,7 +285,7 @@ async fn send(
     method: &Method,
     headers: &HeaderMap,
     body: Body,
-    together: Option<Together>,
+    affinity: Option<Affinity>,
 ) -> Result<Response<Body>, tower::BoxError> {
     let mut request = Request::new(body);
     *request.method_mut() = http::Method::POST;
@@ -295,8 +295,8 @@ async fn send(
     // The body's length may have changed by being passed on in frames of our own.
     request.headers_mut().remove(http::header::CONTENT_LENGTH);
     request.headers_mut().remove(http::header::HOST);
-    if let Some(together) = together {
-        request.extensions_mut().insert(together);
+    if let Some(affinity) = affinity {
+        request.extensions_mut().insert(affinity);
     }
     replicas.ready().await?.call(request).await
 }

@@ -10,7 +10,7 @@ use tonic::Code;
 
 use crate::{
     names::{self, Binding},
-    replicas::Together,
+    replicas::Affinity,
 };
 
 pub use docs::{errors_markdown, methods_markdown};
@@ -35,7 +35,7 @@ pub struct Method {
     /// Names of resources in its request.
     pub(crate) bindings: Vec<Binding>,
     /// The field by which calls go to the same replica.
-    together: Option<FieldDescriptor>,
+    affinity: Option<FieldDescriptor>,
     /// Its rule; `None` must not be served.
     pub rule: Option<Rule>,
 }
@@ -49,10 +49,10 @@ impl Method {
 
     /// What a call goes to the same replica by, if its contract says so; `message` is the request as it is encoded.
     #[must_use]
-    pub fn together(&self, message: &[u8]) -> Option<Together> {
-        let field = self.together.as_ref()?;
+    pub fn affinity(&self, message: &[u8]) -> Option<Affinity> {
+        let field = self.affinity.as_ref()?;
         let message = DynamicMessage::decode(field.parent_message().clone(), message).ok()?;
-        message.get_field(field).as_str().filter(|value| !value.is_empty()).map(Together::of)
+        message.get_field(field).as_str().filter(|value| !value.is_empty()).map(Affinity::of)
     }
 }
 
@@ -147,13 +147,13 @@ fn read_method(pool: &DescriptorPool, method: &MethodDescriptor) -> Method {
         server_streaming: method.is_server_streaming(),
         input: method.input().full_name().to_owned(),
         bindings: names::bindings(method),
-        together: read_together(pool, method),
+        affinity: read_affinity(pool, method),
         rule: read_rule(pool, method),
     }
 }
 
-fn read_together(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<FieldDescriptor> {
-    let extension = pool.get_extension_by_name("shixun.common.v1.together")?;
+fn read_affinity(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<FieldDescriptor> {
+    let extension = pool.get_extension_by_name("shixun.common.v1.affinity")?;
     method.input().fields().find(|field| field.options().has_extension(&extension))
 }
 
@@ -250,14 +250,14 @@ mod tests {
         let to = |project: &str, teacher: &str| {
             let (project, teacher) = (project.to_owned(), teacher.to_owned());
             let request = SubmitSelectionRequest { project, teacher, ..SubmitSelectionRequest::default() };
-            submit.together(&request.encode_to_vec())
+            submit.affinity(&request.encode_to_vec())
         };
         assert_eq!(to("terms/a/projects/1", "teachers/1"), to("terms/a/projects/1", "teachers/2"));
         assert_ne!(to("terms/a/projects/1", ""), to("terms/a/projects/2", ""));
-        assert_eq!((to("", "teachers/1"), submit.together(b"\xff")), (None, None));
+        assert_eq!((to("", "teachers/1"), submit.affinity(b"\xff")), (None, None));
         let withdraw = method("/shixun.enrollment.v1.SelectionService/WithdrawSelection").expect("a method");
         let request = WithdrawSelectionRequest { name: "selections/1".to_owned(), ..Default::default() };
-        assert_eq!(withdraw.together(&request.encode_to_vec()), None);
+        assert_eq!(withdraw.affinity(&request.encode_to_vec()), None);
     }
 
     #[test]

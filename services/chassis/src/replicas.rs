@@ -45,9 +45,9 @@ const CONNECT: Duration = Duration::from_secs(3);
 
 /// What calls have in common that should go to the same replica: an extension of their requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Together(u64);
+pub struct Affinity(u64);
 
-impl Together {
+impl Affinity {
     /// Those of one value.
     #[must_use]
     pub fn of(value: &str) -> Self {
@@ -143,11 +143,11 @@ impl Replicas {
     }
 
     /// All of them, in turn, or the one first to which these calls go; those last that are away.
-    async fn in_turn(&mut self, together: Option<Together>) -> Result<Vec<Arc<Replica>>, BoxError> {
+    async fn in_turn(&mut self, affinity: Option<Affinity>) -> Result<Vec<Arc<Replica>>, BoxError> {
         let known = self.known.wait_for(Option::is_some).await?.clone().unwrap_or_default();
         let mut all = known.to_vec();
-        match together {
-            Some(together) => all.sort_by_cached_key(|replica| Reverse(together.rank(replica))),
+        match affinity {
+            Some(affinity) => all.sort_by_cached_key(|replica| Reverse(affinity.rank(replica))),
             None => all.rotate_left(self.turn.fetch_add(1, Ordering::Relaxed) % known.len().max(1)),
         }
         let (mut there, away): (Vec<_>, Vec<_>) = all.into_iter().partition(|replica| !replica.is_away());
@@ -168,8 +168,8 @@ impl Service<Request<Body>> for Replicas {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let mut replicas = self.clone();
         Box::pin(async move {
-            let together = request.extensions().get().copied();
-            let mut candidates = replicas.in_turn(together).await?;
+            let affinity = request.extensions().get().copied();
+            let mut candidates = replicas.in_turn(affinity).await?;
             let nobody = || BoxError::from(ConnectError("its name has no address".into()));
             // What streams cannot be kept for another one.
             if contract::method(request.uri().path()).is_some_and(|method| method.client_streaming) {
@@ -280,7 +280,7 @@ mod tests {
     async fn firsts(replicas: &mut Replicas) -> BTreeMap<usize, String> {
         let mut firsts = BTreeMap::new();
         for value in 0..100 {
-            let order = replicas.in_turn(Some(Together::of(&value.to_string()))).await.expect("they are known");
+            let order = replicas.in_turn(Some(Affinity::of(&value.to_string()))).await.expect("they are known");
             firsts.insert(value, order[0].address.clone());
         }
         firsts

@@ -2,7 +2,6 @@
 //! they are durations.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use proto::common::v1::Role;
@@ -310,28 +309,22 @@ async fn notices(stage: &Stage<'_>, officer: &Caller) -> Option<Counts> {
 }
 
 async fn compliance(stage: &Stage<'_>, officer: &Caller) -> Option<Vec<ComplianceLine>> {
-    let year = stage.folder.first_day.year().into();
-    let county = Mutex::new(None);
+    let asked = GetComplianceRequest {
+        organization: "organizations/county".to_owned(),
+        year: stage.folder.first_day.year().into(),
+        ..GetComplianceRequest::default()
+    };
+    let reply = call!(officer, ComplianceServiceClient.get_compliance(asked.clone()));
+    let county = stage.books.must("read the county's compliance", reply)?.compliance;
     let schools = stage.pages(|page_token| {
-        let request = GetComplianceRequest {
-            organization: "organizations/county".to_owned(),
-            year,
-            schools: true,
-            page_size: PAGE,
-            page_token,
-        };
-        let county = &county;
+        let request = GetComplianceRequest { schools: true, page_size: PAGE, page_token, ..asked.clone() };
         async move {
             let reply = call!(officer, ComplianceServiceClient.get_compliance(request))?;
-            *county.lock().unwrap_or_else(PoisonError::into_inner) = reply.compliance;
             Ok((reply.schools, reply.next_page_token))
         }
     });
-    let schools = stage.books.must("read the county's compliance", schools.await)?;
-    let mut schools: Vec<ComplianceLine> = schools.iter().map(line).collect();
-    schools.sort_by(|one, other| one.organization.cmp(&other.organization));
-    let county = county.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Some(county.iter().map(line).chain(schools).collect())
+    let schools = stage.books.must("read the compliance of schools", schools.await)?;
+    Some(county.iter().chain(&schools).map(line).collect())
 }
 
 fn line(compliance: &Compliance) -> ComplianceLine {

@@ -31,7 +31,7 @@ pub async fn take(tx: &mut Tx, step: &RunStepRequest, state: State) -> Result<St
     let rules = Rules::on(tx).await?;
     let years = training_years(&*tx.gates()?);
     let today = rules.day(tx.at());
-    let mut done = StepOutcome { cursor: step.cursor.clone(), ..StepOutcome::default() };
+    let mut done = StepOutcome::default();
     let stale = teachers::stale(tx, today.year(), &rules.policy.basis(), today, &step.cursor, PAGE).await?;
     if let Some(last) = stale.last() {
         let books = Books::open(tx, stale.iter().map(String::as_str)).await?;

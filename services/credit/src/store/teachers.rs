@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chassis::{
     Failure,
-    db::{Queries, Row, Rows, Tx, args, insert, keyed, row},
+    db::{Queries, Row, Rows, Tx, Value, args, insert, keyed, row},
 };
 use jiff::civil::Date;
 use proto::Credit;
@@ -217,7 +217,7 @@ macro_rules! told_otherwise {
 }
 
 /// At most `limit` teachers whose position was told on another basis than `basis`, or in a cycle that ended before `today`,
-/// by name, from after `after`.
+/// by name, from after `after`; if there are none, from the beginning: whoever came meanwhile is not passed over.
 pub async fn moved_on(
     db: &mut impl Queries,
     basis: &str,
@@ -225,8 +225,8 @@ pub async fn moved_on(
     after: &str,
     limit: usize,
 ) -> Result<Vec<String>, Failure> {
-    let rows = db.all(told_otherwise!(""), args![basis, today.to_string(), after, limit]).await?;
-    rows.iter().map(|row| row.get("name")).collect()
+    let args = |after: &str| args![basis, today.to_string(), after, limit];
+    onwards(db, told_otherwise!(""), args, after).await
 }
 
 /// These, and teachers whose standings do not reach `through`.
@@ -238,7 +238,19 @@ pub async fn stale(
     after: &str,
     limit: usize,
 ) -> Result<Vec<String>, Failure> {
-    let sql = told_otherwise!("OR standing_through < $5");
-    let rows = db.all(sql, args![basis, today.to_string(), after, limit, i64::from(through)]).await?;
+    let args = |after: &str| args![basis, today.to_string(), after, limit, i64::from(through)];
+    onwards(db, told_otherwise!("OR standing_through < $5"), args, after).await
+}
+
+async fn onwards(
+    db: &mut impl Queries,
+    sql: &'static str,
+    args: impl Fn(&str) -> Vec<Value>,
+    after: &str,
+) -> Result<Vec<String>, Failure> {
+    let mut rows = db.all(sql, args(after)).await?;
+    if rows.is_empty() && !after.is_empty() {
+        rows = db.all(sql, args("")).await?;
+    }
     rows.iter().map(|row| row.get("name")).collect()
 }

@@ -466,6 +466,24 @@ async fn a_closing_step_draws_up_what_time_or_policy_made_stale() {
 }
 
 #[tokio::test]
+async fn whoever_becomes_stale_behind_the_cursor_is_not_passed_over() {
+    for county in counties().await {
+        let mut tx = county.db().begin_own(0, "test").await.unwrap();
+        tx.execute("UPDATE teacher SET basis = 'another policy' WHERE name = 'teachers/1'", args![]).await.unwrap();
+        tx.finish().await.unwrap();
+        for (action, due) in
+            [(Action::RenewCreditPositions, "2019-09-01"), (Action::ComplianceProvisional, "2020-01-01")]
+        {
+            let page = county.page(action, "", due, 1, "teachers/9").await.unwrap();
+            assert_eq!((page.changed, page.more, page.cursor.as_str()), (1, true, "teachers/1"), "{action:?}");
+            let mut tx = county.db().begin_own(0, "again").await.unwrap();
+            tx.execute("UPDATE teacher SET basis = 'another policy' WHERE name = 'teachers/1'", args![]).await.unwrap();
+            tx.finish().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn only_ones_own_area_and_only_what_there_is() {
     for county in counties().await {
         let request = GetComplianceRequest { organization: BUREAU.to_owned(), year: 2019, ..Default::default() };
